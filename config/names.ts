@@ -1,0 +1,85 @@
+/**
+ * Every name that Holdfast gives to anything is made here: workflow ids, task queues, containers, volumes, networks, labels and object keys.
+ * Names do not carry roles: which node is a primary is a fact to observe.
+ */
+
+/** The long-lived workflow that holds a cluster's spec, generation and journal. */
+export const keeperWorkflowId = (cluster: string) => `cluster/${cluster}`;
+
+/** The child workflow that an operation holds while it works on a cluster; the server lets one of them run at a time. */
+export const lockWorkflowId = (cluster: string) => `cluster/${cluster}/lock`;
+
+/** The id that our own starters give to an operation. People may use any other. */
+export const operationWorkflowId = (cluster: string, operation: string, unique: string) => `cluster/${cluster}/${operation}/${unique}`;
+
+/** Workflows and light activities. */
+export const WORKFLOW_TASK_QUEUE = 'holdfast';
+
+/** Activities that move data. */
+export const DATA_TASK_QUEUE = 'holdfast-data';
+
+/** Activities that must run next to one host's engine. */
+export const hostTaskQueue = (host: string) => `host/${host}`;
+
+/** Search attributes, all of type Keyword. */
+export const searchAttributes = { cluster: 'HoldfastCluster', operation: 'HoldfastOperation', engine: 'HoldfastEngine' } as const;
+
+/** The name of a data node; also of its container. `shard` and `ordinal` count from 0. */
+export const nodeName = (cluster: string, shard: number, ordinal: number) => `${cluster}-${shard}-${ordinal}`;
+
+/** The name of a sentinel; also of its container. */
+export const sentinelName = (cluster: string, ordinal: number) => `${cluster}-sentinel-${ordinal}`;
+
+/** The volume of a node or sentinel. */
+export const volumeName = (node: string) => `${node}-data`;
+
+/** The cluster's own network. */
+export const networkName = (cluster: string) => `holdfast-${cluster}`;
+
+/** The name under which sentinels watch the primary: what a client asks them for. */
+export const sentinelMasterName = (cluster: string) => cluster;
+
+/** Labels on everything that Holdfast makes in an engine. */
+export const labels = {
+  cluster: 'holdfast.cluster',
+  /** Made once for each cluster; tells two clusters of the same name, of two installations, apart. */
+  clusterId: 'holdfast.cluster-id',
+  node: 'holdfast.node',
+  /** `data` or `sentinel`. */
+  kind: 'holdfast.kind',
+  shard: 'holdfast.shard',
+  specHash: 'holdfast.spec-hash',
+  generation: 'holdfast.generation',
+  /** Labels of the user's spec, with this prefix. */
+  userPrefix: 'holdfast.user.',
+} as const;
+
+/** Object keys in the bucket. */
+export const objectKeys = {
+  clusters: 'clusters/',
+  clusterPrefix: (cluster: string) => `clusters/${cluster}/`,
+  /** The spec that was accepted last, in plain JSON: it holds no secret. */
+  spec: (cluster: string) => `clusters/${cluster}/spec.json`,
+  /** The cluster's id, CA and passwords, sealed. */
+  secrets: (cluster: string) => `clusters/${cluster}/secrets.sealed`,
+} as const;
+
+/** Where things lie in a node's volume, which is mounted at `/data`. */
+export const nodePaths = {
+  mount: '/data',
+  conf: '/data/conf',
+  serverConf: '/data/conf/server.conf',
+  aclFile: '/data/conf/users.acl',
+  tls: '/data/tls',
+  caCert: '/data/tls/ca.crt',
+  cert: '/data/tls/node.crt',
+  key: '/data/tls/node.key',
+  db: '/data/db',
+  nodesConf: '/data/db/nodes.conf',
+} as const;
+
+/** Ports inside the cluster's network. Each node has an address of its own, so all use the same ones. */
+export const ports = { server: 6379, bus: 16379, sentinel: 26379 } as const;
+
+/** ACL users that Holdfast makes in every cluster; a spec cannot define users of these names. */
+export const systemUsers = { operator: 'holdfast', replication: 'holdfast-replication', sentinel: 'holdfast-sentinel' } as const;

@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import { clusterName, clusterSpec } from './cluster-spec.ts';
+
+/** What every operation's input may say. */
+const shared = {
+  /** Stop after the plan: nothing is changed, and the plan is the result. */
+  dryRun: z.boolean().default(false),
+  /** When another operation works on the cluster: fail at once, or wait for it to end. */
+  whenBusy: z.enum(['fail', 'wait']).default('fail'),
+  /** Ask a person before acting. Without an answer in time the operation is rejected. */
+  approval: z
+    .strictObject({
+      required: z.boolean().default(true),
+      /** How long to wait for `approve` or `reject`. */
+      timeoutSeconds: z
+        .int()
+        .min(1)
+        .max(7 * 86_400)
+        .default(3600),
+    })
+    .optional(),
+  /** Why it is done, for the journal. */
+  reason: z.string().max(500).optional(),
+};
+
+/** Input of `provision`: makes the cluster of the spec; completes a half-made one; changes nothing on a healthy one. */
+export const provisionInput = z.strictObject({ spec: clusterSpec, ...shared });
+
+/** Input of `configure`: applies a changed spec to a running cluster where that is safe while it serves. */
+export const configureInput = z.strictObject({ spec: clusterSpec, ...shared });
+
+/** Input of `deprovision`: removes a cluster and, unless told otherwise, its data. */
+export const deprovisionInput = z
+  .strictObject({
+    cluster: clusterName,
+    /** The cluster's name once more: what is deleted is typed twice. */
+    confirm: z.string(),
+    /** Leave the volumes, and the secrets that open them, so that provision can take them up again. */
+    keepVolumes: z.boolean().default(false),
+    /** Also remove a cluster that is under deletion protection or that no keeper knows. */
+    force: z.boolean().default(false),
+    ...shared,
+  })
+  .refine((input) => input.confirm === input.cluster, { path: ['confirm'], message: 'confirm must repeat the name of the cluster' });
+
+/** Every operation by the name of its workflow type, with the schema of its input. */
+export const operationInputs = { provision: provisionInput, configure: configureInput, deprovision: deprovisionInput } as const;
+
+export type OperationName = keyof typeof operationInputs;
+export type OperationInput<N extends OperationName> = z.input<(typeof operationInputs)[N]>;
+export const operationNames = Object.keys(operationInputs) as readonly OperationName[];
+
+export type ProvisionInput = z.output<typeof provisionInput>;
+export type ConfigureInput = z.output<typeof configureInput>;
+export type DeprovisionInput = z.output<typeof deprovisionInput>;
