@@ -15,6 +15,8 @@ export interface EngineVersion {
   readonly atomicSlotMigration: boolean;
   /** Has `CLUSTER SLOT-STATS`. */
   readonly slotStats: boolean;
+  /** Keeps a shard id beside each node in nodes.conf (since 7.2). */
+  readonly shardIds: boolean;
 }
 
 const redis = (version: string, can: Partial<EngineVersion> = {}): EngineVersion => ({
@@ -26,6 +28,7 @@ const redis = (version: string, can: Partial<EngineVersion> = {}): EngineVersion
   cli: 'redis-cli',
   atomicSlotMigration: false,
   slotStats: false,
+  shardIds: true,
   ...can,
 });
 
@@ -38,12 +41,13 @@ const valkey = (version: string, can: Partial<EngineVersion> = {}): EngineVersio
   cli: 'valkey-cli',
   atomicSlotMigration: false,
   slotStats: true,
+  shardIds: true,
   ...can,
 });
 
 /** Versions that the test matrix runs; others are refused, since nobody has seen them work. */
 export const engineCatalogue: readonly EngineVersion[] = [
-  redis('7.0'),
+  redis('7.0', { shardIds: false }),
   redis('8.0'),
   valkey('8.1'),
   valkey('9.1', { atomicSlotMigration: true }),

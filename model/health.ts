@@ -1,0 +1,99 @@
+import type { ClusterSpec } from '../config/cluster-spec.ts';
+import type { Finding, Verdict } from '../config/status.ts';
+import { assessReplication, assessSentinels, assessSlots, assessViews } from './health-cluster.ts';
+import { placesOf } from './layout.ts';
+import { answered, type Observation } from './observation.ts';
+
+/** What an observation means, measured by the spec. */
+export interface Health {
+  readonly verdict: Verdict;
+  /** A sentence. */
+  readonly headline: string;
+  /** Worst first. */
+  readonly findings: readonly Finding[];
+}
+
+const RANK = { critical: 0, warning: 1, info: 2 } as const;
+
+/** Compares what was seen with what the spec wants. Facts only: nothing is remembered from before. */
+export function assess(spec: ClusterSpec, observation: Observation): Health {
+  const findings = [
+    ...assessNodes(spec, observation),
+    ...(spec.mode === 'cluster'
+      ? [...assessViews(spec, observation), ...assessSlots(spec, observation)]
+      : assessSentinels(spec, observation)),
+    ...assessReplication(spec, observation),
+    ...assessServers(spec, observation),
+  ].sort((a, b) => RANK[a.severity] - RANK[b.severity]);
+  const verdict = verdictOf(observation, findings);
+  return { verdict, headline: headline(spec, verdict, findings), findings };
+}
+
+function verdictOf(observation: Observation, findings: readonly Finding[]): Verdict {
+  if (observation.containers.length === 0) return 'absent';
+  if (findings.some((finding) => DOWN.has(finding.code))) return 'down';
+  return findings.some((finding) => finding.severity !== 'info') ? 'degraded' : 'healthy';
+}
+
+/** Findings with which part of the data cannot be written. */
+const DOWN = new Set(['cluster-state', 'slots-unassigned', 'no-primary', 'two-primaries']);
+
+function headline(spec: ClusterSpec, verdict: Verdict, findings: readonly Finding[]): string {
+  const shape =
+    spec.mode === 'cluster'
+      ? `${spec.shards} shards, ${spec.replicasPerShard} replica(s) each`
+      : `one primary, ${spec.replicasPerShard} replica(s), ${spec.sentinels} sentinels`;
+  const first = findings.find((finding) => finding.severity !== 'info');
+  if (verdict === 'absent') return 'nothing runs';
+  return verdict === 'healthy' ? `${shape}: all there, all agree` : `${first?.subject}: ${first?.message}`;
+}
+
+/** Containers and whether the servers in them answer. */
+function assessNodes(spec: ClusterSpec, observation: Observation): readonly Finding[] {
+  const containers = new Map(observation.containers.map((container) => [container.name, container]));
+  const answers = new Map([...observation.nodes, ...observation.sentinels].map((node) => [node.name, node]));
+  return placesOf(spec).flatMap((place): readonly Finding[] => {
+    const container = containers.get(place.name);
+    const next = `holdfast apply completes it; docker logs ${place.name} says why it went`;
+    if (container === undefined)
+      return [{ severity: 'critical', code: 'node-missing', subject: place.name, message: 'it has no container', next }];
+    if (container.state !== 'running')
+      return [{ severity: 'critical', code: 'node-stopped', subject: place.name, message: `its container is ${container.state}`, next }];
+    const node = answers.get(place.name);
+    if (node === undefined || node.answers) return [];
+    return [
+      {
+        severity: 'critical',
+        code: 'node-silent',
+        subject: place.name,
+        message: `it does not answer: ${node.error}`,
+        next: `docker logs ${place.name}`,
+      },
+    ];
+  });
+}
+
+/** The state of each server on its own: loading, memory, persistence, version. */
+function assessServers(spec: ClusterSpec, observation: Observation): readonly Finding[] {
+  return observation.nodes.filter(answered).flatMap((node) => {
+    const findings: Finding[] = [];
+    const add = (severity: Finding['severity'], code: string, message: string, next: string) =>
+      findings.push({ severity, code, subject: node.name, message, next });
+    const used = node.memoryMaxBytes > 0 ? node.memoryUsedBytes / node.memoryMaxBytes : 0;
+    const percent = `${Math.round(used * 100)} % of maxmemory is used`;
+    if (node.loading) add('warning', 'loading', 'it is still loading its data', 'wait; holdfast status --watch');
+    if (!node.persistenceOk)
+      add('critical', 'persistence', 'its last save to disk failed', `look for a full disk: docker logs ${node.name}`);
+    if (used >= 0.9) add('critical', 'memory', percent, 'raise resources.memory in the spec and apply it');
+    else if (used >= 0.8) add('warning', 'memory', percent, 'raise resources.memory in the spec and apply it');
+    if (node.engine !== spec.engine || !node.version.startsWith(`${spec.version}.`)) {
+      add(
+        'warning',
+        'version',
+        `it runs ${node.engine} ${node.version}, the spec says ${spec.engine} ${spec.version}`,
+        'check the image of its container',
+      );
+    }
+    return findings;
+  });
+}

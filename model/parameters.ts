@@ -1,0 +1,26 @@
+const UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, k: 1e3, kb: 1024, m: 1e6, mb: 1024 ** 2, g: 1e9, gb: 1024 ** 3 };
+
+/** Bytes, the way servers read sizes: `64mb` is 64 x 1024^2, `64m` is 64 x 10^6. Other values as they are. */
+function normalise(value: string): string {
+  const match = /^(\d+)(b|kb?|mb?|gb?)$/i.exec(value);
+  return match === null ? value : String(Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] ?? 1));
+}
+
+/** Words that servers use in turn for the same thing, and sizes inside of longer values. */
+function words(name: string, value: string): readonly string[] {
+  const parts = value.split(/\s+/).filter((word) => word !== '');
+  return parts.map((word) => (name === 'client-output-buffer-limit' && word === 'slave' ? 'replica' : normalise(word)));
+}
+
+/** Whether a server that answers `actual` to CONFIG GET has what `wanted` asks for. */
+export function sameValue(name: string, wanted: string, actual: string): boolean {
+  const [want, have] = [words(name, wanted), words(name, actual)];
+  if (name === 'notify-keyspace-events')
+    return [...wanted].sort().join('') === [...actual].sort().join('') || (wanted.includes('A') && actual.includes('A'));
+  if (name !== 'client-output-buffer-limit') return want.join(' ') === have.join(' ');
+  // Only the classes that were asked for: the server answers with all of them.
+  const classes = (list: readonly string[]) =>
+    new Map(Array.from({ length: list.length / 4 }, (_, i) => [list[i * 4], list.slice(i * 4 + 1, i * 4 + 4).join(' ')]));
+  const actualClasses = classes(have);
+  return [...classes(want)].every(([name_, limits]) => actualClasses.get(name_) === limits);
+}

@@ -1,0 +1,164 @@
+import { type ClusterSpec, parseBytes } from '../config/cluster-spec.ts';
+import type { Plan, PlanStep } from '../config/progress.ts';
+import type { KnownCluster } from './known-cluster.ts';
+import { canonicalJson, placesOf } from './layout.ts';
+import { answered, type Observation } from './observation.ts';
+import { sameValue } from './parameters.ts';
+import { liveParameters, maxmemoryOf } from './server-conf.ts';
+
+/** A plan with what the runbook needs to carry it out and to take it back. */
+export interface ConfigurePlan extends Plan {
+  /** Nodes whose container limits change. */
+  readonly limitNodes: readonly string[];
+  /** Limits grow before maxmemory does, and shrink after it. */
+  readonly limitsFirst: boolean;
+  /** Server parameters to set on every data node, and what they were. */
+  readonly parameters: Readonly<Record<string, string>>;
+  readonly formerParameters: Readonly<Record<string, string>>;
+  readonly usersChange: boolean;
+  readonly removedUsers: readonly string[];
+  readonly accepts: boolean;
+}
+
+export const configureSteps = {
+  limits: 'set container limits',
+  parameters: 'set server parameters',
+  secrets: 'make passwords of new users',
+  users: 'set users',
+  accept: 'hand the spec to the keeper',
+} as const;
+
+/** Fields that cannot change under a running server, with what it takes instead. */
+const NOT_LIVE: readonly { readonly field: string; readonly of: (spec: ClusterSpec) => unknown; readonly needs: string }[] = [
+  { field: 'engine', of: (s) => s.engine, needs: 'a new cluster, and a move of the data' },
+  { field: 'version', of: (s) => s.version, needs: 'a rolling upgrade: each node restarted on the new image, replicas first' },
+  { field: 'mode', of: (s) => s.mode, needs: 'a new cluster, and a move of the data' },
+  { field: 'shards', of: (s) => s.shards, needs: 'slots moved between primaries, nodes added or drained' },
+  { field: 'replicasPerShard', of: (s) => s.replicasPerShard, needs: 'nodes added or removed, and synced' },
+  { field: 'sentinels', of: (s) => s.sentinels, needs: 'sentinels added or removed one by one' },
+  { field: 'security.tls', of: (s) => s.security.tls, needs: 'a restart of every node with other ports' },
+  { field: 'placement', of: (s) => s.placement, needs: 'nodes made on the other host, and synced' },
+  { field: 'network.subnet', of: (s) => s.network.subnet, needs: 'a new network and new addresses for every node' },
+  { field: 'labels', of: (s) => s.labels, needs: 'every container made anew: an engine cannot change labels' },
+];
+
+/** What it takes to give a running cluster the settings of a changed spec; refusals say what the rest would need. */
+export function planConfigure(spec: ClusterSpec, known: KnownCluster, observation: Observation): ConfigurePlan {
+  const former = known.spec ?? spec;
+  const nodes = observation.nodes.filter(answered);
+  const wanted = liveParameters(spec);
+  const changed = Object.keys(wanted).filter((name) =>
+    nodes.some((node) => !sameValue(name, wanted[name] ?? '', node.parameters[name] ?? '')),
+  );
+  const parameters = Object.fromEntries(changed.map((name) => [name, wanted[name] ?? '']));
+  const formerParameters = Object.fromEntries(changed.map((name) => [name, nodes[0]?.parameters[name] ?? '']));
+  const memory = parseBytes(spec.resources.memory);
+  const limitNodes = observation.containers.filter((c) => c.memoryBytes !== memory || c.nanoCpus !== nanoCpus(spec)).map((c) => c.name);
+  const limitsFirst = memory >= Math.max(0, ...observation.containers.map((c) => c.memoryBytes));
+  const removedUsers = former.security.users
+    .map((user) => user.name)
+    .filter((name) => spec.security.users.every((user) => user.name !== name));
+  const usersChange = canonicalJson(former.security.users) !== canonicalJson(spec.security.users);
+  const accepts = canonicalJson(former) !== canonicalJson(spec) || known.source !== 'keeper';
+  const limits: readonly PlanStep[] =
+    limitNodes.length === 0
+      ? []
+      : [
+          {
+            name: configureSteps.limits,
+            change: `${limitNodes.length} container(s): ${spec.resources.memory} of memory, ${spec.resources.cpus} CPU`,
+            undo: 'set the former limits',
+          },
+        ];
+  const values: readonly PlanStep[] =
+    changed.length === 0
+      ? []
+      : [
+          {
+            name: configureSteps.parameters,
+            change: changed.map((name) => `${name}: ${formerParameters[name] || '""'} -> ${parameters[name] || '""'}`).join(', '),
+            undo: 'set the former values',
+          },
+        ];
+  const steps: readonly PlanStep[] = [
+    ...(limitsFirst ? [...limits, ...values] : [...values, ...limits]),
+    ...(usersChange
+      ? [
+          { name: configureSteps.secrets, change: 'passwords for users that have none yet, sealed in the bucket' },
+          usersStep(spec, former, removedUsers),
+        ]
+      : []),
+    ...(accepts ? [{ name: configureSteps.accept, change: `generation ${known.generation + 1} is the spec that holds` }] : []),
+  ];
+  const summary =
+    steps.length === 0 ? `${spec.name} already has these settings` : `${spec.name}: ${steps.length} change(s), all while it serves`;
+  return {
+    summary,
+    steps,
+    refusals: refuse(spec, known, observation),
+    limitNodes,
+    limitsFirst,
+    parameters,
+    formerParameters,
+    usersChange,
+    removedUsers,
+    accepts,
+  };
+}
+
+/** CPU limit in the engine's unit. */
+export const nanoCpus = (spec: ClusterSpec): number => Math.round(spec.resources.cpus * 1e9);
+
+function usersStep(spec: ClusterSpec, former: ClusterSpec, removed: readonly string[]): PlanStep {
+  const before = new Map(former.security.users.map((user) => [user.name, canonicalJson(user)]));
+  const added = spec.security.users.filter((user) => !before.has(user.name)).map((user) => user.name);
+  const altered = spec.security.users
+    .filter((user) => before.has(user.name) && before.get(user.name) !== canonicalJson(user))
+    .map((user) => user.name);
+  const parts = [
+    added.length > 0 ? `add ${added.join(', ')}` : '',
+    altered.length > 0 ? `change ${altered.join(', ')}` : '',
+    removed.length > 0 ? `remove ${removed.join(', ')}` : '',
+  ];
+  return {
+    name: configureSteps.users,
+    change: parts.filter((part) => part !== '').join('; '),
+    ...(removed.length > 0 ? { cost: 'clients of removed users are disconnected' } : {}),
+    undo: 'set the former users',
+  };
+}
+
+function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation): readonly string[] {
+  if (known.spec === undefined) return [`there is no cluster named ${spec.name}: provision makes it`];
+  const former = known.spec;
+  const refusals = NOT_LIVE.filter(({ of }) => canonicalJson(of(former) ?? null) !== canonicalJson(of(spec) ?? null)).map(
+    ({ field, of, needs }) => `${field} (${show(of(former))} -> ${show(of(spec))}) cannot change while it serves: it needs ${needs}`,
+  );
+  const gone = Object.keys(former.config).filter((name) => !(name in liveParameters(spec)));
+  refusals.push(
+    ...gone.map(
+      (name) =>
+        `config.${name} cannot be taken out: a running server does not know its default any more; give it the value that it shall have`,
+    ),
+  );
+  const missing = placesOf(former)
+    .filter((place) => observation.containers.every((c) => c.name !== place.name || c.state !== 'running'))
+    .map((place) => place.name);
+  const silent = [...observation.nodes, ...observation.sentinels].filter((node) => !node.answers).map((node) => node.name);
+  const away = [...new Set([...missing, ...silent])];
+  if (away.length > 0)
+    refusals.push(
+      `${away.join(', ')} cannot be reached, and every node must take the change: apply the former spec, which completes the cluster, or start them`,
+    );
+  for (const node of observation.nodes.filter(answered)) {
+    const wanted = Number(spec.config.maxmemory ?? maxmemoryOf(spec));
+    if (Number.isFinite(wanted) && wanted > 0 && node.memoryUsedBytes > wanted) {
+      refusals.push(
+        `${node.name} uses ${Math.round(node.memoryUsedBytes / 1024 ** 2)} MiB, more than the new maxmemory of ${Math.round(wanted / 1024 ** 2)} MiB: keep more memory, or remove data first`,
+      );
+    }
+  }
+  return refusals;
+}
+
+const show = (value: unknown): string => (value === undefined ? 'none' : typeof value === 'string' ? value : JSON.stringify(value));

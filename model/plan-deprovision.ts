@@ -1,0 +1,90 @@
+import { networkName, volumeName } from '../config/names.ts';
+import type { DeprovisionInput } from '../config/operations.ts';
+import type { Plan, PlanStep } from '../config/progress.ts';
+import type { KnownCluster } from './known-cluster.ts';
+import type { Observation } from './observation.ts';
+
+/** A plan with what the runbook needs to carry it out. */
+export interface DeprovisionPlan extends Plan {
+  /** Containers, in the order of their removal: sentinels first, so that none of them promotes while the others go. */
+  readonly containers: readonly string[];
+  /** Volumes, removed last. Empty when they are kept. */
+  readonly volumes: readonly string[];
+  readonly removesNetwork: boolean;
+  readonly removesRecords: boolean;
+  readonly closesKeeper: boolean;
+}
+
+export const deprovisionSteps = {
+  container: (name: string) => `remove ${name}`,
+  network: 'remove network',
+  volumes: 'remove volumes',
+  records: 'remove records and secrets',
+  keeper: 'close the keeper',
+} as const;
+
+/**
+ * Removes what carries the cluster's label, and nothing else; data goes last. With `keepVolumes` the network stays too: the nodes' addresses
+ * are in the volumes.
+ */
+export function planDeprovision(input: DeprovisionInput, known: KnownCluster, observation: Observation): DeprovisionPlan {
+  const { cluster, keepVolumes, force } = input;
+  const exists =
+    known.source !== 'none' ||
+    known.clusterId !== undefined ||
+    observation.containers.length > 0 ||
+    observation.volumes.length > 0 ||
+    observation.network !== undefined;
+  const kinds = { sentinel: 0, data: 1 } as const;
+  const containers = [...observation.containers].sort((a, b) => kinds[a.kind] - kinds[b.kind]).map((container) => container.name);
+  const volumes = keepVolumes ? [] : observation.volumes.map((volume) => volume.name);
+  const removesNetwork = observation.network !== undefined && !keepVolumes;
+  const removesRecords = !keepVolumes && (known.clusterId !== undefined || known.source !== 'none');
+  const closesKeeper = known.source === 'keeper';
+  const steps: readonly PlanStep[] = [
+    ...containers.map((name) => ({ name: deprovisionSteps.container(name), change: `stop and remove container ${name}` })),
+    ...(removesNetwork ? [{ name: deprovisionSteps.network, change: `remove network ${networkName(cluster)}` }] : []),
+    ...(volumes.length > 0
+      ? [
+          {
+            name: deprovisionSteps.volumes,
+            change: `remove ${volumes.length} volume(s) with all data in them`,
+            cost: 'the data is gone for good',
+          },
+        ]
+      : []),
+    ...(removesRecords ? [{ name: deprovisionSteps.records, change: 'remove the spec, the CA and the passwords from the bucket' }] : []),
+    ...(closesKeeper ? [{ name: deprovisionSteps.keeper, change: `end workflow cluster/${cluster}` }] : []),
+  ];
+  const refusals = exists
+    ? refuse(input, known, observation)
+    : [`there is no cluster named ${cluster}: holdfast list shows those that are`];
+  const kept = keepVolumes
+    ? `; ${observation.volumes.length} volume(s) such as ${volumeName(observation.volumes[0]?.node ?? `${cluster}-0-0`)}, the network and the secrets stay`
+    : '';
+  return {
+    summary: `remove ${cluster}: ${containers.length} container(s), ${volumes.length} volume(s)${kept}${force ? ' (forced)' : ''}`,
+    steps,
+    refusals,
+    containers,
+    volumes,
+    removesNetwork,
+    removesRecords,
+    closesKeeper,
+  };
+}
+
+function refuse({ cluster, force }: DeprovisionInput, known: KnownCluster, observation: Observation): readonly string[] {
+  if (force) return [];
+  const refusals: string[] = [];
+  if (known.spec?.deletionProtection === true) {
+    refusals.push(`${cluster} is under deletion protection: set deletionProtection: false in its spec and apply it, or use --force`);
+  }
+  const ids = new Set([...observation.containers, ...observation.volumes].map((owned) => owned.clusterId));
+  if ([...ids].some((id) => id !== known.clusterId)) {
+    refusals.push(
+      `${cluster} on host ${observation.host.name} was made by another Holdfast installation, or this one lost its records: if it shall go all the same, use --force`,
+    );
+  }
+  return refusals;
+}

@@ -1,0 +1,152 @@
+import { type ClusterSpec, parseBytes } from '../config/cluster-spec.ts';
+import { type EngineVersion, findEngineVersion } from '../config/engines.ts';
+import { networkName } from '../config/names.ts';
+import type { Plan, PlanStep } from '../config/progress.ts';
+import { assess } from './health.ts';
+import type { KnownCluster } from './known-cluster.ts';
+import { type NodePlace, placesOf, prefixFor, specHash } from './layout.ts';
+import type { Observation } from './observation.ts';
+import { usableOffsets } from './subnets.ts';
+
+/** A plan with what the runbook needs to carry it out. */
+export interface ProvisionPlan extends Plan {
+  readonly engine: EngineVersion;
+  /** Nodes to make or start. */
+  readonly nodes: readonly NodePlace[];
+  /** Nodes that did not exist before, and so are removed again when the operation fails; with their volume when that is new too. */
+  readonly newNodes: readonly { readonly name: string; readonly newVolume: boolean }[];
+  readonly makesSecrets: boolean;
+  readonly makesNetwork: boolean;
+  /** The keeper has no spec yet, or lost it. */
+  readonly accepts: boolean;
+}
+
+/** The steps' names, shared by the plan, the runbook and the person who reads them. */
+export const provisionSteps = {
+  secrets: 'make certificates and passwords',
+  image: (engine: EngineVersion) => `find image ${engine.image}`,
+  network: 'make network',
+  node: (node: NodePlace) => `start ${node.name}`,
+  form: 'form the cluster',
+  accept: 'hand the spec to the keeper',
+} as const;
+
+/** What it takes to make the cluster of the spec from what is there. Nothing, when it is there and healthy. */
+export function planProvision(spec: ClusterSpec, known: KnownCluster, observation: Observation): ProvisionPlan {
+  const engine = findEngineVersion(spec.engine, spec.version);
+  if (engine === undefined) throw new RangeError(`${spec.engine} ${spec.version} is not in the catalogue`);
+  const containers = new Map(observation.containers.map((container) => [container.name, container]));
+  const volumes = new Set(observation.volumes.map((volume) => volume.node));
+  const nodes = placesOf(spec).filter((place) => containers.get(place.name)?.state !== 'running');
+  const newNodes = nodes
+    .filter((place) => !containers.has(place.name))
+    .map((place) => ({ name: place.name, newVolume: !volumes.has(place.name) }));
+  const refusals = refuse(spec, known, observation, newNodes.length);
+  const makesSecrets = known.clusterId === undefined;
+  const makesNetwork = observation.network === undefined;
+  const accepts = known.source !== 'keeper';
+  const healthy = assess(spec, observation).verdict === 'healthy';
+  const works = makesSecrets || makesNetwork || nodes.length > 0 || !healthy;
+  const steps: readonly PlanStep[] = [
+    ...(makesSecrets
+      ? [
+          {
+            name: provisionSteps.secrets,
+            change: "a CA of the cluster's own and generated passwords, sealed in the bucket",
+            undo: 'remove them',
+          },
+        ]
+      : []),
+    ...(nodes.length > 0
+      ? [
+          {
+            name: provisionSteps.image(engine),
+            change: `${engine.image} is on host ${observation.host.name}; pulled when it is not`,
+            cost: 'a download, the first time',
+          },
+        ]
+      : []),
+    ...(makesNetwork
+      ? [
+          {
+            name: provisionSteps.network,
+            change: `network ${networkName(spec.name)}, ${spec.network.subnet ?? 'a free subnet of the pool'}`,
+            undo: 'remove it',
+          },
+        ]
+      : []),
+    ...nodes.map((node) => nodeStep(spec, node, containers.has(node.name), volumes.has(node.name))),
+    ...(works ? [{ name: provisionSteps.form, change: formation(spec), cost: 'about 3 s until the servers agree' }] : []),
+    ...(accepts ? [{ name: provisionSteps.accept, change: `generation ${known.generation + 1} is the spec that holds` }] : []),
+  ];
+  const summary =
+    steps.length === 0
+      ? `${spec.name} is already as the spec wants it`
+      : `${summarise(spec)} (${nodes.length} of ${placesOf(spec).length} nodes to start)`;
+  return { summary, steps, refusals, engine, nodes, newNodes, makesSecrets, makesNetwork, accepts };
+}
+
+function nodeStep(spec: ClusterSpec, node: NodePlace, exists: boolean, hasVolume: boolean): PlanStep {
+  const limits = `${spec.resources.memory} of memory, ${spec.resources.cpus} CPU`;
+  const change = exists
+    ? `its container is started again`
+    : `container ${node.name} (${limits}) with ${hasVolume ? 'the volume that is there' : 'a new volume'}`;
+  return {
+    name: provisionSteps.node(node),
+    change,
+    ...(exists ? {} : { undo: hasVolume ? 'remove the container, keep the volume' : 'remove container and volume' }),
+  };
+}
+
+const summarise = (spec: ClusterSpec): string =>
+  `${spec.engine} ${spec.version} in ${spec.mode} mode: ${spec.mode === 'cluster' ? `${spec.shards} shards with ${spec.replicasPerShard} replica(s) each` : `a primary, ${spec.replicasPerShard} replica(s), ${spec.sentinels} sentinels`}, TLS ${spec.security.tls ? 'on' : 'off'}`;
+
+const formation = (spec: ClusterSpec): string =>
+  spec.mode === 'cluster'
+    ? 'every node agrees on members and slots, and every replica follows its primary'
+    : 'replicas follow the primary, and the sentinels agree on it';
+
+function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation, newNodes: number): readonly string[] {
+  const { cluster, host } = observation;
+  const refusals = observation.foreign.map(
+    (thing) => `${thing} exists and is not Holdfast's: remove or rename it, or choose another cluster name`,
+  );
+  const ids = new Set(
+    [...observation.containers, ...observation.volumes, ...(observation.network ? [observation.network] : [])].map(
+      (owned) => owned.clusterId,
+    ),
+  );
+  if ([...ids].some((id) => id !== known.clusterId)) {
+    refusals.push(
+      `host ${host.name} holds a cluster named ${cluster} of another Holdfast installation (or this one lost its records): choose another name, or remove it with holdfast deprovision ${cluster} --force`,
+    );
+  }
+  if (known.spec !== undefined && specHash(known.spec) !== specHash(spec)) {
+    refusals.push(`${cluster} exists with another spec (generation ${known.generation}): use configure, or holdfast apply, which chooses`);
+  }
+  const needed = newNodes * parseBytes(spec.resources.memory);
+  if (needed > host.memoryBytes - host.promisedBytes) {
+    const mib = (bytes: number) => `${Math.round(bytes / 1024 ** 2)} MiB`;
+    refusals.push(
+      `host ${host.name} has ${mib(Math.max(0, host.memoryBytes - host.promisedBytes))} of memory left to promise, and this needs ${mib(needed)}: lower resources.memory, or remove a cluster`,
+    );
+  }
+  const room = spec.network.subnet === undefined ? undefined : usableOffsets(spec.network.subnet);
+  if (room !== undefined && room < usableOffsets(`0.0.0.0/${prefixFor(spec)}`)) {
+    refusals.push(`network.subnet ${spec.network.subnet} is too small: this cluster needs a /${prefixFor(spec)} or larger`);
+  }
+  if (known.source !== 'none') refusals.push(...lostShards(spec, observation));
+  return refusals;
+}
+
+/** A shard of an accepted cluster of which no volume is left has lost its data: an empty one in its place would hide that. */
+function lostShards(spec: ClusterSpec, observation: Observation): readonly string[] {
+  const volumes = new Set(observation.volumes.map((volume) => volume.node));
+  const data = placesOf(spec).filter((place) => place.kind === 'data');
+  const lost = [...new Set(data.map((place) => place.shard))].filter((shard) =>
+    data.every((place) => place.shard !== shard || !volumes.has(place.name)),
+  );
+  return lost.map(
+    (shard) => `shard ${shard} has lost every volume, and with them its data: restore it from a backup, or deprovision and start anew`,
+  );
+}

@@ -1,0 +1,152 @@
+import { type ClusterSpec, parseBytes } from '../config/cluster-spec.ts';
+import { nodePaths, ports, sentinelMasterName, systemUsers } from '../config/names.ts';
+import { digest } from './layout.ts';
+
+/** Passwords of a cluster's system users. */
+export interface SystemPasswords {
+  readonly operator: string;
+  readonly replication: string;
+  readonly sentinel: string;
+}
+
+/** A user of the spec with the SHA-256 of its password, in hex: what an ACL file holds. */
+export interface HashedUser {
+  readonly name: string;
+  readonly rules: string;
+  readonly passwordSha256: string;
+}
+
+/** maxmemory of a node, unless the spec's `config` sets it: 75 % of the container's limit; the rest is for buffers, forks and fragmentation. */
+export const maxmemoryOf = (spec: ClusterSpec): number => Math.floor(parseBytes(spec.resources.memory) * 0.75);
+
+/** `save` as the server takes it; the empty string switches snapshots off. */
+const snapshotsOf = (spec: ClusterSpec): string => spec.persistence.snapshots.map((s) => `${s.seconds} ${s.changes}`).join(' ');
+
+/**
+ * Server parameters that follow from a spec and can be changed while the server runs. `configure` sets exactly these.
+ * Replicas sync at once: a delay serves many replicas at once, and Holdfast adds them one at a time.
+ */
+export function liveParameters(spec: ClusterSpec): Readonly<Record<string, string>> {
+  return {
+    ...(spec.mode === 'cluster' ? { 'cluster-node-timeout': '5000' } : {}),
+    'repl-diskless-sync-delay': '0',
+    'repl-backlog-size': '16mb',
+    maxmemory: String(maxmemoryOf(spec)),
+    appendonly: spec.persistence.aof ? 'yes' : 'no',
+    appendfsync: spec.persistence.fsync,
+    save: snapshotsOf(spec),
+    ...spec.config,
+  };
+}
+
+function tlsLines(port: number): readonly string[] {
+  return [
+    'port 0',
+    `tls-port ${port}`,
+    `tls-ca-cert-file ${nodePaths.caCert}`,
+    `tls-cert-file ${nodePaths.cert}`,
+    `tls-key-file ${nodePaths.key}`,
+    'tls-auth-clients optional',
+    'tls-replication yes',
+  ];
+}
+
+const quote = (value: string): string => (value === '' || /\s/.test(value) ? `"${value}"` : value);
+
+/** The first server.conf of a data node; from then on the server keeps it by CONFIG REWRITE. `replicaOf` is for sentinel mode. */
+export function renderServerConf(spec: ClusterSpec, address: string, passwords: SystemPasswords, replicaOf?: string): string {
+  const { 'client-output-buffer-limit': buffers, save, ...single } = liveParameters(spec);
+  const lines = [
+    `bind ${address} 127.0.0.1`,
+    ...(spec.security.tls ? tlsLines(ports.server) : [`port ${ports.server}`]),
+    'daemonize no',
+    `dir ${nodePaths.db}`,
+    `aclfile ${nodePaths.aclFile}`,
+    `masteruser ${systemUsers.replication}`,
+    `masterauth ${passwords.replication}`,
+    ...(spec.mode === 'cluster'
+      ? [
+          'cluster-enabled yes',
+          'cluster-config-file nodes.conf',
+          `cluster-announce-ip ${address}`,
+          ...(spec.security.tls ? ['tls-cluster yes'] : []),
+        ]
+      : [`replica-announce-ip ${address}`, ...(replicaOf === undefined ? [] : [`replicaof ${replicaOf} ${ports.server}`])]),
+    ...Object.entries(single).map(([name, value]) => `${name} ${quote(value)}`),
+    ...(spec.persistence.snapshots.length === 0 ? ['save ""'] : spec.persistence.snapshots.map((s) => `save ${s.seconds} ${s.changes}`)),
+    ...bufferLimits(buffers).map((limit) => `client-output-buffer-limit ${limit}`),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** `normal 0 0 0 pubsub 32mb 8mb 60` has one class every four words; the file wants one a line. */
+function bufferLimits(value: string | undefined): readonly string[] {
+  const words = value?.split(' ') ?? [];
+  return Array.from({ length: Math.floor(words.length / 4) }, (_, i) => words.slice(i * 4, i * 4 + 4).join(' '));
+}
+
+const acl = (name: string, sha256: string, rules: string): string => `user ${name} on #${sha256} ${rules}`;
+
+/** The ACL rules of the users that Holdfast makes itself on data nodes. */
+export const systemRules = {
+  operator: '~* &* +@all',
+  replication: '+psync +replconf +ping',
+  /** What a sentinel needs on the servers that it watches (documented with Sentinel's ACL). */
+  sentinel:
+    'allchannels +multi +slaveof +replicaof +ping +exec +subscribe +config|rewrite +role +publish +info +client|setname +client|kill +script|kill',
+} as const;
+
+/** The ACL file of a data node: nobody is anybody by default, and each system user has what it needs and no more. */
+export function renderAcl(spec: ClusterSpec, passwords: SystemPasswords, users: readonly HashedUser[]): string {
+  const lines = [
+    'user default off resetkeys resetchannels -@all',
+    acl(systemUsers.operator, digest(passwords.operator), systemRules.operator),
+    acl(systemUsers.replication, digest(passwords.replication), systemRules.replication),
+    ...(spec.mode === 'sentinel' ? [acl(systemUsers.sentinel, digest(passwords.sentinel), systemRules.sentinel)] : []),
+    ...users.map((user) => acl(user.name, user.passwordSha256, user.rules)),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** What an application may ask of a sentinel: where the primary is, and news about it. */
+const sentinelClientRules =
+  'resetkeys &* -@all +ping +hello +auth +info +role +client +subscribe +psubscribe +unsubscribe +punsubscribe ' +
+  '+sentinel|get-master-addr-by-name +sentinel|master +sentinel|masters +sentinel|replicas +sentinel|slaves +sentinel|sentinels';
+
+/** The ACL file of a sentinel. Sentinels speak to one another as the sentinel user. */
+export function renderSentinelAcl(passwords: SystemPasswords, users: readonly HashedUser[]): string {
+  const lines = [
+    'user default off resetkeys resetchannels -@all',
+    acl(systemUsers.operator, digest(passwords.operator), systemRules.operator),
+    acl(systemUsers.sentinel, digest(passwords.sentinel), systemRules.operator),
+    ...users.map((user) => acl(user.name, user.passwordSha256, sentinelClientRules)),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+/** How many sentinels must agree that the primary is gone: a majority. */
+export const quorumOf = (spec: ClusterSpec): number => Math.floor(spec.sentinels / 2) + 1;
+
+/** The first configuration of a sentinel; from then on the sentinel keeps it itself. */
+export function renderSentinelConf(spec: ClusterSpec, address: string, primaryAddress: string, passwords: SystemPasswords): string {
+  const name = sentinelMasterName(spec.name);
+  const lines = [
+    `bind ${address} 127.0.0.1`,
+    ...(spec.security.tls ? tlsLines(ports.sentinel) : [`port ${ports.sentinel}`]),
+    'daemonize no',
+    'protected-mode no',
+    `dir ${nodePaths.db}`,
+    `aclfile ${nodePaths.aclFile}`,
+    `sentinel announce-ip ${address}`,
+    `sentinel announce-port ${ports.sentinel}`,
+    `sentinel sentinel-user ${systemUsers.sentinel}`,
+    `sentinel sentinel-pass ${passwords.sentinel}`,
+    `sentinel monitor ${name} ${primaryAddress} ${ports.server} ${quorumOf(spec)}`,
+    `sentinel auth-user ${name} ${systemUsers.sentinel}`,
+    `sentinel auth-pass ${name} ${passwords.sentinel}`,
+    `sentinel down-after-milliseconds ${name} 5000`,
+    `sentinel failover-timeout ${name} 60000`,
+    `sentinel parallel-syncs ${name} 1`,
+  ];
+  return `${lines.join('\n')}\n`;
+}

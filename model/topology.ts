@@ -1,0 +1,73 @@
+import type { ClusterSpec } from '../config/cluster-spec.ts';
+import { findEngineVersion } from '../config/engines.ts';
+import { ports } from '../config/names.ts';
+import { addressOf, nodeIdOf, placesOf, shardIdOf } from './layout.ts';
+import { answered, type ClusterMember, type Observation } from './observation.ts';
+import { evenSlotRanges, formatRange } from './slots.ts';
+
+/** The members of a new cluster: ordinal 0 of every shard is its first primary and has an even share of the slots. */
+export function initialMembers(spec: ClusterSpec, clusterId: string, subnet: string): readonly ClusterMember[] {
+  const ranges = evenSlotRanges(spec.shards);
+  const data = placesOf(spec).filter((place) => place.kind === 'data');
+  return data.map((place) => {
+    const primary = data.find((other) => other.shard === place.shard && other.ordinal === 0);
+    const range = ranges[place.shard];
+    const leads = place.ordinal === 0;
+    return {
+      nodeId: nodeIdOf(clusterId, place.name),
+      address: addressOf(place, subnet),
+      role: leads ? 'primary' : 'replica',
+      primaryId: leads || primary === undefined ? '' : nodeIdOf(clusterId, primary.name),
+      epoch: place.shard + 1,
+      slots: leads && range !== undefined ? [range] : [],
+      flags: [],
+    };
+  });
+}
+
+/**
+ * The members as a node that is created now must know them: what most of the live nodes see, with those that they do not know yet from the
+ * initial layout. Facts come from the cluster; the layout only fills what is not there.
+ */
+export function membersForNewNode(
+  spec: ClusterSpec,
+  clusterId: string,
+  subnet: string,
+  observation: Observation,
+): readonly ClusterMember[] {
+  const initial = initialMembers(spec, clusterId, subnet);
+  const seen = observation.views[0]?.members ?? [];
+  const known = new Set(seen.map((member) => member.nodeId));
+  const owned = seen.some((member) => member.slots.length > 0);
+  const missing = initial.filter((member) => !known.has(member.nodeId)).map((member) => (owned ? { ...member, slots: [] } : member));
+  return [...seen, ...missing];
+}
+
+/**
+ * The text of nodes.conf for one node. A server that starts with it is a member at once: no MEET, no ADDSLOTS, no REPLICATE.
+ * Format: `clusterLoadConfig` of the servers; versions that keep shard ids get the same one for all nodes of a shard.
+ */
+export function renderNodesConf(spec: ClusterSpec, clusterId: string, members: readonly ClusterMember[], myselfId: string): string {
+  const withShardIds = findEngineVersion(spec.engine, spec.version)?.shardIds === true;
+  const shards = new Map(placesOf(spec).map((place) => [nodeIdOf(clusterId, place.name), place.shard]));
+  const lines = members.map((member) => {
+    const shard = shards.get(member.primaryId === '' ? member.nodeId : member.primaryId);
+    const aux = withShardIds && shard !== undefined ? `,,shard-id=${shardIdOf(clusterId, shard)}` : '';
+    const flags = `${member.nodeId === myselfId ? 'myself,' : ''}${member.role === 'primary' ? 'master' : 'slave'}`;
+    const address = `${member.address}:${ports.server}@${ports.bus}${aux}`;
+    return [member.nodeId, address, flags, member.primaryId || '-', 0, 0, member.epoch, 'connected', ...member.slots.map(formatRange)].join(
+      ' ',
+    );
+  });
+  const epoch = Math.max(0, ...members.map((member) => member.epoch));
+  return `${lines.join('\n')}\nvars currentEpoch ${epoch} lastVoteEpoch 0\n`;
+}
+
+/** The address of the node that is the primary in sentinel mode: the one that says so and has most replicas, or what the sentinels watch. */
+export function sentinelPrimary(spec: ClusterSpec, subnet: string, observation: Observation): string {
+  const primaries = observation.nodes.filter(answered).filter((node) => node.role === 'primary');
+  const watched = observation.sentinels.filter(answered).map((sentinel) => sentinel.primaryAddress);
+  const [first] = placesOf(spec);
+  const initial = first === undefined ? '' : addressOf(first, subnet);
+  return watched[0] ?? [...primaries].sort((a, b) => b.replication.replicas - a.replication.replicas)[0]?.address ?? initial;
+}
