@@ -1,0 +1,3 @@
+export async function ensureComposeImages(): Promise<string> {
+  return 'to come';
+}
