@@ -12,24 +12,26 @@ const canFetchToolchains = (version: string) => {
   return major > 1 || (major === 1 && minor >= 21);
 };
 
-let known: string | undefined;
+let known: Promise<string> | undefined;
 
 /** The `go` to use: the machine's, or Debian trixie's unpacked in the cache. Only asked for when something must be built. */
-async function goProgram(announce: (what: string) => void): Promise<string> {
-  if (known !== undefined) return known;
+function goProgram(announce: (what: string) => void): Promise<string> {
+  known ??= findGo(announce);
+  return known;
+}
+
+async function findGo(announce: (what: string) => void): Promise<string> {
   const onPath = which('go');
-  if (onPath !== undefined && canFetchToolchains((await ask(onPath, ['env', 'GOVERSION'])) ?? '')) return (known = onPath);
-  if (!existsSync(OWN_GO)) {
-    announce("no Go: unpacking Debian trixie's into the cache");
-    try {
-      await unpackFromSuite('trixie', ['golang-1.24-go', 'golang-1.24-src'], join(home, 'go'));
-    } catch (error) {
-      throw new CannotGoOn(
-        `This part must be built and Go is missing: install Go 1.21 or later (go.dev/dl), then run this again.\n${error instanceof Error ? error.message : error}`,
-      );
-    }
+  if (onPath !== undefined && canFetchToolchains((await ask(onPath, ['env', 'GOVERSION'])) ?? '')) return onPath;
+  if (existsSync(OWN_GO)) return OWN_GO;
+  announce("no Go: unpacking Debian trixie's into the cache");
+  try {
+    await unpackFromSuite('trixie', ['golang-1.24-go', 'golang-1.24-src'], join(home, 'go'));
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new CannotGoOn(`This part must be built and Go is missing: install Go 1.21 or later (go.dev/dl), then run this again.\n${why}`);
   }
-  return (known = OWN_GO);
+  return OWN_GO;
 }
 
 /** Runs `go` with static builds, and with leave to fetch the toolchain that the module names. */
