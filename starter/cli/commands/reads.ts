@@ -1,0 +1,118 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLogUpdate } from 'log-update';
+import { stringify } from 'yaml';
+import type { StatusReport } from '../../../config/status.ts';
+import { type ExitCode, exitCodes } from '../exit-codes.ts';
+import { CliError } from '../explain-error.ts';
+import { type OutputFormat, renderOutput } from '../output.ts';
+import type { Session } from '../session.ts';
+import { renderJournal } from '../view/journal-view.ts';
+import { renderClusters } from '../view/lists-view.ts';
+import { renderStatus, verdictPaint } from '../view/status-view.ts';
+import { renderTable } from '../view/table.ts';
+import { formatTime } from '../view/units.ts';
+
+interface ReadOptions {
+  readonly output: OutputFormat;
+}
+
+export interface StatusOptions extends ReadOptions {
+  readonly watch?: boolean;
+  readonly interval: number;
+}
+
+export function statusExitCode(reports: readonly Pick<StatusReport, 'verdict'>[]): ExitCode {
+  if (reports.length === 1 && reports[0]?.verdict === 'absent') return exitCodes.notFound;
+  return reports.every((report) => report.verdict === 'healthy') ? exitCodes.ok : exitCodes.unhealthy;
+}
+
+/** Verdicts of several clusters; one alone is shown whole. */
+function renderReports(session: Session, reports: readonly StatusReport[], format: OutputFormat): string {
+  const { style } = session.terminal;
+  const [first] = reports;
+  if (first !== undefined && reports.length === 1) return renderOutput(format, first, (wide) => renderStatus(first, wide, style));
+  return renderOutput(format, reports, () => {
+    if (reports.length === 0) return renderClusters([], false, style);
+    const rows = reports.map((r) => [r.cluster, verdictPaint(r.verdict, style)(r.verdict), r.running?.operation ?? '-', r.headline]);
+    return renderTable(['CLUSTER', 'VERDICT', 'RUNNING', 'HEADLINE'], rows, style);
+  });
+}
+
+async function ask(session: Session, cluster: string | undefined): Promise<readonly StatusReport[]> {
+  const holdfast = await session.holdfast();
+  if (cluster !== undefined) return [await holdfast.status(cluster)];
+  const clusters = await holdfast.list();
+  return Promise.all(clusters.map((c) => holdfast.status(c.cluster)));
+}
+
+/** `holdfast status [cluster]` */
+export async function status(session: Session, cluster: string | undefined, options: StatusOptions): Promise<ExitCode> {
+  const { terminal } = session;
+  if (options.watch !== true) {
+    const reports = await ask(session, cluster);
+    terminal.print(renderReports(session, reports, options.output));
+    return statusExitCode(reports);
+  }
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  const redraw = process.stdout.isTTY === true && options.output !== 'json' && options.output !== 'yaml';
+  const screen = redraw ? createLogUpdate(process.stdout) : terminal.print;
+  let reports: readonly StatusReport[] = [];
+  while (!stop.signal.aborted) {
+    const next = await Promise.race([ask(session, cluster), aborted(stop.signal)]);
+    if (next === undefined) break;
+    reports = next;
+    const text = renderReports(session, reports, options.output);
+    screen(
+      redraw
+        ? `${text}\n\n${terminal.style.dim(`${formatTime(new Date().toISOString())}, every ${options.interval} s, Ctrl-C ends`)}`
+        : text,
+    );
+    await sleep(options.interval * 1000, undefined, { signal: stop.signal }).catch(() => undefined); // woken by Ctrl-C
+  }
+  return reports.length === 0 ? exitCodes.interrupted : statusExitCode(reports);
+}
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<undefined>((resolve) => {
+    if (signal.aborted) resolve(undefined);
+    signal.addEventListener('abort', () => resolve(undefined), { once: true });
+  });
+
+/** `holdfast list` */
+export async function list(session: Session, { output }: ReadOptions): Promise<ExitCode> {
+  const clusters = await (await session.holdfast()).list();
+  session.terminal.print(renderOutput(output, clusters, (wide) => renderClusters(clusters, wide, session.terminal.style)));
+  return exitCodes.ok;
+}
+
+/** `holdfast describe <cluster>`: the spec that holds, and what led to it. */
+export async function describe(session: Session, cluster: string, { output }: ReadOptions): Promise<ExitCode> {
+  const holdfast = await session.holdfast();
+  const [kept, journal] = await Promise.all([holdfast.describe(cluster), holdfast.journal(cluster)]);
+  const { style } = session.terminal;
+  session.terminal.print(
+    renderOutput(output, { ...kept, journal }, (wide) => {
+      const head = `${style.strong(kept.cluster)}  generation ${kept.generation}, accepted ${formatTime(kept.acceptedAt)}`;
+      const spec = stringify(kept.spec, { lineWidth: 0 }).trimEnd();
+      return [head, '', indent(spec), '', renderJournal(wide ? journal : journal.slice(-10), wide, style)].join('\n');
+    }),
+  );
+  return exitCodes.ok;
+}
+
+const indent = (text: string) => text.replace(/^/gm, '  ');
+
+/** `holdfast events <cluster>`: the journal, newest first. */
+export async function events(session: Session, cluster: string, { output, limit }: ReadOptions & { limit: number }): Promise<ExitCode> {
+  const journal = (await (await session.holdfast()).journal(cluster)).slice(-limit);
+  session.terminal.print(renderOutput(output, journal, (wide) => renderJournal(journal, wide, session.terminal.style)));
+  return exitCodes.ok;
+}
+
+/** @throws CliError when there is nothing of this name. */
+export async function requireCluster(session: Session, cluster: string): Promise<StatusReport> {
+  const report = await (await session.holdfast()).status(cluster);
+  if (report.verdict === 'absent') throw new CliError(`There is no cluster "${cluster}". See: holdfast list`, exitCodes.notFound);
+  return report;
+}

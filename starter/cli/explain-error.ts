@@ -1,0 +1,65 @@
+import { type FailureType, failures } from '../../config/failures.ts';
+import { InvalidSettings } from '../../config/settings.ts';
+import {
+  ClusterNotKept,
+  type FailureKind,
+  InvalidInput,
+  NoWorker,
+  OperationFailed,
+  OperationNotFound,
+  RequestRefused,
+  TemporalUnreachable,
+} from '../client/errors.ts';
+import { type ExitCode, exitCodes } from './exit-codes.ts';
+
+/** A person's mistake, or a plain end, that needs no stack: the message says what to do. */
+export class CliError extends Error {
+  override readonly name = 'CliError';
+  readonly exitCode: ExitCode;
+
+  constructor(message: string, exitCode: ExitCode = exitCodes.usage) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+const byFailure: Readonly<Partial<Record<FailureKind, ExitCode>>> = {
+  [failures.invalidInput]: exitCodes.usage,
+  [failures.clusterBusy]: exitCodes.busy,
+  [failures.clusterNotFound]: exitCodes.notFound,
+  [failures.refused]: exitCodes.refused,
+  [failures.rejected]: exitCodes.refused,
+  [failures.hostUnreachable]: exitCodes.unreachable,
+} satisfies Partial<Record<FailureType, ExitCode>>;
+
+/** The exit code that an error ends the process with. */
+export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof CliError) return error.exitCode;
+  if (error instanceof OperationFailed) return byFailure[error.type] ?? exitCodes.failed;
+  if (error instanceof InvalidInput || error instanceof InvalidSettings) return exitCodes.usage;
+  if (error instanceof RequestRefused) return exitCodes.refused;
+  if (error instanceof OperationNotFound || error instanceof ClusterNotKept) return exitCodes.notFound;
+  if (error instanceof TemporalUnreachable || error instanceof NoWorker) return exitCodes.unreachable;
+  return exitCodes.failed;
+}
+
+const ours = [
+  CliError,
+  OperationFailed,
+  InvalidInput,
+  InvalidSettings,
+  RequestRefused,
+  OperationNotFound,
+  ClusterNotKept,
+  TemporalUnreachable,
+  NoWorker,
+];
+
+/** What to print for an error: one or two lines for what a person can act on. An error that nobody foresaw asks for --debug. */
+export function explainError(error: unknown, debug: boolean): string {
+  if (!(error instanceof Error)) return String(error);
+  if (debug) return `${error.stack ?? error.message}${error.cause instanceof Error ? `\ncaused by ${error.cause.stack}` : ''}`;
+  const kind = error instanceof OperationFailed && error.type !== 'Unknown' ? `${error.type}: ` : '';
+  const stack = ours.some((type) => error instanceof type) ? '' : '\nThat was not foreseen: --debug shows where it happened.';
+  return `${kind}${error.message}${stack}`;
+}

@@ -1,0 +1,48 @@
+import { readFileSync } from 'node:fs';
+import { type Command, CommanderError } from 'commander';
+import { type ExitCode, exitCodes } from './exit-codes.ts';
+import { exitCodeOf, explainError } from './explain-error.ts';
+import { buildProgram } from './program.ts';
+import { loadSettingsFile } from './session.ts';
+import { createStyle, wantsColours } from './terminal.ts';
+
+/** How long an exit waits for what still holds the process, such as a call that nobody waits for any more. */
+const LINGER_MS = 500;
+
+/** @param packageFile where the version stands */
+export async function main(packageFile: URL): Promise<void> {
+  let code: ExitCode | undefined;
+  const { version } = JSON.parse(readFileSync(packageFile, 'utf8')) as { version: string };
+  const style = createStyle(wantsColours(process.stderr, process.env));
+  const program = buildProgram(version, (c) => {
+    code = c;
+  });
+  prepare(program, (text) => void process.stderr.write(text.replace(/^error: /, `${style.bad('error')}: `)));
+  try {
+    loadSettingsFile(process.env);
+    await program.parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) code = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    else {
+      code = exitCodeOf(error);
+      const mark = code === exitCodes.interrupted ? '' : `${style.bad('error')}: `;
+      process.stderr.write(`${mark}${explainError(error, program.opts<{ debug?: boolean }>().debug === true)}\n`);
+    }
+  }
+  // A worker stays; everything else that ends has told its code.
+  if (code === undefined) return;
+  process.exitCode = code;
+  setTimeout(() => process.exit(), LINGER_MS).unref();
+}
+
+/** Commander ends the process by itself unless every command is told not to. */
+function prepare(command: Command, writeError: (text: string) => void): void {
+  command.exitOverride();
+  command.configureOutput({ outputError: writeError });
+  command.showHelpAfterError(`See: ${[...pathOf(command)].join(' ')} --help`);
+  for (const child of command.commands) prepare(child, writeError);
+}
+
+function pathOf(command: Command): readonly string[] {
+  return command.parent === null ? [command.name()] : [...pathOf(command.parent), command.name()];
+}

@@ -1,0 +1,208 @@
+import { Argument, Command, InvalidArgumentError, Option } from 'commander';
+import type { OperationState } from '../client/operation-list.ts';
+import { schemaNames } from '../schemas.ts';
+import type { ApplyOptions } from './commands/apply.ts';
+import type { ConnectOptions } from './commands/connect.ts';
+import type { DeprovisionOptions } from './commands/deprovision.ts';
+import type { DecideOptions, ListOptions } from './commands/operations.ts';
+import type { StatusOptions } from './commands/reads.ts';
+import { completionScript, type Shell, shells } from './completion-scripts.ts';
+import { type ExitCode, exitCodes, exitCodesHelp } from './exit-codes.ts';
+import { type OutputFormat, outputOption } from './output.ts';
+import { type GlobalOptions, openSession, type Session } from './session.ts';
+
+const operationStates: readonly OperationState[] = ['running', 'done', 'failed', 'cancelled', 'terminated', 'timed out'];
+
+function wholeNumber(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1.');
+  return value;
+}
+
+const specOption = () => new Option('-f, --filename <spec>', 'the spec, YAML or JSON; - is standard input').makeOptionMandatory();
+const busyOption = () =>
+  new Option('--when-busy <what>', 'when another operation works on the cluster').choices(['fail', 'wait']).default('fail');
+const reasonOption = () => new Option('--reason <text>', 'why, for the journal');
+const clusterArgument = () => new Argument('<cluster>', 'name of the cluster');
+const idArgument = () => new Argument('<id>', "the operation's id; or a cluster's name, for its newest operation");
+
+/**
+ * The tree of commands. What a command does is loaded when it runs, so that help and completion are quick.
+ * @param done told the exit code of the command that ran
+ */
+export function buildProgram(version: string, done: (code: ExitCode) => void): Command {
+  const program = new Command('holdfast');
+  /** Opens what the command needs, and closes it whatever happens. */
+  const run = async (act: (session: Session) => Promise<ExitCode>): Promise<void> => {
+    await using session = openSession(program.opts<GlobalOptions>());
+    done(await act(session));
+  };
+
+  program
+    .description('Durable operations for Redis and Valkey on Temporal.')
+    .version(version, '-V, --version', 'print the version')
+    .option('--address <host:port>', 'Temporal frontend; default HOLDFAST_TEMPORAL_ADDRESS')
+    .option('--namespace <name>', 'Temporal namespace; default HOLDFAST_TEMPORAL_NAMESPACE')
+    .option('--debug', 'show where an error comes from')
+    .helpOption('-h, --help', 'how to use it')
+    .helpCommand('help [command]', 'how to use a command')
+    .addHelpText(
+      'after',
+      `\nStart:\n  holdfast doctor                 is everything there?\n  holdfast apply -f spec.yaml     make or change a cluster\n  holdfast status                 how are they?\n\n${exitCodesHelp}`,
+    )
+    .showSuggestionAfterError()
+    .showHelpAfterError('See: holdfast --help');
+
+  program.commandsGroup('Clusters:');
+  program
+    .command('apply')
+    .description('make a cluster, or change it, as a spec says; shows the plan and asks first')
+    .addOption(specOption())
+    .option('-y, --yes', 'do not ask')
+    .addOption(
+      new Option('--needs-approval [seconds]', 'wait until somebody approves; so long at most (default 3600)').argParser(wholeNumber),
+    )
+    .addOption(busyOption())
+    .addOption(reasonOption())
+    .addOption(outputOption())
+    .action((options: ApplyOptions) => run(async (session) => (await import('./commands/apply.ts')).apply(session, options)));
+  program
+    .command('plan')
+    .description('show what apply would do; changes nothing')
+    .addOption(specOption())
+    .addOption(busyOption())
+    .addOption(outputOption())
+    .action((options: ApplyOptions) => run(async (session) => (await import('./commands/apply.ts')).plan(session, options)));
+  program
+    .command('status')
+    .description('how a cluster is, asked of every node; without a name: all of them')
+    .argument('[cluster]', 'name of the cluster')
+    .option('-w, --watch', 'again and again, until Ctrl-C')
+    .addOption(new Option('--interval <seconds>', 'how often with --watch').argParser(wholeNumber).default(5))
+    .addOption(outputOption())
+    .action((cluster: string | undefined, options: StatusOptions) =>
+      run(async (session) => (await import('./commands/reads.ts')).status(session, cluster, options)),
+    );
+  program
+    .command('list')
+    .description('every cluster')
+    .addOption(outputOption())
+    .action((options: { output: OutputFormat }) => run(async (session) => (await import('./commands/reads.ts')).list(session, options)));
+  program
+    .command('describe')
+    .description('the spec that a cluster is held to, and what led to it')
+    .addArgument(clusterArgument())
+    .addOption(outputOption())
+    .action((cluster: string, options: { output: OutputFormat }) =>
+      run(async (session) => (await import('./commands/reads.ts')).describe(session, cluster, options)),
+    );
+  program
+    .command('events')
+    .description('the journal of a cluster: who did what, when, and how it ended')
+    .addArgument(clusterArgument())
+    .addOption(new Option('--limit <count>', 'so many of the newest').argParser(wholeNumber).default(50))
+    .addOption(outputOption())
+    .action((cluster: string, options: { output: OutputFormat; limit: number }) =>
+      run(async (session) => (await import('./commands/reads.ts')).events(session, cluster, options)),
+    );
+  program
+    .command('connect')
+    .description("how to connect a client; or the engine's CLI in a node")
+    .addArgument(clusterArgument())
+    .option('--user <name>', "default: the spec's first user")
+    .option('--show-password', 'print the password')
+    .option('--ca-file <path>', 'write the CA certificate there')
+    .option('--exec', "open the engine's CLI in a node")
+    .option('--node <name>', 'the node for --exec; default: a primary')
+    .addOption(outputOption())
+    .action((cluster: string, options: ConnectOptions) =>
+      run(async (session) => (await import('./commands/connect.ts')).connect(session, cluster, options)),
+    );
+  program
+    .command('deprovision')
+    .description('remove a cluster and its data; wants the name typed')
+    .addArgument(clusterArgument())
+    .option('--confirm <name>', 'the name once more, instead of typing it')
+    .option('--keep-volumes', 'leave the data', false)
+    .option('--force', 'also under deletion protection, or when no keeper knows it', false)
+    .option('--dry-run', 'only show what would go')
+    .addOption(busyOption())
+    .addOption(reasonOption())
+    .addOption(outputOption())
+    .action((cluster: string, options: DeprovisionOptions) =>
+      run(async (session) => (await import('./commands/deprovision.ts')).deprovision(session, cluster, options)),
+    );
+
+  program.commandsGroup('Operations:');
+  addOperations(program.command('operations').alias('ops').description('list, follow and steer operations'), run);
+
+  program.commandsGroup('Holdfast itself:');
+  program
+    .command('doctor')
+    .description('check every dependency, and say what to do')
+    .addOption(outputOption())
+    .action((options: { output: OutputFormat }) => run(async (session) => (await import('./commands/doctor.ts')).doctor(session, options)));
+  program
+    .command('worker')
+    .description('run a worker until it is told to stop')
+    .action(async () => {
+      await import('../../workers/main.ts');
+    });
+  program
+    .command('schema')
+    .description("print the JSON Schema of the spec or of an operation's input")
+    .addArgument(new Argument('[name]', 'which').choices(schemaNames).default('cluster-spec'))
+    .action((name: string) => run(async (session) => (await import('./commands/schema.ts')).schema(session, name)));
+  program
+    .command('completion')
+    .description('print a script that completes commands in a shell')
+    .addArgument(new Argument('<shell>', 'which').choices(shells))
+    .action((shell: Shell) => {
+      process.stdout.write(completionScript(program, shell));
+      done(exitCodes.ok);
+    });
+  return program;
+}
+
+function addOperations(operations: Command, run: (act: (session: Session) => Promise<ExitCode>) => Promise<void>): void {
+  const load = () => import('./commands/operations.ts');
+  operations
+    .command('list')
+    .description('newest first')
+    .option('--cluster <name>', 'only of this cluster')
+    .addOption(new Option('--state <state>', 'only in this state').choices(operationStates))
+    .addOption(new Option('--limit <count>', 'so many at most').argParser(wholeNumber).default(20))
+    .addOption(outputOption())
+    .action((options: ListOptions) => run(async (session) => (await load()).listOperations(session, options)));
+  operations
+    .command('show')
+    .description('what an operation does, or how it ended')
+    .addArgument(idArgument())
+    .option('-w, --watch', 'follow it to its end; Ctrl-C lets go of it')
+    .addOption(outputOption())
+    .action((id: string, options: { output: OutputFormat; watch?: boolean }) =>
+      run(async (session) => (await load()).showOperation(session, id, options)),
+    );
+  for (const what of ['pause', 'resume'] as const) {
+    operations
+      .command(what)
+      .description(what === 'pause' ? 'stop before the next step' : 'go on after a pause')
+      .addArgument(idArgument())
+      .action((id: string) => run(async (session) => (await load()).pauseOrResume(session, id, what)));
+  }
+  operations
+    .command('cancel')
+    .description('stop at the next step and undo')
+    .addArgument(idArgument())
+    .option('--wait', 'until it has undone what it did')
+    .action((id: string, options: { wait?: boolean }) => run(async (session) => (await load()).cancelOperation(session, id, options)));
+  for (const what of ['approve', 'reject'] as const) {
+    operations
+      .command(what)
+      .description(what === 'approve' ? 'let an operation that waits for approval go on' : 'end an operation that waits for approval')
+      .addArgument(idArgument())
+      .option('--by <name>', 'who decides; default: you')
+      .addOption(reasonOption())
+      .action((id: string, options: DecideOptions) => run(async (session) => (await load()).decide(session, id, what, options)));
+  }
+}

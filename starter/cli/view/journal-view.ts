@@ -1,0 +1,29 @@
+import type { JournalEntry } from '../../../config/progress.ts';
+import type { Style } from '../terminal.ts';
+import { renderTable } from './table.ts';
+import { formatDuration, formatTime } from './units.ts';
+
+const outcomePaint = (outcome: JournalEntry['outcome'], style: Style) =>
+  ({ done: style.good, unchanged: style.dim, failed: style.bad, cancelled: style.warn, rejected: style.warn })[outcome];
+
+/** The journal of a cluster, newest first, since the newest is what one looks for. */
+export function renderJournal(entries: readonly JournalEntry[], wide: boolean, style: Style): string {
+  const headings = ['WHEN', 'OPERATION', 'OUTCOME', 'TOOK', 'BY', 'SUMMARY', ...(wide ? ['GENERATION', 'REASON', 'ID'] : [])];
+  const rows = [...entries]
+    .reverse()
+    .map((entry) => [
+      formatTime(entry.startedAt),
+      entry.operation,
+      outcomePaint(entry.outcome, style)(entry.outcome),
+      formatDuration(Date.parse(entry.endedAt) - Date.parse(entry.startedAt)),
+      entry.by,
+      firstLine(entry.summary),
+      ...(wide ? [entry.generation === undefined ? '-' : String(entry.generation), entry.reason ?? '-', entry.workflowId] : []),
+    ]);
+  return renderTable(headings, rows, style);
+}
+
+const firstLine = (text: string) => {
+  const line = text.split('\n', 1)[0] ?? '';
+  return line.length > 80 ? `${line.slice(0, 79)}…` : line;
+};

@@ -1,0 +1,102 @@
+import type { Client } from '@temporalio/client';
+import type { JournalEntry } from '../../config/progress.ts';
+import { readSettings } from '../../config/settings.ts';
+import type { ClusterSummary, KeeperDescription, StatusReport } from '../../config/status.ts';
+import { type OperationHandle, operationHandle } from './operation-handle.ts';
+import { type ListFilter, listOperations, type OperationSummary, summarize } from './operation-list.ts';
+import { type Operation, operationStarter } from './operation-starter.ts';
+import { askList, askStatus, describeCluster, readJournal } from './questions.ts';
+import { type ConnectOptions, connectTemporal, type Temporal, wrapClient } from './temporal.ts';
+
+/** The operations of all clusters. */
+export interface Operations {
+  /** Newest first. */
+  list(filter?: ListFilter): Promise<readonly OperationSummary[]>;
+  /** What Temporal knows of one operation, running or ended. @throws OperationNotFound */
+  describe(workflowId: string): Promise<OperationSummary>;
+  /** A handle on an operation that runs or has ended. @throws OperationNotFound */
+  attach(workflowId: string): Promise<OperationHandle>;
+}
+
+/**
+ * Asks Holdfast for operations. Works over Temporal alone: no access to the clusters, the engine or the object store is needed.
+ *
+ * ```ts
+ * await using holdfast = await Holdfast.connect();
+ * const operation = await holdfast.provision.start({ spec: { name: 'orders', engine: 'valkey', version: '9.1' } });
+ * for await (const progress of operation.watch()) console.log(progress.stage);
+ * console.log((await operation.result()).summary);
+ * ```
+ */
+export class Holdfast implements AsyncDisposable {
+  readonly provision: Operation<'provision'>;
+  readonly configure: Operation<'configure'>;
+  readonly deprovision: Operation<'deprovision'>;
+  readonly operations: Operations;
+  readonly #temporal: Temporal;
+
+  /** Takes a Temporal client that you have already; `connect` makes one. */
+  constructor(client: Client, address = 'the given address') {
+    const temporal = wrapClient(client, address);
+    this.#temporal = temporal;
+    this.provision = operationStarter(temporal, 'provision');
+    this.configure = operationStarter(temporal, 'configure');
+    this.deprovision = operationStarter(temporal, 'deprovision');
+
+    const describe = async (workflowId: string): Promise<OperationSummary> =>
+      summarize(await temporal.call(workflowId, () => client.workflow.getHandle(workflowId).describe()));
+    this.operations = {
+      list: (filter) => listOperations(temporal, filter),
+      describe,
+      async attach(workflowId) {
+        const { runId } = await describe(workflowId);
+        return operationHandle(temporal, client.workflow.getHandle(workflowId, runId), runId);
+      },
+    };
+  }
+
+  /**
+   * Connects to Temporal. What is not given comes from the environment (docs/settings.md).
+   * @throws TemporalUnreachable
+   */
+  static async connect(options: ConnectOptions = {}): Promise<Holdfast> {
+    const settings = readSettings(process.env);
+    const address = options.address ?? settings.HOLDFAST_TEMPORAL_ADDRESS;
+    const namespace = options.namespace ?? settings.HOLDFAST_TEMPORAL_NAMESPACE;
+    const { client } = await connectTemporal({ ...options, address, namespace });
+    return new Holdfast(client, address);
+  }
+
+  /** What is true of a cluster now, asked of every node; `absent` when there is nothing of this name. @throws NoWorker */
+  status(cluster: string): Promise<StatusReport> {
+    return askStatus(this.#temporal, cluster);
+  }
+
+  /** Every cluster, also those of which only parts were found. @throws NoWorker */
+  list(): Promise<readonly ClusterSummary[]> {
+    return askList(this.#temporal);
+  }
+
+  /** The spec that holds, its generation, and since when. @throws ClusterNotKept */
+  describe(cluster: string): Promise<KeeperDescription> {
+    return describeCluster(this.#temporal, cluster);
+  }
+
+  /** Every operation on a cluster: who, what, when, result. Newest last. @throws ClusterNotKept */
+  journal(cluster: string): Promise<readonly JournalEntry[]> {
+    return readJournal(this.#temporal, cluster);
+  }
+
+  /** Whether a worker is there to take operations. */
+  hasWorker(): Promise<boolean> {
+    return this.#temporal.hasWorker();
+  }
+
+  close(): Promise<void> {
+    return this.#temporal.client.connection.close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

@@ -1,0 +1,28 @@
+export type { ClusterSpec, ClusterSpecInput } from '../../config/cluster-spec.ts';
+export { type FailureType, failures } from '../../config/failures.ts';
+export type { OperationInput, OperationName } from '../../config/operations.ts';
+export type { Decision, JournalEntry, OperationResult, Plan, PlanStep, Progress, Stage, StepProgress } from '../../config/progress.ts';
+export type {
+  ClusterSummary,
+  Finding,
+  KeeperDescription,
+  NodeStatus,
+  ShardStatus,
+  StatusReport,
+  Verdict,
+} from '../../config/status.ts';
+export {
+  ClusterNotKept,
+  type FailureKind,
+  InvalidInput,
+  NoWorker,
+  OperationFailed,
+  OperationNotFound,
+  RequestRefused,
+  TemporalUnreachable,
+} from './errors.ts';
+export { Holdfast, type Operations } from './holdfast.ts';
+export type { OperationHandle, WatchOptions } from './operation-handle.ts';
+export type { ListFilter, OperationState, OperationSummary } from './operation-list.ts';
+export type { ExecuteOptions, Operation, StartOptions } from './operation-starter.ts';
+export type { ConnectOptions } from './temporal.ts';

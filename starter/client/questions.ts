@@ -1,0 +1,68 @@
+import { keeperWorkflowId, operationWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import type { JournalEntry } from '../../config/progress.ts';
+import { type ClusterSummary, type KeeperDescription, keeperHandlers, type StatusReport } from '../../config/status.ts';
+import { ClusterNotKept, NoWorker, OperationNotFound } from './errors.ts';
+import { shortUnique } from './operation-starter.ts';
+import type { Temporal } from './temporal.ts';
+import { noWorkerMessage } from './translate-errors.ts';
+
+/** An answer that takes longer than this is looked into: perhaps no worker runs. */
+const SUSPICIOUS_MS = 4_000;
+/** A question that nobody took up ends by itself, so that it does not answer to nobody hours later. */
+const QUESTION_TIMEOUT = '2 minutes';
+
+/** Runs a workflow that only looks. @throws NoWorker, OperationFailed */
+async function ask<T>(temporal: Temporal, type: string, workflowId: string, input: unknown, memo?: Record<string, unknown>): Promise<T> {
+  const handle = await temporal.call(workflowId, (client) =>
+    client.workflow.start(type, {
+      workflowId,
+      taskQueue: WORKFLOW_TASK_QUEUE,
+      workflowExecutionTimeout: QUESTION_TIMEOUT,
+      args: [input],
+      ...(memo === undefined ? {} : { memo }),
+    }),
+  );
+  let timer: NodeJS.Timeout | undefined;
+  const nobody = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      temporal.hasWorker().then((has) => {
+        if (!has) reject(new NoWorker(noWorkerMessage));
+      }, reject);
+    }, SUSPICIOUS_MS);
+  });
+  const answer = temporal.call(workflowId, () => handle.result() as Promise<T>);
+  try {
+    return await Promise.race([answer, nobody]);
+  } catch (error) {
+    answer.catch(() => undefined); // when nobody answers, what the wait throws later is of no interest
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What is true of a cluster now, asked of every node. */
+export const askStatus = (temporal: Temporal, cluster: string) =>
+  ask<StatusReport>(temporal, 'status', operationWorkflowId(cluster, 'status', shortUnique()), { cluster }, { cluster });
+
+/** Every cluster that a keeper, an engine or the object store knows. */
+export const askList = (temporal: Temporal) => ask<readonly ClusterSummary[]>(temporal, 'list', `list/${shortUnique()}`, {});
+
+async function askKeeper<T>(temporal: Temporal, cluster: string, query: string): Promise<T> {
+  const id = keeperWorkflowId(cluster);
+  try {
+    return await temporal.call(id, (client) => client.workflow.getHandle(id).query<T>(query), { workerWithinMs: 10_000 });
+  } catch (error) {
+    if (error instanceof OperationNotFound)
+      throw new ClusterNotKept(`No cluster "${cluster}" is kept here. See: holdfast list`, { cause: error });
+    throw error;
+  }
+}
+
+/** The spec that a cluster's keeper holds. @throws ClusterNotKept */
+export const describeCluster = (temporal: Temporal, cluster: string) =>
+  askKeeper<KeeperDescription>(temporal, cluster, keeperHandlers.describe);
+
+/** The operations of a cluster, newest last. @throws ClusterNotKept */
+export const readJournal = (temporal: Temporal, cluster: string) =>
+  askKeeper<readonly JournalEntry[]>(temporal, cluster, keeperHandlers.journal);

@@ -1,0 +1,61 @@
+import type Docker from 'dockerode';
+import { createEngine } from '../activities/docker/engine.ts';
+import { type Credentials, createSecretStore } from '../activities/secrets/secret-store.ts';
+import { createObjectStore } from '../activities/storage/object-store.ts';
+import type { Settings } from '../config/settings.ts';
+
+/** What a client needs to connect to a cluster; for a person who may read the bucket and has the master key. @throws SecretMissing, WrongMasterKey */
+export async function openCredentials(settings: Settings, cluster: string): Promise<Credentials> {
+  const store = createObjectStore(settings);
+  try {
+    return await createSecretStore(settings, store, process.env).readCredentials(cluster);
+  } finally {
+    store.close();
+  }
+}
+
+export interface EngineCli {
+  readonly container: string;
+  readonly command: readonly string[];
+  /** Goes by the environment of the one process: a command line can be read by others. */
+  readonly password: string;
+}
+
+/** Runs the engine's CLI in a node's container on this terminal, until it ends. @returns its exit code */
+export async function openEngineCli(settings: Settings, { container, command, password }: EngineCli): Promise<number> {
+  const docker = createEngine(settings);
+  const exec = await docker.getContainer(container).exec({
+    Cmd: [...command],
+    // Valkey's CLI reads its own name first and, in some versions, only the other.
+    Env: [`REDISCLI_AUTH=${password}`, `VALKEYCLI_AUTH=${password}`],
+    Tty: true,
+    AttachStdin: true,
+    AttachStdout: true,
+    AttachStderr: true,
+  });
+  const stream = await exec.start({ hijack: true, stdin: true, Tty: true });
+  const { stdin, stdout } = process;
+  const resize = () => fitTerminal(exec, stdout);
+  stdin.setRawMode(true);
+  stdin.pipe(stream);
+  stream.pipe(stdout, { end: false });
+  stdout.on('resize', resize);
+  resize();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      stream.once('end', resolve);
+      stream.once('close', resolve);
+      stream.once('error', reject);
+    });
+  } finally {
+    stdout.off('resize', resize);
+    stdin.unpipe(stream);
+    stdin.setRawMode(false);
+    stdin.pause();
+  }
+  return (await exec.inspect()).ExitCode ?? 0;
+}
+
+function fitTerminal(exec: Docker.Exec, { rows, columns }: NodeJS.WriteStream): void {
+  exec.resize({ h: rows ?? 24, w: columns ?? 80 }).catch(() => undefined); // the wrong width is no reason to end the session
+}
