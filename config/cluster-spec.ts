@@ -38,8 +38,8 @@ const user = z.strictObject({
     .refine(
       (name) => name !== 'default' && !Object.values<string>(systemUsers).includes(name),
       'this user belongs to Holdfast: choose another name',
-    ),
-  /** ACL rules as `ACL SETUSER` takes them, without passwords: `~app:* +@all -@admin -@dangerous`. */
+    )
+    .describe('Name of the user; `default` is off, and names of Holdfast are refused.'),
   rules: z
     .string()
     .min(1)
@@ -48,67 +48,87 @@ const user = z.strictObject({
       'rules cannot hold passwords, nopass or reset: use secret',
     )
     .refine((rules) => !/[\r\n"'\\]/.test(rules), 'rules are one line without quotes or backslashes')
-    .default('~* &* +@all -@admin -@dangerous'),
-  secret: secretReference,
+    .default('~* &* +@all -@admin -@dangerous')
+    .describe('ACL rules as `ACL SETUSER` takes them, without passwords: `~app:* +@all -@admin -@dangerous`.'),
+  secret: secretReference.describe(
+    'Where the password comes from: `generated`, `env:NAME` (variable HOLDFAST_SECRET_NAME of the worker) or `file:name` (in its HOLDFAST_SECRETS_DIR).',
+  ),
 });
 
 const snapshot = z.strictObject({
-  seconds: z.int().min(1),
-  changes: z.int().min(1),
+  seconds: z.int().min(1).describe('At least so long after the last snapshot, in seconds.'),
+  changes: z.int().min(1).describe('At least so many changed keys.'),
 });
 
 const fields = z.strictObject({
-  name: clusterName,
-  engine: z.enum(['redis', 'valkey']),
-  version: z.string().describe('major.minor, as a string: "9.1"'),
-  mode: z.enum(['cluster', 'sentinel']).default('cluster'),
-  /** Primaries. 3 to 500 in cluster mode; always 1 in sentinel mode. */
-  shards: z.int().min(1).max(500).optional(),
-  replicasPerShard: z.int().min(0).max(5).default(1),
-  /** 3 or 5 in sentinel mode; none in cluster mode. */
-  sentinels: z.int().optional(),
+  name: clusterName.describe('Name of the cluster: 2 to 40 lower-case letters, digits and dashes. It cannot be changed.'),
+  engine: z.enum(['redis', 'valkey']).describe('The server. It cannot be changed.'),
+  version: z.string().describe('Version of the engine as major.minor, in quotes: "9.1".'),
+  mode: z
+    .enum(['cluster', 'sentinel'])
+    .default('cluster')
+    .describe('`cluster`: keys spread over shards. `sentinel`: one primary with replicas, failed over by sentinels. It cannot be changed.'),
+  shards: z.int().min(1).max(500).optional().describe('Primaries: 3 to 500 in cluster mode (3 when left out); always 1 in sentinel mode.'),
+  replicasPerShard: z.int().min(0).max(5).default(1).describe('Replicas of each primary; at least 1 in sentinel mode.'),
+  sentinels: z.int().optional().describe('3 or 5 in sentinel mode (3 when left out); none in cluster mode.'),
   resources: z
     .strictObject({
-      /** Limit of each node's container. maxmemory is 75 % of it unless `config` says otherwise. */
-      memory: memorySize.default('256Mi'),
-      /** CPUs that each node's container may use. */
-      cpus: z.number().min(0.1).max(64).default(1),
+      memory: memorySize
+        .default('256Mi')
+        .describe("Memory limit of each node's container: 512Mi, 2Gi. maxmemory is 75 % of it unless `config` says otherwise."),
+      cpus: z.number().min(0.1).max(64).default(1).describe("CPUs that each node's container may use."),
     })
-    .prefault({}),
-  config: serverParameters,
+    .prefault({})
+    .describe('What each node may use.'),
+  config: serverParameters.describe('Server parameters out of an allow-list; all of them can be changed while the cluster serves.'),
   persistence: z
     .strictObject({
-      aof: z.boolean().default(true),
-      fsync: z.enum(['always', 'everysec', 'no']).default('everysec'),
-      /** RDB snapshots: saved after so many seconds when so many keys changed. */
-      snapshots: z.array(snapshot).max(5).default([]),
+      aof: z.boolean().default(true).describe('Keep an append-only file, so that a restart loses at most what `fsync` allows.'),
+      fsync: z
+        .enum(['always', 'everysec', 'no'])
+        .default('everysec')
+        .describe('When the append-only file is forced to disk: at each write, once a second, or when the kernel likes.'),
+      snapshots: z.array(snapshot).max(5).default([]).describe('RDB snapshots: saved after so many seconds when so many keys changed.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('What survives a restart.'),
   security: z
     .strictObject({
-      tls: z.boolean().default(true),
-      users: z.array(user).max(100).default([]),
+      tls: z
+        .boolean()
+        .default(true)
+        .describe("TLS for clients, replication and the cluster bus, with a CA of the cluster's own. It cannot be changed."),
+      users: z.array(user).max(100).default([]).describe('Users for applications.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Who may connect, and how.'),
   placement: z
     .strictObject({
-      /** The Docker host of the cluster; one, until hosts share a network. */
-      hosts: z.array(hostName).length(1).default(['local']),
+      hosts: z
+        .array(hostName)
+        .length(1)
+        .default(['local'])
+        .describe('The Docker host of the cluster: the name that its worker has in HOLDFAST_HOST. One, until hosts share a network.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('Where the nodes run.'),
   network: z
     .strictObject({
-      /** The network's subnet; without it a free one is taken from the worker's pool. */
-      subnet: z.cidrv4().optional(),
+      subnet: z
+        .cidrv4()
+        .optional()
+        .describe("The network's subnet, such as 10.50.1.0/24; without it a free one is taken from the worker's pool."),
     })
-    .prefault({}),
-  deletionProtection: z.boolean().default(true),
+    .prefault({})
+    .describe("The cluster's own network."),
+  deletionProtection: z.boolean().default(true).describe('Refuse to deprovision the cluster unless forced.'),
   labels: z
     .record(
       z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, 'a label name has lower-case letters, digits, dots and dashes'),
       z.string().max(255),
     )
-    .default({}),
+    .default({})
+    .describe('Labels for containers, volumes and the network, as `holdfast.user.<name>`.'),
 });
 
 /**

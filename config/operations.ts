@@ -3,24 +3,24 @@ import { clusterName, clusterSpec } from './cluster-spec.ts';
 
 /** What every operation's input may say. */
 const shared = {
-  /** Stop after the plan: nothing is changed, and the plan is the result. */
-  dryRun: z.boolean().default(false),
-  /** When another operation works on the cluster: fail at once, or wait for it to end. */
-  whenBusy: z.enum(['fail', 'wait']).default('fail'),
-  /** Ask a person before acting. Without an answer in time the operation is rejected. */
+  dryRun: z.boolean().default(false).describe('Stop after the plan: nothing is changed, and the plan is the result.'),
+  whenBusy: z
+    .enum(['fail', 'wait'])
+    .default('fail')
+    .describe('When another operation works on the cluster: fail at once, or wait for it to end.'),
   approval: z
     .strictObject({
-      required: z.boolean().default(true),
-      /** How long to wait for `approve` or `reject`. */
+      required: z.boolean().default(true).describe('Whether to wait for an answer.'),
       timeoutSeconds: z
         .int()
         .min(1)
         .max(7 * 86_400)
-        .default(3600),
+        .default(3600)
+        .describe('How long to wait for `approve` or `reject`, in seconds.'),
     })
-    .optional(),
-  /** Why it is done, for the journal. */
-  reason: z.string().max(500).optional(),
+    .optional()
+    .describe('Ask a person before acting. Without an answer in time the operation is rejected.'),
+  reason: z.string().max(500).optional().describe('Why it is done, for the journal.'),
 };
 
 /** Input of `provision`: makes the cluster of the spec; completes a half-made one; changes nothing on a healthy one. */
@@ -32,13 +32,13 @@ export const configureInput = z.strictObject({ spec: clusterSpec, ...shared });
 /** Input of `deprovision`: removes a cluster and, unless told otherwise, its data. */
 export const deprovisionInput = z
   .strictObject({
-    cluster: clusterName,
-    /** The cluster's name once more: what is deleted is typed twice. */
-    confirm: z.string(),
-    /** Leave the volumes, and the secrets that open them, so that provision can take them up again. */
-    keepVolumes: z.boolean().default(false),
-    /** Also remove a cluster that is under deletion protection or that no keeper knows. */
-    force: z.boolean().default(false),
+    cluster: clusterName.describe('Name of the cluster.'),
+    confirm: z.string().describe("The cluster's name once more: what is deleted is typed twice."),
+    keepVolumes: z
+      .boolean()
+      .default(false)
+      .describe('Leave the volumes, and the secrets that open them, so that provision can take them up again.'),
+    force: z.boolean().default(false).describe('Also remove a cluster that is under deletion protection or that no keeper knows.'),
     ...shared,
   })
   .refine((input) => input.confirm === input.cluster, { path: ['confirm'], message: 'confirm must repeat the name of the cluster' });
