@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { clusterSpec } from '../config/cluster-spec.ts';
+import { type Engine, engineCatalogue } from '../config/engines.ts';
 import { operationInputs, operationNames } from '../config/operations.ts';
 import { allowedServerParameters } from '../config/server-parameters.ts';
 
@@ -39,20 +40,32 @@ export function inputSchema(name: string): Json {
   return { $schema, $id: `urn:holdfast:schema:${name}`, title, description, ...rest };
 }
 
-/** Bounds that only say "a safe integer" are noise in an editor; the server parameters get their names, so that an editor completes them. */
+const versionsOf = (engine?: Engine) => engineCatalogue.filter((e) => engine === undefined || e.engine === engine).map((e) => e.version);
+const versionRule = (engine: Engine) => ({
+  if: { properties: { engine: { const: engine } }, required: ['engine'] },
+  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+  then: { properties: { version: { enum: versionsOf(engine) } } },
+});
+
+/**
+ * Bounds that only say "a safe integer" are noise in an editor. Versions and server parameters are checked by code; here they get their names, so
+ * that an editor completes them.
+ */
 function tidy(schema: Json): void {
   if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
   if (schema.maximum === Number.MAX_SAFE_INTEGER) delete schema.maximum;
-  const properties = schema.properties as Json | undefined;
-  const config = properties?.config as Json | undefined;
-  if (config !== undefined && 'persistence' in (properties ?? {})) {
-    delete config.propertyNames;
-    config.properties = Object.fromEntries(
-      Object.entries(allowedServerParameters).map(([parameter, { looks }]) => [
-        parameter,
-        { description: looks, type: ['string', 'number'] },
-      ]),
-    );
-    config.additionalProperties = false;
-  }
+  if (schema.format === 'cidrv4') delete schema.format; // no format of the standard; the pattern beside it says the same
+  const properties = schema.properties as Record<string, Json> | undefined;
+  const { config, version, engine } = properties ?? {};
+  if (config === undefined || version === undefined || engine === undefined) return;
+  version.enum = [...new Set(versionsOf())];
+  schema.allOf = [versionRule('redis'), versionRule('valkey')];
+  delete config.propertyNames;
+  config.additionalProperties = false;
+  config.properties = Object.fromEntries(
+    Object.entries(allowedServerParameters).map(([parameter, { looks }]) => [
+      parameter,
+      { description: looks, type: ['string', 'number'] },
+    ]),
+  );
 }

@@ -47,7 +47,7 @@ export function parseSpec(source: string, file: string): LoadedSpec {
   }
   if (documents.length > 1) throw new CliError(`${file} holds ${documents.length} documents. Give each cluster a file of its own.`);
 
-  const input: unknown = document.toJS();
+  const input = plainData(document, file);
   const parsed = clusterSpec.safeParse(input);
   if (parsed.success) return { input: input as ClusterSpecInput, spec: parsed.data };
   const problems = parsed.error.issues
@@ -55,6 +55,15 @@ export function parseSpec(source: string, file: string): LoadedSpec {
     .sort((a, b) => a.line - b.line)
     .map(({ line, text }) => `${file}:${line}: ${text}`);
   throw new CliError(`This spec cannot be used; nothing was started.\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+}
+
+function plainData(document: Document, file: string): unknown {
+  try {
+    return document.toJS();
+  } catch (error) {
+    // An alias without an anchor, or aliases that would fill the memory.
+    throw new CliError(`${file}: not valid YAML: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 function describeIssue(issue: z.core.$ZodIssue, input: unknown): string {
