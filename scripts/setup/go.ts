@@ -34,8 +34,8 @@ async function findGo(announce: (what: string) => void): Promise<string> {
   return OWN_GO;
 }
 
-/** Runs `go` with static builds, and with leave to fetch the toolchain that the module names. */
-export async function go(args: readonly string[], announce: (what: string) => void, options: RunOptions = {}): Promise<void> {
+/** Runs `go`, whose output it returns, with static builds, and with leave to fetch the toolchain that the module names. */
+export async function go(args: readonly string[], announce: (what: string) => void, options: RunOptions = {}): Promise<string> {
   const env = { CGO_ENABLED: '0', GOTOOLCHAIN: 'auto', GOFLAGS: '-buildvcs=false', GOWORK: 'off', ...options.env };
-  await run(await goProgram(announce), args, { timeoutMs: 1_800_000, ...options, env });
+  return run(await goProgram(announce), args, { timeoutMs: 1_800_000, ...options, env });
 }
