@@ -15,6 +15,7 @@ export const failures = {
   imageNotAvailable: 'ImageNotAvailable',
   hostFull: 'HostFull',
   hostUnreachable: 'HostUnreachable',
+  engineRefused: 'EngineRefused',
   nodeDied: 'NodeDied',
   nodeSilent: 'NodeSilent',
   secretMissing: 'SecretMissing',

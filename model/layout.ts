@@ -50,6 +50,9 @@ export function prefixFor(spec: ClusterSpec): number {
   return 32 - Math.ceil(Math.log2(FIRST_DATA + spec.shards * NODES_A_SHARD + 1));
 }
 
+/** CPU limit in the engine's unit. */
+export const nanoCpus = (spec: ClusterSpec): number => Math.round(spec.resources.cpus * 1e9);
+
 /** Node ids are made from the cluster's own id, so that every attempt to create a node gives it the same one. 40 hex digits. */
 export const nodeIdOf = (clusterId: string, node: string): string => digest(`node/${clusterId}/${node}`).slice(0, 40);
 

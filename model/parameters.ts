@@ -1,7 +1,7 @@
 const UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, k: 1e3, kb: 1024, m: 1e6, mb: 1024 ** 2, g: 1e9, gb: 1024 ** 3 };
 
 /** Bytes, the way servers read sizes: `64mb` is 64 x 1024^2, `64m` is 64 x 10^6. Other values as they are. */
-function normalise(value: string): string {
+export function normalise(value: string): string {
   const match = /^(\d+)(b|kb?|mb?|gb?)$/i.exec(value);
   return match === null ? value : String(Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] ?? 1));
 }

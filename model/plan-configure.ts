@@ -1,9 +1,9 @@
 import { type ClusterSpec, parseBytes } from '../config/cluster-spec.ts';
 import type { Plan, PlanStep } from '../config/progress.ts';
 import type { KnownCluster } from './known-cluster.ts';
-import { canonicalJson, placesOf } from './layout.ts';
+import { canonicalJson, nanoCpus, placesOf } from './layout.ts';
 import { answered, type Observation } from './observation.ts';
-import { sameValue } from './parameters.ts';
+import { normalise, sameValue } from './parameters.ts';
 import { liveParameters, maxmemoryOf } from './server-conf.ts';
 
 /** A plan with what the runbook needs to carry it out and to take it back. */
@@ -106,9 +106,6 @@ export function planConfigure(spec: ClusterSpec, known: KnownCluster, observatio
   };
 }
 
-/** CPU limit in the engine's unit. */
-export const nanoCpus = (spec: ClusterSpec): number => Math.round(spec.resources.cpus * 1e9);
-
 function usersStep(spec: ClusterSpec, former: ClusterSpec, removed: readonly string[]): PlanStep {
   const before = new Map(former.security.users.map((user) => [user.name, canonicalJson(user)]));
   const added = spec.security.users.filter((user) => !before.has(user.name)).map((user) => user.name);
@@ -151,8 +148,8 @@ function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation
       `${away.join(', ')} cannot be reached, and every node must take the change: apply the former spec, which completes the cluster, or start them`,
     );
   for (const node of observation.nodes.filter(answered)) {
-    const wanted = Number(spec.config.maxmemory ?? maxmemoryOf(spec));
-    if (Number.isFinite(wanted) && wanted > 0 && node.memoryUsedBytes > wanted) {
+    const wanted = Number(normalise(spec.config.maxmemory ?? String(maxmemoryOf(spec))));
+    if (wanted > 0 && node.memoryUsedBytes > wanted) {
       refusals.push(
         `${node.name} uses ${Math.round(node.memoryUsedBytes / 1024 ** 2)} MiB, more than the new maxmemory of ${Math.round(wanted / 1024 ** 2)} MiB: keep more memory, or remove data first`,
       );

@@ -5,7 +5,7 @@ import { createEngine, statusOf } from '../activities/docker/engine.ts';
 import { parseMasterKey } from '../activities/secrets/envelope.ts';
 import { createObjectStore } from '../activities/storage/object-store.ts';
 import { engineCatalogue } from '../config/engines.ts';
-import { DATA_TASK_QUEUE, hostTaskQueue, searchAttributes, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
+import { hostTaskQueue, searchAttributes, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
 import type { Settings } from '../config/settings.ts';
 
 /** One thing that Holdfast depends on. */
@@ -98,7 +98,6 @@ async function checkWorkers(
   const queues = [
     { queue: WORKFLOW_TASK_QUEUE, kind: 'workflows' },
     { queue: WORKFLOW_TASK_QUEUE, kind: 'activities' },
-    { queue: DATA_TASK_QUEUE, kind: 'activities' },
     { queue: hostTaskQueue(host), kind: 'activities' },
   ] as const;
   return Promise.all(

@@ -1,0 +1,66 @@
+import type { Client } from '@temporalio/client';
+import type { ClusterSpec } from '../config/cluster-spec.ts';
+import type { JournalEntry } from '../config/progress.ts';
+import type { KnownCluster } from '../model/known-cluster.ts';
+import type { SecretStore } from './secrets/secret-store.ts';
+import { listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
+import type { ObjectStore } from './storage/object-store.ts';
+import { beating } from './support/beating.ts';
+import { type Acceptance, acceptSpec, closeKeeper, describeKeeper, readJournal, recordInJournal } from './temporal/keeper.ts';
+import { awaitLockFree, findLockHolder, requireHostWorker, startedBy } from './temporal/operations.ts';
+
+export interface ControlDeps {
+  readonly client: Client;
+  readonly store: ObjectStore;
+  readonly secrets: SecretStore;
+  /** Whether the namespace has Holdfast's search attributes; setting one that it does not have would block a workflow for ever. */
+  readonly searchAttributes: () => Promise<boolean>;
+}
+
+/** What an operation needs to know of itself before it begins. */
+export interface OperationContext {
+  readonly by: string;
+  readonly searchAttributes: boolean;
+}
+
+/** Records, secrets and Temporal itself: what any worker can do, wherever it runs. */
+export function createControlActivities({ client, store, secrets, searchAttributes }: ControlDeps) {
+  async function readCluster(cluster: string): Promise<KnownCluster> {
+    const [keeper, record, held] = await Promise.all([describeKeeper(client, cluster), readRecord(store, cluster), secrets.read(cluster)]);
+    const found = keeper ?? record;
+    return {
+      ...(held === undefined ? {} : { clusterId: held.clusterId }),
+      ...(found === undefined ? {} : { spec: found.spec }),
+      generation: found?.generation ?? 0,
+      source: keeper !== undefined ? 'keeper' : record !== undefined ? 'record' : 'none',
+    };
+  }
+
+  return beating({
+    openOperation: async (): Promise<OperationContext> => {
+      const [by, ready] = await Promise.all([startedBy(client), searchAttributes()]);
+      return { by, searchAttributes: ready };
+    },
+    requireHostWorker: (host: string) => requireHostWorker(client, host),
+    awaitLockFree: (cluster: string, wait: boolean) => awaitLockFree(client, cluster, wait),
+    findLockHolder: (cluster: string) => findLockHolder(client, cluster),
+    readCluster,
+    readJournal: (cluster: string) => readJournal(client, cluster),
+    listRecords: () => listRecords(store),
+    ensureSecrets: (spec: ClusterSpec) => secrets.ensure(spec),
+    removeSecrets: (cluster: string) => secrets.remove(cluster),
+    removeRecord: (cluster: string) => removeRecord(store, cluster),
+    /** The spec holds: it is in the bucket, and the keeper has it. The bucket first: it outlives Temporal's database. */
+    acceptSpec: async (spec: ClusterSpec, generation: number): Promise<void> => {
+      const earlier = await readRecord(store, spec.name);
+      const acceptedAt = earlier?.generation === generation ? earlier.acceptedAt : new Date().toISOString();
+      const acceptance: Acceptance = { spec, generation, acceptedAt };
+      await writeRecord(store, acceptance);
+      await acceptSpec(client, acceptance, await searchAttributes());
+    },
+    recordInJournal: (cluster: string, entry: JournalEntry) => recordInJournal(client, cluster, entry),
+    closeKeeper: (cluster: string) => closeKeeper(client, cluster),
+  });
+}
+
+export type ControlActivities = ReturnType<typeof createControlActivities>;

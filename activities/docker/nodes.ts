@@ -1,0 +1,214 @@
+import type Docker from 'dockerode';
+import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import { failures } from '../../config/failures.ts';
+import { labels, nodePaths, volumeName } from '../../config/names.ts';
+import { addressOf, type NodePlace, nodeIdOf } from '../../model/layout.ts';
+import type { ClusterMember } from '../../model/observation.ts';
+import { renderAcl, renderSentinelAcl, renderSentinelConf, renderServerConf } from '../../model/server-conf.ts';
+import { initialMembers, renderNodesConf } from '../../model/topology.ts';
+import { pingNode } from '../redis/connection.ts';
+import { issueNodeCertificate } from '../secrets/certificates.ts';
+import type { SecretStore } from '../secrets/secret-store.ts';
+import { fatal, messageOf } from '../support/failure.ts';
+import { until } from '../support/until.ts';
+import { containerOptions, inspectContainer, lastLogLines, limitsOf, nodeLabels } from './containers.ts';
+import { engineCall, engineFailure, statusOf } from './engine.ts';
+import { isLaidOut, layOut, type NodeFile } from './node-files.ts';
+
+/** What a node is made from. */
+export interface NodeRequest {
+  readonly spec: ClusterSpec;
+  readonly clusterId: string;
+  readonly generation: number;
+  readonly place: NodePlace;
+  readonly subnet: string;
+  /** Members that the cluster has already, when there are any; else the node starts with the initial layout. */
+  readonly members?: readonly ClusterMember[];
+  /** Address of the primary, in sentinel mode. */
+  readonly primaryAddress?: string;
+}
+
+export interface NodeDeps {
+  readonly docker: Docker;
+  readonly secrets: SecretStore;
+}
+
+/** How long a server may take from its start to its first answer; loading a large file is an answer too. */
+const ANSWER_WITHIN_MS = 30_000;
+const NEVER_STARTED = '0001-01-01T00:00:00Z';
+
+/**
+ * The node's container runs and its server answers. Made from nothing, completed from any half-made state, or found as it is.
+ * @throws NameTaken when the container or volume is not this cluster's; NodeDied with its last log lines; NodeSilent.
+ */
+export async function ensureNode(
+  { docker, secrets }: NodeDeps,
+  request: NodeRequest,
+): Promise<{ readonly did: 'made' | 'started' | 'found' }> {
+  const { spec, clusterId, place } = request;
+  await ensureVolume(docker, request);
+  const before = await inspectContainer(docker, place.name);
+  if (before !== undefined) refuseForeign(before.Config.Labels, clusterId, `container ${place.name}`);
+  else await createContainer(docker, request);
+  const started = before !== undefined && before.State.StartedAt !== NEVER_STARTED;
+  if (!started && !(await isLaidOut(docker, place.name))) await layOut(docker, place.name, await filesOf(secrets, request));
+  if (before?.State.Running !== true) await engineCall(`start ${place.name}`, () => start(docker, place.name));
+  const address = addressOf(place, request.subnet);
+  const { system, ca } = await secrets.require(spec.name);
+  await awaitAnswer(docker, place, () =>
+    pingNode({ address, kind: place.kind, password: system.operator, ...(spec.security.tls ? { caCert: ca.cert } : {}) }),
+  );
+  return { did: before === undefined ? 'made' : before.State.Running ? 'found' : 'started' };
+}
+
+/** 304: it runs already. */
+const start = (docker: Docker, name: string) =>
+  docker
+    .getContainer(name)
+    .start()
+    .catch((error: unknown) => {
+      if (statusOf(error) !== 304) throw error;
+    });
+
+async function ensureVolume(docker: Docker, { spec, clusterId, generation, place }: NodeRequest): Promise<void> {
+  const name = volumeName(place.name);
+  await engineCall(`make volume ${name}`, () =>
+    docker.createVolume({ Name: name, Labels: nodeLabels(spec, clusterId, generation, place) }),
+  );
+  // An existing volume of the name is returned as if it were new, so its labels must be looked at.
+  const found = await engineCall(`look at volume ${name}`, () => docker.getVolume(name).inspect());
+  refuseForeign(found.Labels, clusterId, `volume ${name}`);
+}
+
+function refuseForeign(found: Readonly<Record<string, string>> | null | undefined, clusterId: string, thing: string): void {
+  if (found?.[labels.clusterId] === clusterId) return;
+  throw fatal(failures.nameTaken, `${thing} exists and is not this cluster's: remove or rename it, or choose another cluster name`);
+}
+
+async function createContainer(docker: Docker, { spec, clusterId, generation, place, subnet }: NodeRequest): Promise<void> {
+  try {
+    await docker.createContainer(containerOptions(spec, clusterId, generation, place, subnet));
+  } catch (error) {
+    if (statusOf(error) !== 409) throw engineFailure(error, `make ${place.name}`); // 409: another attempt of this step was faster
+  }
+}
+
+async function filesOf(
+  secrets: SecretStore,
+  { spec, clusterId, place, subnet, members, primaryAddress }: NodeRequest,
+): Promise<readonly NodeFile[]> {
+  const held = await secrets.require(spec.name);
+  const users = await secrets.hashUsers(spec, held);
+  const address = addressOf(place, subnet);
+  const files: NodeFile[] = [];
+  if (spec.security.tls) {
+    const pair = await issueNodeCertificate(held.ca, place.name, address);
+    files.push(
+      { path: nodePaths.caCert, text: held.ca.cert },
+      { path: nodePaths.cert, text: pair.cert },
+      { path: nodePaths.key, text: pair.key },
+    );
+  }
+  if (place.kind === 'sentinel') {
+    files.push({ path: nodePaths.aclFile, text: renderSentinelAcl(held.system, users) });
+    files.push({ path: nodePaths.serverConf, text: renderSentinelConf(spec, address, primaryAddress ?? '', held.system) });
+    return files;
+  }
+  files.push({ path: nodePaths.aclFile, text: renderAcl(spec, held.system, users) });
+  if (spec.mode === 'cluster') {
+    const all = members ?? initialMembers(spec, clusterId, subnet);
+    files.push({ path: nodePaths.nodesConf, text: renderNodesConf(spec, clusterId, all, nodeIdOf(clusterId, place.name)) });
+  }
+  const follows = spec.mode === 'sentinel' && primaryAddress !== address ? primaryAddress : undefined;
+  files.push({ path: nodePaths.serverConf, text: renderServerConf(spec, address, held.system, follows) });
+  return files;
+}
+
+/** Waits for the first answer, and looks meanwhile whether the server died: then its own last words are the error. */
+async function awaitAnswer(docker: Docker, place: NodePlace, ping: () => Promise<void>): Promise<void> {
+  let lastError = 'no answer yet';
+  await until(
+    async () => {
+      const silent = await ping().then(
+        () => undefined,
+        (error: unknown) => messageOf(error),
+      );
+      if (silent === undefined) return true;
+      lastError = silent;
+      const container = await inspectContainer(docker, place.name);
+      if (container?.State.Running === true && container.RestartCount === 0 && !container.State.Restarting) return undefined;
+      const why =
+        container === undefined
+          ? 'was removed'
+          : container.State.OOMKilled
+            ? 'was killed: out of memory'
+            : `ended with exit code ${container.State.ExitCode}`;
+      throw fatal(
+        failures.nodeDied,
+        `${place.name} ${why} right after its start. Its last lines:\n${await lastLogLines(docker, place.name, 20)}`,
+      );
+    },
+    {
+      timeoutMs: ANSWER_WITHIN_MS,
+      late: () =>
+        fatal(
+          failures.nodeSilent,
+          `${place.name} runs but did not answer within ${ANSWER_WITHIN_MS / 1000} s (${lastError}): look at docker logs ${place.name} and at firewalls`,
+        ),
+    },
+  );
+}
+
+/**
+ * The node's container is gone, and its volume too when asked. Only what carries the cluster's label is touched; what is gone already is no
+ * error. A container whose volume stays is stopped in order, so that the server writes down what it has.
+ */
+export async function removeNode(docker: Docker, cluster: string, node: string, withVolume: boolean): Promise<void> {
+  const container = await inspectContainer(docker, node);
+  if (container?.Config.Labels[labels.cluster] === cluster) {
+    if (!withVolume && container.State.Running)
+      await engineCall(
+        `stop ${node}`,
+        () => docker.getContainer(node).stop().catch(alreadyStopped),
+        () => undefined,
+      );
+    await engineCall(
+      `remove ${node}`,
+      () => docker.getContainer(node).remove({ force: true }).catch(alreadyGoing),
+      () => undefined,
+    );
+    await until(async () => ((await inspectContainer(docker, node)) === undefined ? true : undefined), {
+      timeoutMs: 30_000,
+      late: () => engineFailure(new Error('it is still there after 30 s'), `remove ${node}`),
+    });
+  }
+  if (withVolume) await removeVolume(docker, cluster, volumeName(node));
+}
+
+const alreadyStopped = (error: unknown): void => {
+  if (statusOf(error) !== 304) throw error;
+};
+
+const alreadyGoing = (error: unknown): void => {
+  if (statusOf(error) !== 409) throw error; // "removal is already in progress"
+};
+
+/** The volume is gone, if it carries the cluster's label. */
+export async function removeVolume(docker: Docker, cluster: string, volume: string): Promise<void> {
+  const found = await engineCall(
+    `look at volume ${volume}`,
+    () => docker.getVolume(volume).inspect(),
+    () => undefined,
+  );
+  if (found?.Labels?.[labels.cluster] !== cluster) return;
+  await engineCall(
+    `remove volume ${volume}`,
+    () => docker.getVolume(volume).remove(),
+    () => undefined,
+  );
+}
+
+/** The container has the spec's limits on memory and CPU; takes effect at once. */
+export async function setLimits(docker: Docker, spec: ClusterSpec, node: string): Promise<void> {
+  await engineCall(`set limits of ${node}`, () => docker.getContainer(node).update(limitsOf(spec)));
+}

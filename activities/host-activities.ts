@@ -1,0 +1,45 @@
+import type Docker from 'dockerode';
+import type { ClusterSpec } from '../config/cluster-spec.ts';
+import type { Settings } from '../config/settings.ts';
+import type { Observation } from '../model/observation.ts';
+import { ensureImage } from './docker/images.ts';
+import { listClusters } from './docker/inventory.ts';
+import { ensureNetwork, removeNetwork } from './docker/networks.ts';
+import { ensureNode, type NodeRequest, removeNode, removeVolume, setLimits } from './docker/nodes.ts';
+import { awaitFormed } from './redis/formation.ts';
+import { type ObserveRequest, observe } from './redis/observe.ts';
+import { applyParameters, applyUsers } from './redis/settings.ts';
+import type { SecretStore } from './secrets/secret-store.ts';
+import { beating, report } from './support/beating.ts';
+
+export interface HostDeps {
+  readonly settings: Settings;
+  readonly docker: Docker;
+  readonly secrets: SecretStore;
+  readonly hostName: string;
+}
+
+/**
+ * What must run next to a host's engine, on the queue `host/<name>`: everything that speaks to the engine or to the nodes, whose networks
+ * only the host reaches. Each is named by what is true afterwards, and is safe to run twice.
+ */
+export function createHostActivities(deps: HostDeps) {
+  const { docker, settings } = deps;
+  return beating({
+    observe: (request: ObserveRequest): Promise<Observation> => observe(deps, request),
+    listClusters: () => listClusters(docker),
+    ensureImage: (reference: string) => ensureImage(docker, reference),
+    ensureNetwork: (spec: ClusterSpec, clusterId: string) => ensureNetwork(docker, settings, spec, clusterId),
+    ensureNode: (request: NodeRequest) => ensureNode(deps, request),
+    /** The cluster is healthy by its own nodes' word; waits for it up to a minute. */
+    awaitFormed: (spec: ClusterSpec) => awaitFormed(deps, spec, (health) => report({ note: health.headline })),
+    applyParameters: (spec: ClusterSpec, parameters: Readonly<Record<string, string>>) => applyParameters(deps, spec, parameters),
+    applyUsers: (spec: ClusterSpec) => applyUsers(deps, spec),
+    setLimits: (spec: ClusterSpec, node: string) => setLimits(docker, spec, node),
+    removeNode: (cluster: string, node: string, withVolume: boolean) => removeNode(docker, cluster, node, withVolume),
+    removeVolume: (cluster: string, volume: string) => removeVolume(docker, cluster, volume),
+    removeNetwork: (cluster: string) => removeNetwork(docker, cluster),
+  });
+}
+
+export type HostActivities = ReturnType<typeof createHostActivities>;

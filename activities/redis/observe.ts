@@ -1,0 +1,70 @@
+import type Docker from 'dockerode';
+import { networkName, sentinelMasterName } from '../../config/names.ts';
+import { answered, type ClusterView, type Observation } from '../../model/observation.ts';
+import { takeInventory } from '../docker/inventory.ts';
+import { reach } from '../docker/networks.ts';
+import type { SecretStore } from '../secrets/secret-store.ts';
+import type { NodeAddress } from './connection.ts';
+import { type NodeAnswer, observeNode, observeSentinel } from './observe-node.ts';
+
+/** What to look at. */
+export interface ObserveRequest {
+  readonly cluster: string;
+  /** Whether the nodes speak TLS; left out when nobody knows the spec: then only the engine is asked. */
+  readonly tls?: boolean;
+  /** Server parameters whose values are wanted. */
+  readonly parameters: readonly string[];
+}
+
+export interface ObserveDeps {
+  readonly docker: Docker;
+  readonly secrets: SecretStore;
+  readonly hostName: string;
+}
+
+/** Asks the engine and every node, all at once. Nothing is cached; a node that does not answer is part of the answer. */
+export async function observe({ docker, secrets, hostName }: ObserveDeps, request: ObserveRequest): Promise<Observation> {
+  const { cluster, tls } = request;
+  const inventory = await takeInventory(docker, hostName, cluster);
+  const held = tls === undefined ? undefined : await secrets.read(cluster);
+  const running = held === undefined ? [] : inventory.containers.filter((container) => container.state === 'running');
+  if (inventory.network !== undefined && running.length > 0) await reach(docker, networkName(cluster));
+  const target = (kind: NodeAddress['kind'], address: string): NodeAddress => ({
+    address,
+    kind,
+    password: held?.system.operator ?? '',
+    ...(tls === true && held !== undefined ? { caCert: held.ca.cert } : {}),
+  });
+  const parameters = request.parameters.length > 0 ? request.parameters : ['maxmemory'];
+  const [nodes, sentinels] = await Promise.all([
+    Promise.all(running.filter((c) => c.kind === 'data').map((c) => observeNode(c.name, target('data', c.address), parameters))),
+    Promise.all(
+      running
+        .filter((c) => c.kind === 'sentinel')
+        .map((c) => observeSentinel(c.name, target('sentinel', c.address), sentinelMasterName(cluster))),
+    ),
+  ]);
+  return {
+    cluster,
+    observedAt: new Date().toISOString(),
+    ...inventory,
+    nodes: nodes.map((answer) => answer.node),
+    sentinels,
+    views: distinctViews(nodes),
+  };
+}
+
+/** Views that agree are carried once, with the names of those that share them; the most shared one first. */
+function distinctViews(answers: readonly NodeAnswer[]): readonly ClusterView[] {
+  const views = new Map<string, ClusterView>();
+  for (const { node, members } of answers) {
+    if (!answered(node) || node.viewDigest === '') continue;
+    const before = views.get(node.viewDigest);
+    views.set(node.viewDigest, {
+      digest: node.viewDigest,
+      members: before?.members ?? members,
+      seenBy: [...(before?.seenBy ?? []), node.name],
+    });
+  }
+  return [...views.values()].sort((a, b) => b.seenBy.length - a.seenBy.length);
+}

@@ -1,0 +1,60 @@
+import type { ClusterMember } from '../../model/observation.ts';
+import { parseRange, type SlotRange } from '../../model/slots.ts';
+
+/** INFO's lines as a map. */
+export function parseInfo(text: string): ReadonlyMap<string, string> {
+  const fields = new Map<string, string>();
+  for (const line of text.split(/\r?\n/)) {
+    const at = line.indexOf(':');
+    if (at > 0 && !line.startsWith('#')) fields.set(line.slice(0, at), line.slice(at + 1));
+  }
+  return fields;
+}
+
+/** One line of CLUSTER NODES, and what the node that answered thinks of that peer. */
+export interface ParsedMember extends ClusterMember {
+  readonly myself: boolean;
+  readonly linked: boolean;
+  readonly openSlots: readonly string[];
+}
+
+/** `CLUSTER NODES`: id ip:port@cport[,host[,aux]] flags primary ping pong epoch link-state slots... */
+export function parseClusterNodes(text: string): readonly ParsedMember[] {
+  return text
+    .split('\n')
+    .filter((line) => line.trim() !== '')
+    .map((line) => {
+      const [nodeId = '', where = '', flagList = '', primary = '-', , , epoch = '0', link = '', ...rest] = line.trim().split(' ');
+      const flags = flagList.split(',');
+      const ranges: SlotRange[] = rest.filter((word) => !word.startsWith('[')).map(parseRange);
+      return {
+        nodeId,
+        address: where.slice(0, where.lastIndexOf(':')),
+        role: flags.includes('master') ? ('primary' as const) : ('replica' as const),
+        primaryId: primary === '-' ? '' : primary,
+        epoch: Number(epoch),
+        slots: ranges,
+        flags: flags.filter((flag) => ['fail', 'fail?', 'handshake', 'noaddr'].includes(flag)),
+        myself: flags.includes('myself'),
+        linked: link === 'connected',
+        openSlots: rest.filter((word) => word.startsWith('[')),
+      };
+    });
+}
+
+/** ACL LIST: each user with its rules, without password hashes. */
+export function parseAclList(lines: readonly string[]): Readonly<Record<string, string>> {
+  const users: Record<string, string> = {};
+  for (const line of lines) {
+    const [, name = '', ...rules] = line.split(' ');
+    users[name] = rules.filter((rule) => !rule.startsWith('#')).join(' ');
+  }
+  return users;
+}
+
+/** A flat `[name, value, ...]` reply as a record. */
+export function pairs(flat: readonly string[]): Readonly<Record<string, string>> {
+  const record: Record<string, string> = {};
+  for (let i = 0; i + 1 < flat.length; i += 2) record[flat[i] ?? ''] = flat[i + 1] ?? '';
+  return record;
+}

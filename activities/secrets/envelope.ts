@@ -1,0 +1,80 @@
+import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { failures } from '../../config/failures.ts';
+import { fatal } from '../support/failure.ts';
+
+/**
+ * Small sealed objects. The plaintext is encrypted under a data key of its own, and that under the master key (AES-256-GCM both times), so
+ * that a new master key means rewrapping and not re-encrypting. The object's key is authenticated: an envelope cannot be moved elsewhere.
+ */
+interface Envelope {
+  readonly format: 'holdfast-envelope-1';
+  /** First 16 hex digits of the master key's SHA-256: tells a wrong key from a damaged object. */
+  readonly masterKeyId: string;
+  readonly wrappedKey: string;
+  readonly sealed: string;
+}
+
+const KEY_BYTES = 32;
+const IV_BYTES = 12;
+const TAG_BYTES = 16;
+
+function encrypt(key: Uint8Array, plain: Uint8Array, aad: string): Buffer {
+  const iv = randomBytes(IV_BYTES);
+  const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(aad));
+  return Buffer.concat([iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+}
+
+function decrypt(key: Uint8Array, sealed: Buffer, aad: string): Buffer {
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, IV_BYTES))
+    .setAAD(Buffer.from(aad))
+    .setAuthTag(sealed.subarray(-TAG_BYTES));
+  return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]);
+}
+
+const idOf = (masterKey: Uint8Array): string => createHash('sha256').update(masterKey).digest('hex').slice(0, 16);
+
+/** Seals bytes for one object key. */
+export function seal(masterKey: Uint8Array, objectKey: string, plain: Uint8Array): string {
+  const dataKey = randomBytes(KEY_BYTES);
+  const envelope: Envelope = {
+    format: 'holdfast-envelope-1',
+    masterKeyId: idOf(masterKey),
+    wrappedKey: encrypt(masterKey, dataKey, `wrap:${objectKey}`).toString('base64'),
+    sealed: encrypt(dataKey, plain, `data:${objectKey}`).toString('base64'),
+  };
+  return JSON.stringify(envelope);
+}
+
+/**
+ * Opens what `seal` made for the same object key.
+ * @throws WrongMasterKey when it was sealed under another master key, or was altered.
+ */
+export function open(masterKey: Uint8Array, objectKey: string, text: string): Buffer {
+  const envelope = JSON.parse(text) as Envelope;
+  if (envelope.masterKeyId !== idOf(masterKey)) {
+    throw fatal(
+      failures.wrongMasterKey,
+      `${objectKey} was sealed under master key ${envelope.masterKeyId}, this worker has ${idOf(masterKey)}: give the worker the key that was used`,
+    );
+  }
+  try {
+    return decrypt(
+      decrypt(masterKey, Buffer.from(envelope.wrappedKey, 'base64'), `wrap:${objectKey}`),
+      Buffer.from(envelope.sealed, 'base64'),
+      `data:${objectKey}`,
+    );
+  } catch {
+    throw fatal(
+      failures.wrongMasterKey,
+      `${objectKey} does not open: it was altered or cut short after it was sealed; put back an intact copy`,
+    );
+  }
+}
+
+/** @throws Error when it is not 32 bytes in base64. */
+export function parseMasterKey(text: string): Uint8Array {
+  const key = Buffer.from(text.trim(), 'base64');
+  if (key.length !== KEY_BYTES)
+    throw new Error(`the master key must be ${KEY_BYTES} bytes in base64 (make one: openssl rand -base64 32); this one has ${key.length}`);
+  return key;
+}

@@ -1,0 +1,160 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import { failures } from '../../config/failures.ts';
+import { objectKeys } from '../../config/names.ts';
+import { SECRET_PREFIX, type Settings } from '../../config/settings.ts';
+import { digest } from '../../model/layout.ts';
+import type { HashedUser, SystemPasswords } from '../../model/server-conf.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { fatal, messageOf } from '../support/failure.ts';
+import { type KeyPair, makeCa } from './certificates.ts';
+import { open, parseMasterKey, seal } from './envelope.ts';
+
+/** A cluster's secrets, as they lie sealed in the bucket. */
+export interface ClusterSecrets {
+  readonly clusterId: string;
+  readonly ca: KeyPair;
+  readonly system: SystemPasswords;
+  /** Generated passwords of the spec's users, by name. */
+  readonly users: Readonly<Record<string, string>>;
+}
+
+/** What a client needs to connect. */
+export interface Credentials {
+  readonly caCert: string;
+  readonly users: readonly { readonly name: string; readonly password: string }[];
+}
+
+/** The only place where secrets are read and written. Nothing that it returns may leave the worker's memory but into a node's volume. */
+export interface SecretStore {
+  read(cluster: string): Promise<ClusterSecrets | undefined>;
+  /** As `read`; a cluster without secrets is a failure. */
+  require(cluster: string): Promise<ClusterSecrets>;
+  /** Makes what is missing: the whole record, or passwords of users that are new. Tells what it made. */
+  ensure(spec: ClusterSpec): Promise<{ readonly clusterId: string; readonly made: readonly string[] }>;
+  /** The spec's users with the hashes of their passwords, wherever those come from. */
+  hashUsers(spec: ClusterSpec, secrets: ClusterSecrets): Promise<readonly HashedUser[]>;
+  /** The spec's users with their passwords, for a person who may read the bucket and has the master key. */
+  readCredentials(cluster: string): Promise<Credentials>;
+  remove(cluster: string): Promise<void>;
+}
+
+const password = (): string => randomBytes(24).toString('base64url');
+
+/** @param environment where `env:` references are read, with the prefix HOLDFAST_SECRET_. */
+export function createSecretStore(
+  settings: Settings,
+  store: ObjectStore,
+  environment: Readonly<Record<string, string | undefined>>,
+): SecretStore {
+  let masterKey: Promise<Uint8Array> | undefined;
+  const key = () => {
+    masterKey ??= readMasterKey(settings).catch((error: unknown) => {
+      masterKey = undefined; // the file may be there the next time
+      throw error;
+    });
+    return masterKey;
+  };
+
+  async function read(cluster: string): Promise<ClusterSecrets | undefined> {
+    const sealed = await store.get(objectKeys.secrets(cluster));
+    return sealed === undefined
+      ? undefined
+      : (JSON.parse(open(await key(), objectKeys.secrets(cluster), Buffer.from(sealed).toString()).toString()) as ClusterSecrets);
+  }
+
+  async function require(cluster: string): Promise<ClusterSecrets> {
+    const secrets = await read(cluster);
+    if (secrets === undefined)
+      throw fatal(
+        failures.secretMissing,
+        `the bucket holds no secrets of cluster ${cluster}: is this the bucket that it was made with? holdfast doctor shows the settings`,
+      );
+    return secrets;
+  }
+
+  /** @throws SecretMissing naming the reference. */
+  async function resolve(user: ClusterSpec['security']['users'][number], secrets: ClusterSecrets): Promise<string> {
+    const [kind = '', name = ''] = user.secret.split(/:(.*)/s);
+    const missing = (where: string) => fatal(failures.secretMissing, `user ${user.name}: secret ${user.secret} cannot be read: ${where}`);
+    if (kind === 'generated') {
+      const generated = secrets.users[user.name];
+      if (generated === undefined) throw missing('none was generated yet; apply the spec again');
+      return generated;
+    }
+    if (kind === 'env') {
+      const value = environment[`${SECRET_PREFIX}${name}`];
+      if (value === undefined || value === '') throw missing(`set ${SECRET_PREFIX}${name} in the worker's environment`);
+      return value;
+    }
+    if (settings.HOLDFAST_SECRETS_DIR === undefined) throw missing('set HOLDFAST_SECRETS_DIR for the worker');
+    const text = await readFile(join(settings.HOLDFAST_SECRETS_DIR, name), 'utf8').catch((error: unknown) => {
+      throw missing(messageOf(error));
+    });
+    if (text.trim() === '') throw missing('the file is empty');
+    return text.trim();
+  }
+
+  return {
+    read,
+    require,
+    async ensure(spec) {
+      const before = await read(spec.name);
+      const made: string[] = [];
+      const users = { ...before?.users };
+      for (const user of spec.security.users) {
+        if (user.secret !== 'generated' || users[user.name] !== undefined) continue;
+        users[user.name] = password();
+        made.push(`password of ${user.name}`);
+      }
+      const secrets: ClusterSecrets = {
+        clusterId: before?.clusterId ?? randomUUID(),
+        ca: before?.ca ?? (await makeCa(spec.name)),
+        system: before?.system ?? { operator: password(), replication: password(), sentinel: password() },
+        users,
+      };
+      if (before === undefined) made.unshift('CA', 'system passwords');
+      for (const user of spec.security.users) await resolve(user, secrets); // every reference can be read, before anything is made with it
+      if (made.length > 0)
+        await store.put(
+          objectKeys.secrets(spec.name),
+          seal(await key(), objectKeys.secrets(spec.name), Buffer.from(JSON.stringify(secrets))),
+        );
+      return { clusterId: secrets.clusterId, made };
+    },
+    hashUsers: (spec, secrets) =>
+      Promise.all(
+        spec.security.users.map(async (user) => ({
+          name: user.name,
+          rules: user.rules,
+          passwordSha256: digest(await resolve(user, secrets)),
+        })),
+      ),
+    async readCredentials(cluster) {
+      const secrets = await require(cluster);
+      const record = await store.get(objectKeys.spec(cluster));
+      const spec = record === undefined ? undefined : (JSON.parse(Buffer.from(record).toString()) as { spec: ClusterSpec }).spec;
+      const users = await Promise.all(
+        (spec?.security.users ?? []).map(async (user) => ({ name: user.name, password: await resolve(user, secrets) })),
+      );
+      return { caCert: secrets.ca.cert, users: [...users, { name: 'holdfast', password: secrets.system.operator }] };
+    },
+    remove: (cluster) => store.remove(objectKeys.secrets(cluster)),
+  };
+}
+
+async function readMasterKey(settings: Settings): Promise<Uint8Array> {
+  const { HOLDFAST_MASTER_KEY: inline, HOLDFAST_MASTER_KEY_FILE: file } = settings;
+  if (inline !== undefined) return parseMasterKey(inline);
+  if (file === undefined)
+    throw fatal(
+      failures.wrongMasterKey,
+      'the worker has no master key: set HOLDFAST_MASTER_KEY_FILE (make one: openssl rand -base64 32 > master.key)',
+    );
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw fatal(failures.wrongMasterKey, `the master key cannot be read: ${messageOf(error)}`);
+  });
+  return parseMasterKey(text);
+}

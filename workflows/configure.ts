@@ -1,0 +1,66 @@
+import type { OperationResult } from '../config/progress.ts';
+import { planConfigure, configureSteps as steps } from '../model/plan-configure.ts';
+import { operation } from './support/operation.ts';
+import { control, onHost } from './support/proxies.ts';
+
+/** Gives a running cluster the settings of a changed spec, while it serves. What cannot change so is refused, with what it would need. */
+export async function configure(raw: unknown): Promise<OperationResult> {
+  return operation(
+    'configure',
+    raw,
+    (input) => input.spec.name,
+    async (op, { spec }) => {
+      const former = op.known.spec ?? spec;
+      const [hostName = 'local'] = former.placement.hosts;
+      const host = onHost(hostName);
+      await control.requireHostWorker(hostName);
+      const before = await op.observe(former);
+      const plan = await op.propose(planConfigure(spec, op.known, before));
+      const generation = op.known.generation + (plan.accepts ? 1 : 0);
+      const planned = (name: string) => plan.steps.some((step) => step.name === name);
+
+      const limits = async () => {
+        if (!planned(steps.limits)) return;
+        op.onFailure('set the former limits', () => Promise.all(plan.limitNodes.map((node) => host.setLimits(former, node))));
+        await op.step(
+          steps.limits,
+          () => Promise.all(plan.limitNodes.map((node) => host.setLimits(spec, node))),
+          (set) => `${set.length} container(s)`,
+        );
+      };
+      const parameters = async () => {
+        if (!planned(steps.parameters)) return;
+        op.onFailure('set the former server parameters', () => host.applyParameters(former, plan.formerParameters));
+        await op.step(
+          steps.parameters,
+          () => host.applyParameters(spec, plan.parameters),
+          () => `${Object.keys(plan.parameters).length} set on every node`,
+        );
+      };
+      for (const change of plan.limitsFirst ? [limits, parameters] : [parameters, limits]) await change();
+
+      if (plan.usersChange) {
+        await op.step(
+          steps.secrets,
+          () => control.ensureSecrets(spec),
+          ({ made }) => made.join(', ') || 'none needed',
+        );
+        op.onFailure('set the former users', () => host.applyUsers(former));
+        await op.step(
+          steps.users,
+          () => host.applyUsers(spec),
+          ({ removed }) => (removed.length > 0 ? `removed ${removed.join(', ')}` : 'set on every node'),
+        );
+      }
+
+      await op.verify(spec);
+      if (plan.accepts)
+        await op.step(
+          steps.accept,
+          () => control.acceptSpec(spec, generation),
+          () => `generation ${generation}`,
+        );
+      return { summary: plan.summary, generation };
+    },
+  );
+}

@@ -1,0 +1,75 @@
+import type { OperationResult } from '../config/progress.ts';
+import { planProvision, provisionSteps as steps } from '../model/plan-provision.ts';
+import { membersForNewNode, sentinelPrimary } from '../model/topology.ts';
+import { operation } from './support/operation.ts';
+import { control, onHost } from './support/proxies.ts';
+
+/**
+ * Makes the cluster of a spec. On a half-made one it makes what is missing; on a healthy one it changes nothing. What it made itself is removed
+ * again when it fails; what was there before is never touched.
+ */
+export async function provision(raw: unknown): Promise<OperationResult> {
+  return operation(
+    'provision',
+    raw,
+    (input) => input.spec.name,
+    async (op, { spec }) => {
+      const [hostName = 'local'] = spec.placement.hosts;
+      const host = onHost(hostName);
+      await control.requireHostWorker(hostName);
+      const before = await op.observe(spec);
+      const plan = await op.propose(planProvision(spec, op.known, before));
+      const generation = op.known.generation + (plan.accepts ? 1 : 0);
+
+      if (plan.makesSecrets) op.onFailure('remove certificates and passwords', () => control.removeSecrets(spec.name));
+      const secrets = () => control.ensureSecrets(spec);
+      const { clusterId } = plan.makesSecrets
+        ? await op.step(steps.secrets, secrets, ({ made }) => `made ${made.length}`)
+        : await secrets();
+
+      if (plan.nodes.length > 0)
+        await op.step(
+          steps.image(plan.engine),
+          () => host.ensureImage(plan.engine.image),
+          ({ pulled }) => (pulled ? 'pulled' : 'is on the host'),
+        );
+
+      if (plan.makesNetwork) op.onFailure('remove network', () => host.removeNetwork(spec.name));
+      const network = () => host.ensureNetwork(spec, clusterId);
+      const { subnet } = plan.makesNetwork ? await op.step(steps.network, network, (made) => made.subnet) : await network();
+
+      const members = before.views.length === 0 ? {} : { members: membersForNewNode(spec, clusterId, subnet, before) };
+      const primaryAddress = sentinelPrimary(spec, subnet, before);
+      for (const { name, newVolume } of plan.newNodes) op.onFailure(`remove ${name}`, () => host.removeNode(spec.name, name, newVolume));
+      // Sentinels learn of replicas when they first ask the primary; those that come later are seen only ten seconds on.
+      for (const kind of ['data', 'sentinel'] as const) {
+        const nodes = plan.nodes.filter((node) => node.kind === kind);
+        await op.together(
+          nodes.map(
+            (place) => () =>
+              op.step(
+                steps.node(place),
+                () => host.ensureNode({ spec, clusterId, generation, place, subnet, primaryAddress, ...members }),
+                ({ did }) => did,
+              ),
+          ),
+        );
+      }
+
+      if (plan.steps.some((step) => step.name === steps.form))
+        await op.step(
+          steps.form,
+          () => host.awaitFormed(spec),
+          ({ headline }) => headline,
+        );
+      await op.verify(spec);
+      if (plan.accepts)
+        await op.step(
+          steps.accept,
+          () => control.acceptSpec(spec, generation),
+          () => `generation ${generation}`,
+        );
+      return { summary: `${spec.name} is healthy: ${plan.nodes.length} node(s) started on ${subnet}`, generation };
+    },
+  );
+}

@@ -1,0 +1,43 @@
+import { failures } from '../config/failures.ts';
+import { parseInput } from '../config/input.ts';
+import { type ClusterSummary, listInput, type StatusReport, statusInput } from '../config/status.ts';
+import { summariseClusters } from '../model/cluster-list.ts';
+import { liveParameters } from '../model/server-conf.ts';
+import { reportStatus } from '../model/status-report.ts';
+import { fail } from './support/failure.ts';
+import { controlReads, hostReads } from './support/proxies.ts';
+
+/** What is true of a cluster now, asked of every node. Takes no lock: it only looks. */
+export async function status(raw: unknown): Promise<StatusReport> {
+  const parsed = parseInput(statusInput, raw, 'status');
+  if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
+  const { cluster } = parsed.value;
+  const [known, journal, holder] = await Promise.all([
+    controlReads.readCluster(cluster),
+    controlReads.readJournal(cluster),
+    controlReads.findLockHolder(cluster),
+  ]);
+  const [host = 'local'] = known.spec?.placement.hosts ?? [];
+  const observation = await hostReads(host).observe({
+    cluster,
+    parameters: known.spec === undefined ? [] : Object.keys(liveParameters(known.spec)),
+    ...(known.spec === undefined ? {} : { tls: known.spec.security.tls }),
+  });
+  return reportStatus(known, observation, journal, holder);
+}
+
+/** Every cluster that Holdfast has on record or that the default host holds anything of. */
+export async function list(raw: unknown): Promise<readonly ClusterSummary[]> {
+  const parsed = parseInput(listInput, raw ?? {}, 'list');
+  if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
+  const records = await controlReads.listRecords();
+  const hosts = [...new Set(['local', ...records.flatMap((record) => record.spec.placement.hosts)])];
+  const found = await Promise.all(
+    hosts.map((host) =>
+      hostReads(host)
+        .listClusters()
+        .catch(() => []),
+    ),
+  ); // a host without a worker has nothing to tell
+  return summariseClusters(records, found.flat());
+}

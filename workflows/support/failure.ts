@@ -1,0 +1,31 @@
+import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, isCancellation, TimeoutFailure } from '@temporalio/workflow';
+import { type FailureType, failures } from '../../config/failures.ts';
+
+/** Fails the workflow at once with a message for a person. A raw throw would fail the workflow task, which is retried for ever. */
+export const fail = (type: FailureType, message: string, ...details: readonly unknown[]): ApplicationFailure =>
+  ApplicationFailure.nonRetryable(message, type, ...details);
+
+/** The reason behind what Temporal wraps around it, for a person. */
+export function reasonOf(error: unknown): string {
+  const cause = causeOf(error);
+  if (cause instanceof TimeoutFailure) return `it did not end in time (${cause.timeoutType}); is a worker running? holdfast doctor`;
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+/** The type of the failure that an activity threw, or what fits best. */
+export function typeOf(error: unknown): string {
+  const cause = causeOf(error);
+  if (cause instanceof ApplicationFailure && cause.type !== undefined && cause.type !== null) return cause.type;
+  return cause instanceof TimeoutFailure ? failures.hostUnreachable : 'Error';
+}
+
+export function detailsOf(error: unknown): readonly unknown[] {
+  const cause = causeOf(error);
+  return cause instanceof ApplicationFailure ? (cause.details ?? []) : [];
+}
+
+function causeOf(error: unknown): unknown {
+  return (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) && error.cause !== undefined ? error.cause : error;
+}
+
+export { isCancellation };

@@ -1,0 +1,43 @@
+import { ActivityCancellationType, type ActivityOptions, proxyActivities } from '@temporalio/workflow';
+import type { ControlActivities } from '../../activities/control-activities.ts';
+import type { HostActivities } from '../../activities/host-activities.ts';
+import { hostTaskQueue } from '../../config/names.ts';
+
+/**
+ * Shared by every proxy. Activities beat once a second, so a dead worker is noticed after the heartbeat timeout; a cancelled activity is waited
+ * for, so that nothing still works on the cluster while its steps are undone.
+ */
+const shared = {
+  heartbeatTimeout: '8 seconds',
+  cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+} as const satisfies ActivityOptions;
+
+/**
+ * The engine may restart in the middle (about 20 s), a bucket may be away for a while: everything is idempotent, so it is tried for some three
+ * minutes. What cannot be mended by trying again is non-retryable where it is thrown.
+ */
+const patient = { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds', maximumAttempts: 20 } as const;
+
+/** Reads for a person who waits: three tries, then say what is wrong. */
+const brief = { initialInterval: '300 milliseconds', maximumAttempts: 3 } as const;
+
+/** Records, secrets, Temporal. Seconds of work each. */
+export const control = proxyActivities<ControlActivities>({ ...shared, startToCloseTimeout: '1 minute', retry: patient });
+
+/** Waits for another operation to end; as long as that takes. */
+export const waiting = proxyActivities<Pick<ControlActivities, 'awaitLockFree'>>({
+  ...shared,
+  startToCloseTimeout: '8 days',
+  retry: patient,
+});
+
+/** What runs next to a host's engine. A download of an image may take its time; all else ends within two minutes. */
+export const onHost = (host: string) =>
+  proxyActivities<HostActivities>({ ...shared, taskQueue: hostTaskQueue(host), startToCloseTimeout: '10 minutes', retry: patient });
+
+/** As `control`, for `status` and `list`. */
+export const controlReads = proxyActivities<ControlActivities>({ ...shared, scheduleToCloseTimeout: '20 seconds', retry: brief });
+
+/** As `onHost`, for `status` and `list`: a host that no worker serves must not keep a person waiting. */
+export const hostReads = (host: string) =>
+  proxyActivities<HostActivities>({ ...shared, taskQueue: hostTaskQueue(host), scheduleToCloseTimeout: '30 seconds', retry: brief });
