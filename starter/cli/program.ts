@@ -146,7 +146,8 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
     .command('worker')
     .description('run a worker until it is told to stop')
     .action(async () => {
-      await import('../../workers/main.ts');
+      await (await import('../../workers/main.ts')).runWorkers();
+      done(exitCodes.ok);
     });
   program
     .command('schema')
@@ -171,6 +172,7 @@ function addOperations(operations: Command, run: (act: (session: Session) => Pro
     .description('newest first')
     .option('--cluster <name>', 'only of this cluster')
     .addOption(new Option('--state <state>', 'only in this state').choices(operationStates))
+    .option('--dry-runs', 'also those that only made a plan')
     .addOption(new Option('--limit <count>', 'so many at most').argParser(wholeNumber).default(20))
     .addOption(outputOption())
     .action((options: ListOptions) => run(async (session) => (await load()).listOperations(session, options)));

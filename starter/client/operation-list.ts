@@ -12,6 +12,8 @@ export interface OperationSummary {
   /** Undefined when a person started it by hand and it has not yet said which cluster it is about. */
   readonly cluster: string | undefined;
   readonly state: OperationState;
+  /** It only made a plan. Known of operations that this client started. */
+  readonly dryRun: boolean;
   readonly startedAt: string;
   readonly endedAt?: string;
   readonly tookMs?: number;
@@ -20,6 +22,8 @@ export interface OperationSummary {
 export interface ListFilter {
   readonly cluster?: string;
   readonly state?: OperationState;
+  /** Also those that only made a plan. Default false. */
+  readonly dryRuns?: boolean;
   /** Default 50, newest first. */
   readonly limit?: number;
 }
@@ -48,7 +52,7 @@ const statusNames: Readonly<Record<OperationState, string>> = {
  */
 export async function listOperations(
   temporal: Temporal,
-  { cluster, state, limit = 50 }: ListFilter = {},
+  { cluster, state, dryRuns = false, limit = 50 }: ListFilter = {},
 ): Promise<readonly OperationSummary[]> {
   const types = operationNames.map((name) => `'${name}'`).join(', ');
   const query = `WorkflowType IN (${types})${state === undefined ? '' : ` AND ExecutionStatus = '${statusNames[state]}'`}`;
@@ -56,7 +60,7 @@ export async function listOperations(
     const found: OperationSummary[] = [];
     for await (const info of client.workflow.list({ query })) {
       const summary = summarize(info);
-      if (cluster === undefined || summary.cluster === cluster) found.push(summary);
+      if ((cluster === undefined || summary.cluster === cluster) && (dryRuns || !summary.dryRun)) found.push(summary);
       if (found.length === limit) break;
     }
     return found.sort((a, b) => b.startedAt.localeCompare(a.startedAt));
@@ -74,6 +78,7 @@ export function summarize(
     operation: type,
     cluster: typeof info.memo?.cluster === 'string' ? info.memo.cluster : /^cluster\/([^/]+)\/[^/]+\/[^/]+$/.exec(workflowId)?.[1],
     state: states[info.status.name] ?? 'running',
+    dryRun: info.memo?.dryRun === true,
     startedAt: startTime.toISOString(),
     ...(closeTime === undefined ? {} : { endedAt: closeTime.toISOString(), tookMs: closeTime.getTime() - startTime.getTime() }),
   };

@@ -38,7 +38,7 @@ export function operationStarter<N extends OperationName>(temporal: Temporal, na
         taskQueue: WORKFLOW_TASK_QUEUE,
         workflowIdConflictPolicy: 'USE_EXISTING',
         args: [input],
-        memo: { cluster, operation: name },
+        memo: { cluster, operation: name, dryRun: input.dryRun === true },
       }),
     );
     return operationHandle(temporal, temporal.client.workflow.getHandle(id, workflow.firstExecutionRunId), workflow.firstExecutionRunId);

@@ -192,6 +192,7 @@ describe('plan', () => {
         steps: [{ name: 'start nodes', change: '6 containers', cost: '10 s', undo: 'remove them' }],
         refusals: ['no room'],
       },
+      true,
       plain,
     );
     expect(text).toMatch(/^Make demo\.\n.*1\. start nodes {2}6 containers\n.*costs 10 s\n.*undo: remove them/);

@@ -66,7 +66,7 @@ export async function plan(session: Session, options: Pick<ApplyOptions, 'filena
   const loaded = await loadSpec(options.filename);
   const { operation, dryRun } = await propose(await session.holdfast(), loaded, options.whenBusy);
   const data = { operation, cluster: dryRun.cluster, ...dryRun.plan };
-  terminal.print(renderOutput(options.output, data, () => renderPlan(dryRun.plan, terminal.style)));
+  terminal.print(renderOutput(options.output, data, (wide) => renderPlan(dryRun.plan, wide, terminal.style)));
   if (dryRun.plan.refusals.length > 0) return exitCodes.refused;
   if (dryRun.plan.steps.length > 0)
     terminal.note(terminal.noteStyle.dim(`\nThis is a plan; nothing was changed. Do it: holdfast apply -f ${options.filename}`));
@@ -86,14 +86,14 @@ export async function apply(session: Session, options: ApplyOptions): Promise<Ex
   const { operation, dryRun } = await propose(holdfast, loaded, options.whenBusy);
 
   if (dryRun.plan.refusals.length > 0) {
-    say(renderPlan(dryRun.plan, style));
+    say(renderPlan(dryRun.plan, options.output === 'wide', style));
     return exitCodes.refused;
   }
   if (dryRun.plan.steps.length === 0 || dryRun.outcome === 'unchanged') {
     finish(dryRun.outcome === 'planned' ? { ...dryRun, outcome: 'unchanged' } : dryRun);
     return exitCodes.ok;
   }
-  say(renderPlan(dryRun.plan, style));
+  say(renderPlan(dryRun.plan, options.output === 'wide', style));
   if (options.yes !== true) {
     requireInteractive(terminal, '--yes to go ahead without being asked, or holdfast plan to see only what would happen');
     if (!(await askYes(`\n${operation} ${loaded.spec.name}?`))) throw new CliError('Nothing was changed.', exitCodes.refused);

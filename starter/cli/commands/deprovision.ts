@@ -33,10 +33,10 @@ export async function deprovision(session: Session, cluster: string, options: De
   const quiet = options.output === 'json' || options.output === 'yaml';
   const say = quiet ? terminal.note : terminal.print;
   if (options.dryRun === true) {
-    terminal.print(renderOutput(options.output, dryRun.plan, () => renderPlan(dryRun.plan, terminal.style)));
+    terminal.print(renderOutput(options.output, dryRun.plan, (wide) => renderPlan(dryRun.plan, wide, terminal.style)));
     return dryRun.plan.refusals.length > 0 ? exitCodes.refused : exitCodes.ok;
   }
-  say(renderPlan(dryRun.plan, quiet ? terminal.noteStyle : terminal.style));
+  say(renderPlan(dryRun.plan, options.output === 'wide', quiet ? terminal.noteStyle : terminal.style));
   if (dryRun.plan.refusals.length > 0) return exitCodes.refused;
 
   if (options.confirm === undefined) {

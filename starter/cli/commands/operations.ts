@@ -35,6 +35,7 @@ export interface ListOptions {
   readonly output: OutputFormat;
   readonly cluster?: string;
   readonly state?: OperationState;
+  readonly dryRuns?: boolean;
   readonly limit: number;
 }
 

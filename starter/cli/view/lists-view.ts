@@ -32,7 +32,7 @@ export function renderOperations(operations: readonly OperationSummary[], wide: 
   const headings = ['STARTED', 'OPERATION', 'CLUSTER', 'STATE', 'TOOK', 'ID', ...(wide ? ['RUN'] : [])];
   const rows = operations.map((o) => [
     formatTime(o.startedAt),
-    o.operation,
+    o.dryRun ? `${o.operation} (plan)` : o.operation,
     o.cluster ?? '-',
     operationPaint(o.state, style)(o.state),
     o.tookMs === undefined ? '-' : formatDuration(o.tookMs),

@@ -31,7 +31,7 @@ export function renderOperation(details: OperationDetails, wide: boolean, style:
     style.dim(`  ${details.uiLink}`),
     '',
   ];
-  if (wide && progress?.plan !== undefined) lines.push(renderPlan(progress.plan, style), '');
+  if (wide && progress?.plan !== undefined) lines.push(renderPlan(progress.plan, true, style), '');
   if (progress !== undefined && progress.steps.length > 0)
     lines.push(renderProgress({ progress, workflowId, now: Date.now(), rows: Number.POSITIVE_INFINITY }, style), '');
   else if (result !== undefined && result.steps.length > 0) {
