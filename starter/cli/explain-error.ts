@@ -61,5 +61,7 @@ export function explainError(error: unknown, debug: boolean): string {
   if (debug) return `${error.stack ?? error.message}${error.cause instanceof Error ? `\ncaused by ${error.cause.stack}` : ''}`;
   const kind = error instanceof OperationFailed && error.type !== 'Unknown' ? `${error.type}: ` : '';
   const stack = ours.some((type) => error instanceof type) ? '' : '\nThat was not foreseen: --debug shows where it happened.';
-  return `${kind}${error.message}${stack}`;
+  // The innermost message says what is wrong; what wraps it often only says which call it was.
+  const cause = stack !== '' && error.cause instanceof Error ? `: ${error.cause.message}` : '';
+  return `${kind}${error.message}${cause}${stack}`;
 }

@@ -4,7 +4,7 @@ import type { OperationHandle } from '../client/index.ts';
 import { exitCodes } from './exit-codes.ts';
 import { CliError } from './explain-error.ts';
 import type { Session } from './session.ts';
-import { progressLines, renderProgress } from './view/progress-view.ts';
+import { progressLines, renderProgress, renderSpinner } from './view/progress-view.ts';
 
 const FRAME_MS = 100;
 /** Rows that the view needs besides the steps. */
@@ -25,7 +25,11 @@ function liveSink(session: Session, workflowId: string): ProgressSink {
   let silent: string | undefined;
   let tick = 0;
   const draw = (moving: boolean) => {
-    if (last === undefined) return;
+    if (last === undefined) {
+      if (moving) screen(`  ${renderSpinner(tick, session.terminal.noteStyle)} ${silent ?? 'asking how far it is'}`);
+      else screen.clear();
+      return;
+    }
     const rows = Math.max(5, (process.stderr.rows ?? 24) - OTHER_ROWS);
     const frame = {
       progress: last,
@@ -49,7 +53,6 @@ function liveSink(session: Session, workflowId: string): ProgressSink {
     },
     silent(error) {
       silent = error.message;
-      if (last === undefined) screen(`  ${session.terminal.noteStyle.warn('!')} ${silent}`);
     },
     end() {
       clearInterval(timer);
@@ -86,7 +89,8 @@ export async function followOperation(session: Session, handle: OperationHandle)
   const interrupted = new Promise<'interrupted'>((resolve) => {
     letGo = () => resolve('interrupted');
   });
-  process.once('SIGINT', letGo);
+  // Not `once`: the library that restores the cursor ends the process on a signal for which nobody else listens.
+  process.on('SIGINT', letGo);
   const changes = handle.watch({ onSilent: (error) => sink.silent(error) });
   let ended = false;
   try {

@@ -31,7 +31,7 @@ export interface OperationHandle {
 }
 
 /** Queries and updates are answered by a worker: it has this long. */
-const ANSWER_MS = 10_000;
+const ANSWER_MS = 5_000;
 
 /** How long a Temporal that stopped answering is waited for, and how often it is asked. */
 const PATIENCE_MS = 300_000;

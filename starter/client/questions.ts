@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { WorkflowHandle } from '@temporalio/client';
 import { keeperWorkflowId, operationWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { JournalEntry } from '../../config/progress.ts';
 import { type ClusterSummary, type KeeperDescription, keeperHandlers, type StatusReport } from '../../config/status.ts';
@@ -6,8 +8,12 @@ import { shortUnique } from './operation-starter.ts';
 import type { Temporal } from './temporal.ts';
 import { noWorkerMessage } from './translate-errors.ts';
 
-/** An answer that takes longer than this is looked into: perhaps no worker runs. */
-const SUSPICIOUS_MS = 4_000;
+/** How often an answer that does not come is looked into. */
+const LOOK_MS = 3_000;
+/** A worker takes up its next task within milliseconds; one that lies for longer has nobody. */
+const SUSPICIOUS_MS = 5_000;
+/** PENDING_WORKFLOW_TASK_STATE_SCHEDULED: nobody has taken it yet. */
+const TASK_SCHEDULED = 1;
 /** A question that nobody took up ends by itself, so that it does not answer to nobody hours later. */
 const QUESTION_TIMEOUT = '2 minutes';
 
@@ -22,14 +28,8 @@ async function ask<T>(temporal: Temporal, type: string, workflowId: string, inpu
       ...(memo === undefined ? {} : { memo }),
     }),
   );
-  let timer: NodeJS.Timeout | undefined;
-  const nobody = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      temporal.hasWorker().then((has) => {
-        if (!has) reject(new NoWorker(noWorkerMessage));
-      }, reject);
-    }, SUSPICIOUS_MS);
-  });
+  const watching = new AbortController();
+  const nobody = noticeSilence(temporal, handle, watching.signal);
   const answer = temporal.call(workflowId, () => handle.result() as Promise<T>);
   try {
     return await Promise.race([answer, nobody]);
@@ -37,7 +37,20 @@ async function ask<T>(temporal: Temporal, type: string, workflowId: string, inpu
     answer.catch(() => undefined); // when nobody answers, what the wait throws later is of no interest
     throw error;
   } finally {
-    clearTimeout(timer);
+    watching.abort();
+  }
+}
+
+/** Rejects as soon as it is plain that no worker takes up a workflow; else never settles. */
+async function noticeSilence(temporal: Temporal, handle: WorkflowHandle, signal: AbortSignal): Promise<never> {
+  for (;;) {
+    await sleep(LOOK_MS, undefined, { ref: false });
+    if (signal.aborted) return new Promise<never>(() => undefined);
+    const { raw } = await temporal.call(handle.workflowId, () => handle.describe());
+    const { state, scheduledTime } = raw.pendingWorkflowTask ?? {};
+    const waitingMs = scheduledTime === undefined || scheduledTime === null ? 0 : Date.now() - Number(scheduledTime.seconds) * 1000;
+    // A worker that was killed is still counted for a minute, so what nobody took up tells more.
+    if ((state === TASK_SCHEDULED && waitingMs > SUSPICIOUS_MS) || !(await temporal.hasWorker())) throw new NoWorker(noWorkerMessage);
   }
 }
 

@@ -1,7 +1,7 @@
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import { NoWorker } from './errors.ts';
-import { type CallTarget, nobodyAnswered, noWorkerMessage, translate } from './translate-errors.ts';
+import { type CallTarget, isServiceError, nobodyAnswered, noWorkerMessage, translate } from './translate-errors.ts';
 
 export interface ConnectOptions extends Omit<ConnectionOptions, 'address'> {
   /** Temporal frontend. Default: HOLDFAST_TEMPORAL_ADDRESS, or 127.0.0.1:7233. */
@@ -40,10 +40,13 @@ export function wrapClient(client: Client, address: string): Temporal {
   return {
     client,
     async call(workflowId, run, { workerWithinMs } = {}) {
+      const start = Date.now();
       try {
         return workerWithinMs === undefined ? await run(client) : await client.withDeadline(Date.now() + workerWithinMs, () => run(client));
       } catch (error) {
-        if (workerWithinMs !== undefined && nobodyAnswered(error)) throw new NoWorker(noWorkerMessage, { cause: error });
+        // Whether the server or we give up first decides which error it is; that the time is over says enough.
+        const late = workerWithinMs !== undefined && isServiceError(error) && Date.now() - start > workerWithinMs * 0.9;
+        if (late || (workerWithinMs !== undefined && nobodyAnswered(error))) throw new NoWorker(noWorkerMessage, { cause: error });
         throw translate(error, workflowId === undefined ? target : { ...target, workflowId });
       }
     },

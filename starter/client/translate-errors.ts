@@ -5,6 +5,7 @@ import {
   isGrpcServiceError,
   NamespaceNotFoundError,
   QueryNotRegisteredError,
+  ServiceError,
   TerminatedFailure,
   TimeoutFailure,
   WorkflowFailedError,
@@ -94,6 +95,9 @@ export function translate(error: unknown, target: CallTarget): unknown {
     );
   return error;
 }
+
+/** True for what a call to the server ends with, whatever the reason. */
+export const isServiceError = (error: unknown): boolean => error instanceof ServiceError || chain(error).some(isGrpcServiceError);
 
 export const noWorkerMessage = 'No worker takes the work. Start one: holdfast worker. Check with: holdfast doctor';
 

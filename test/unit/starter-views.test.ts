@@ -8,7 +8,7 @@ import { createStyle, wantsColours } from '../../starter/cli/terminal.ts';
 import { connectionFacts, renderConnection } from '../../starter/cli/view/connect-view.ts';
 import { renderPlan } from '../../starter/cli/view/plan-view.ts';
 import { progressLines, renderBar, renderProgress, stepsInView } from '../../starter/cli/view/progress-view.ts';
-import { renderStatus } from '../../starter/cli/view/status-view.ts';
+import { groupFindings, renderStatus } from '../../starter/cli/view/status-view.ts';
 import { formatBytes, formatDuration } from '../../starter/cli/view/units.ts';
 
 const plain = createStyle(false);
@@ -116,6 +116,16 @@ describe('status', () => {
     const text = lines.join('\n');
     expect(text).toContain('next: holdfast apply -f demo.yaml');
     expect(text).toContain('holdfast operations show op-1 --watch');
+  });
+
+  test('says once what several nodes have alike', () => {
+    const alike = { severity: 'warning', code: 'links', message: 'a link is down', next: 'wait' } as const;
+    const findings = [
+      { ...alike, subject: 'demo-0-0' },
+      { ...alike, code: 'other', subject: 'demo-0-0' },
+      { ...alike, subject: 'demo-0-1' },
+    ];
+    expect(groupFindings(findings).map((f) => `${f.code} ${f.subject}`)).toEqual(['links demo-0-0, demo-0-1', 'other demo-0-0']);
   });
 
   test('shows each shard with its primary first', () => {

@@ -13,6 +13,7 @@ import { requireInteractive, type Session } from '../session.ts';
 import { type LoadedSpec, loadSpec } from '../spec-file.ts';
 import { renderPlan } from '../view/plan-view.ts';
 import { renderResult } from '../view/result-view.ts';
+import { waiting } from '../waiting.ts';
 
 export interface ApplyOptions {
   readonly filename: string;
@@ -64,7 +65,7 @@ async function propose(holdfast: Holdfast, loaded: LoadedSpec, whenBusy: 'fail' 
 export async function plan(session: Session, options: Pick<ApplyOptions, 'filename' | 'output' | 'whenBusy'>): Promise<ExitCode> {
   const { terminal } = session;
   const loaded = await loadSpec(options.filename);
-  const { operation, dryRun } = await propose(await session.holdfast(), loaded, options.whenBusy);
+  const { operation, dryRun } = await waiting(terminal, 'planning', propose(await session.holdfast(), loaded, options.whenBusy));
   const data = { operation, cluster: dryRun.cluster, ...dryRun.plan };
   terminal.print(renderOutput(options.output, data, (wide) => renderPlan(dryRun.plan, wide, terminal.style)));
   if (dryRun.plan.refusals.length > 0) return exitCodes.refused;
@@ -83,7 +84,7 @@ export async function apply(session: Session, options: ApplyOptions): Promise<Ex
   const finish = (result: OperationResult) =>
     terminal.print(renderOutput(options.output, result, () => renderResult(result, terminal.style)));
   const holdfast = await session.holdfast();
-  const { operation, dryRun } = await propose(holdfast, loaded, options.whenBusy);
+  const { operation, dryRun } = await waiting(terminal, 'planning', propose(holdfast, loaded, options.whenBusy));
 
   if (dryRun.plan.refusals.length > 0) {
     say(renderPlan(dryRun.plan, options.output === 'wide', style));

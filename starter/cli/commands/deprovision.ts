@@ -6,6 +6,7 @@ import { type OutputFormat, renderOutput } from '../output.ts';
 import { requireInteractive, type Session } from '../session.ts';
 import { renderPlan } from '../view/plan-view.ts';
 import { renderResult } from '../view/result-view.ts';
+import { waiting } from '../waiting.ts';
 import { requireCluster } from './reads.ts';
 
 export interface DeprovisionOptions {
@@ -29,7 +30,7 @@ export async function deprovision(session: Session, cluster: string, options: De
   await requireCluster(session, cluster);
   const holdfast = await session.holdfast();
   const input = { cluster, confirm: cluster, keepVolumes, force, whenBusy, ...(reason === undefined ? {} : { reason }) };
-  const dryRun = await holdfast.deprovision.execute({ ...input, dryRun: true });
+  const dryRun = await waiting(terminal, 'planning', holdfast.deprovision.execute({ ...input, dryRun: true }));
   const quiet = options.output === 'json' || options.output === 'yaml';
   const say = quiet ? terminal.note : terminal.print;
   if (options.dryRun === true) {

@@ -15,6 +15,7 @@ import type { Session } from '../session.ts';
 import { renderOperations } from '../view/lists-view.ts';
 import { type OperationDetails, renderOperation } from '../view/operation-view.ts';
 import { renderResult } from '../view/result-view.ts';
+import { waiting } from '../waiting.ts';
 
 /** Takes the id of an operation, or a cluster's name for its newest one. @throws OperationNotFound */
 async function find(holdfast: Holdfast, idOrCluster: string): Promise<OperationHandle> {
@@ -70,7 +71,7 @@ export async function showOperation(session: Session, id: string, options: { out
   const { terminal } = session;
   const holdfast = await session.holdfast();
   const handle = await find(holdfast, id);
-  const details = await inspect(holdfast, handle, session.uiLink(handle.workflowId));
+  const details = await waiting(terminal, 'asking how far it is', inspect(holdfast, handle, session.uiLink(handle.workflowId)));
   if (options.watch !== true || details.state !== 'running') {
     terminal.print(renderOutput(options.output, details, (wide) => renderOperation(details, wide, terminal.style)));
     return exitCodes.ok;

@@ -11,6 +11,7 @@ import { renderClusters } from '../view/lists-view.ts';
 import { renderStatus, verdictPaint } from '../view/status-view.ts';
 import { renderTable } from '../view/table.ts';
 import { formatTime } from '../view/units.ts';
+import { waiting } from '../waiting.ts';
 
 interface ReadOptions {
   readonly output: OutputFormat;
@@ -49,12 +50,12 @@ async function ask(session: Session, cluster: string | undefined): Promise<reado
 export async function status(session: Session, cluster: string | undefined, options: StatusOptions): Promise<ExitCode> {
   const { terminal } = session;
   if (options.watch !== true) {
-    const reports = await ask(session, cluster);
+    const reports = await waiting(terminal, 'asking every node', ask(session, cluster));
     terminal.print(renderReports(session, reports, options.output));
     return statusExitCode(reports);
   }
   const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort());
+  process.on('SIGINT', () => stop.abort()); // not `once`: the library that restores the cursor would end the process
   const redraw = process.stdout.isTTY === true && options.output !== 'json' && options.output !== 'yaml';
   const screen = redraw ? createLogUpdate(process.stdout) : terminal.print;
   let reports: readonly StatusReport[] = [];
@@ -81,7 +82,7 @@ const aborted = (signal: AbortSignal) =>
 
 /** `holdfast list` */
 export async function list(session: Session, { output }: ReadOptions): Promise<ExitCode> {
-  const clusters = await (await session.holdfast()).list();
+  const clusters = await waiting(session.terminal, 'looking for clusters', (await session.holdfast()).list());
   session.terminal.print(renderOutput(output, clusters, (wide) => renderClusters(clusters, wide, session.terminal.style)));
   return exitCodes.ok;
 }
@@ -112,7 +113,7 @@ export async function events(session: Session, cluster: string, { output, limit 
 
 /** @throws CliError when there is nothing of this name. */
 export async function requireCluster(session: Session, cluster: string): Promise<StatusReport> {
-  const report = await (await session.holdfast()).status(cluster);
+  const report = await waiting(session.terminal, `looking at ${cluster}`, (await session.holdfast()).status(cluster));
   if (report.verdict === 'absent') throw new CliError(`There is no cluster "${cluster}". See: holdfast list`, exitCodes.notFound);
   return report;
 }

@@ -37,12 +37,14 @@ export function renderBar({ done, total, unit }: Pick<StepProgress, 'done' | 'to
   return `${style.accent('█'.repeat(full))}${style.dim('░'.repeat(BAR_CELLS - full))} ${done}/${total}${unit === undefined ? '' : ` ${unit}`}`;
 }
 
+export const renderSpinner = (tick: number, style: Style) => style.accent(spinner[tick % spinner.length] ?? '▸');
+
 function mark(step: StepProgress, tick: number | undefined, style: Style): string {
   switch (step.state) {
     case 'waiting':
       return style.dim('·');
     case 'running':
-      return style.accent(tick === undefined ? '▸' : (spinner[tick % spinner.length] ?? '▸'));
+      return tick === undefined ? style.accent('▸') : renderSpinner(tick, style);
     case 'done':
       return style.good('✔');
     case 'failed':

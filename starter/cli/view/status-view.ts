@@ -61,6 +61,17 @@ export function renderFinding(finding: Finding, style: Style): string {
   return `  ${head}\n      next: ${finding.next}`;
 }
 
+/** What several nodes have alike is one finding about all of them. */
+export function groupFindings(findings: readonly Finding[]): readonly Finding[] {
+  const groups = new Map<string, Finding>();
+  for (const finding of findings) {
+    const key = JSON.stringify([finding.severity, finding.code, finding.message, finding.next]);
+    const same = groups.get(key);
+    groups.set(key, same === undefined ? finding : { ...same, subject: `${same.subject}, ${finding.subject}` });
+  }
+  return [...groups.values()];
+}
+
 function facts({ spec, generation }: StatusReport): string {
   if (spec === undefined) return 'no spec is held';
   const size =
@@ -83,7 +94,7 @@ export function renderStatus(report: StatusReport, wide: boolean, style: Style):
     const { operation, workflowId } = report.running;
     lines.push(`  ${style.accent(operation)} is running: holdfast operations show ${workflowId} --watch`);
   }
-  if (report.findings.length > 0) lines.push('', ...report.findings.map((finding) => renderFinding(finding, style)));
+  if (report.findings.length > 0) lines.push('', ...groupFindings(report.findings).map((finding) => renderFinding(finding, style)));
   if (report.shards.length + report.sentinels.length > 0) lines.push('', nodesTable(report, wide, style));
   const recent = report.journal.slice(wide ? -10 : -3);
   if (recent.length > 0) lines.push('', renderJournal(recent, false, style));
