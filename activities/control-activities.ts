@@ -59,6 +59,11 @@ export function createControlActivities({ client, store, secrets, searchAttribut
       await acceptSpec(client, acceptance, await searchAttributes());
     },
     recordInJournal: (cluster: string, entry: JournalEntry) => recordInJournal(client, cluster, entry),
+    /** No record of the spec in the bucket, and no keeper. The secrets are another matter. */
+    forgetCluster: async (cluster: string): Promise<void> => {
+      await removeRecord(store, cluster);
+      await closeKeeper(client, cluster);
+    },
     closeKeeper: (cluster: string) => closeKeeper(client, cluster),
   });
 }

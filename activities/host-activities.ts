@@ -5,7 +5,7 @@ import type { Observation } from '../model/observation.ts';
 import { ensureImage } from './docker/images.ts';
 import { listClusters } from './docker/inventory.ts';
 import { ensureNetwork, removeNetwork } from './docker/networks.ts';
-import { ensureNode, type NodeRequest, removeNode, removeVolume, setLimits } from './docker/nodes.ts';
+import { ensureNode, type NodeRequest, type Removal, removeNode, removeVolume, setLimits } from './docker/nodes.ts';
 import { awaitFormed } from './redis/formation.ts';
 import { type ObserveRequest, observe } from './redis/observe.ts';
 import { applyParameters, applyUsers } from './redis/settings.ts';
@@ -36,7 +36,7 @@ export function createHostActivities(deps: HostDeps) {
     applyParameters: (spec: ClusterSpec, parameters: Readonly<Record<string, string>>) => applyParameters(deps, spec, parameters),
     applyUsers: (spec: ClusterSpec) => applyUsers(deps, spec),
     setLimits: (spec: ClusterSpec, node: string) => setLimits(docker, spec, node),
-    removeNode: (cluster: string, node: string, withVolume: boolean) => removeNode(docker, cluster, node, withVolume),
+    removeNode: (cluster: string, node: string, how: Removal) => removeNode(docker, cluster, node, how),
     removeVolume: (cluster: string, volume: string) => removeVolume(docker, cluster, volume),
     removeNetwork: (cluster: string) => removeNetwork(docker, cluster),
   });

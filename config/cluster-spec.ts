@@ -155,6 +155,8 @@ export const clusterSpec = fields
       for (const name of Object.keys(spec.config))
         if (name.startsWith('cluster-')) refuse('config', `${name} has no meaning in sentinel mode`);
     }
+    const nodes = (spec.shards ?? 3) * (1 + spec.replicasPerShard);
+    if (nodes > 1000) refuse('shards', `${nodes} nodes are more than the 1000 that a cluster's gossip bears`);
     const seen = new Set<string>();
     for (const { name } of spec.security.users) {
       if (seen.has(name)) refuse('security', `user ${name} is there twice`);

@@ -16,6 +16,7 @@ export const failures = {
   hostFull: 'HostFull',
   hostUnreachable: 'HostUnreachable',
   engineRefused: 'EngineRefused',
+  storeUnreachable: 'StoreUnreachable',
   nodeDied: 'NodeDied',
   nodeSilent: 'NodeSilent',
   secretMissing: 'SecretMissing',

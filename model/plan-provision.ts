@@ -124,6 +124,12 @@ function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation
   if (known.spec !== undefined && specHash(known.spec) !== specHash(spec)) {
     refusals.push(`${cluster} exists with another spec (generation ${known.generation}): use configure, or holdfast apply, which chooses`);
   }
+  const other = observation.containers.find((container) => container.specHash !== specHash(spec));
+  if (known.source === 'none' && other !== undefined) {
+    refusals.push(
+      `${cluster} was begun with another spec and never finished (${other.name}): finish it with that spec, or remove it with holdfast deprovision ${cluster}`,
+    );
+  }
   const needed = newNodes * parseBytes(spec.resources.memory);
   if (needed > host.memoryBytes - host.promisedBytes) {
     const mib = (bytes: number) => `${Math.round(bytes / 1024 ** 2)} MiB`;

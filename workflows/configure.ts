@@ -2,6 +2,7 @@ import type { OperationResult } from '../config/progress.ts';
 import { planConfigure, configureSteps as steps } from '../model/plan-configure.ts';
 import { operation } from './support/operation.ts';
 import { control, onHost } from './support/proxies.ts';
+import { settleAll } from './support/undo.ts';
 
 /** Gives a running cluster the settings of a changed spec, while it serves. What cannot change so is refused, with what it would need. */
 export async function configure(raw: unknown): Promise<OperationResult> {
@@ -21,7 +22,7 @@ export async function configure(raw: unknown): Promise<OperationResult> {
 
       const limits = async () => {
         if (!planned(steps.limits)) return;
-        op.onFailure('set the former limits', () => Promise.all(plan.limitNodes.map((node) => host.setLimits(former, node))));
+        op.onFailure('set the former limits', () => settleAll(plan.limitNodes.map((node) => host.setLimits(former, node))));
         await op.step(
           steps.limits,
           () => Promise.all(plan.limitNodes.map((node) => host.setLimits(spec, node))),
@@ -54,6 +55,7 @@ export async function configure(raw: unknown): Promise<OperationResult> {
       }
 
       await op.verify(spec);
+      if (plan.accepts) op.onFailure('hand the former spec back', () => control.acceptSpec(former, generation + 1));
       if (plan.accepts)
         await op.step(
           steps.accept,

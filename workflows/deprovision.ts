@@ -1,7 +1,9 @@
+import { failures } from '../config/failures.ts';
 import type { OperationResult } from '../config/progress.ts';
 import { planDeprovision, deprovisionSteps as steps } from '../model/plan-deprovision.ts';
+import { fail } from './support/failure.ts';
 import { operation } from './support/operation.ts';
-import { control, onHost } from './support/proxies.ts';
+import { control, looksAt, onHost } from './support/proxies.ts';
 
 /** Removes a cluster: containers, then the network, then the volumes, then the secrets that open them. There is no way back, so nothing is undone. */
 export async function deprovision(raw: unknown): Promise<OperationResult> {
@@ -14,10 +16,14 @@ export async function deprovision(raw: unknown): Promise<OperationResult> {
       const [hostName = 'local'] = op.known.spec?.placement.hosts ?? [];
       const host = onHost(hostName);
       await control.requireHostWorker(hostName);
-      const before = await host.observe({ cluster, parameters: [] });
+      const before = await looksAt(hostName).observe({ cluster, parameters: [] });
       const plan = await op.propose(planDeprovision(input, op.known, before));
 
-      await op.together(plan.containers.map((name) => () => op.step(steps.container(name), () => host.removeNode(cluster, name, false))));
+      await op.together(
+        plan.containers.map(
+          (name) => () => op.step(steps.container(name), () => host.removeNode(cluster, name, { orderly: keepVolumes, withVolume: false })),
+        ),
+      );
       if (plan.removesNetwork) await op.step(steps.network, () => host.removeNetwork(cluster));
       if (plan.volumes.length > 0)
         await op.step(
@@ -26,9 +32,10 @@ export async function deprovision(raw: unknown): Promise<OperationResult> {
           (gone) => `${gone.length} removed`,
         );
 
-      const after = await host.observe({ cluster, parameters: [] });
+      const after = await looksAt(hostName).observe({ cluster, parameters: [] });
       const left = [...after.containers, ...(keepVolumes ? [] : after.volumes)].map((thing) => thing.name);
-      if (left.length > 0) throw new Error(`still there: ${left.join(', ')}`);
+      if (left.length > 0)
+        throw fail(failures.verificationFailed, `still there: ${left.join(', ')}; run it again, and look at docker inspect of what stays`);
       if (plan.removesRecords) {
         await op.step(steps.records, async () => {
           await control.removeRecord(cluster);

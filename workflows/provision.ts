@@ -3,6 +3,7 @@ import { planProvision, provisionSteps as steps } from '../model/plan-provision.
 import { membersForNewNode, sentinelPrimary } from '../model/topology.ts';
 import { operation } from './support/operation.ts';
 import { control, onHost } from './support/proxies.ts';
+import { settleAll } from './support/undo.ts';
 
 /**
  * Makes the cluster of a spec. On a half-made one it makes what is missing; on a healthy one it changes nothing. What it made itself is removed
@@ -40,7 +41,9 @@ export async function provision(raw: unknown): Promise<OperationResult> {
 
       const members = before.views.length === 0 ? {} : { members: membersForNewNode(spec, clusterId, subnet, before) };
       const primaryAddress = sentinelPrimary(spec, subnet, before);
-      for (const { name, newVolume } of plan.newNodes) op.onFailure(`remove ${name}`, () => host.removeNode(spec.name, name, newVolume));
+      op.onFailure('remove new nodes', () =>
+        settleAll(plan.newNodes.map(({ name, newVolume }) => host.removeNode(spec.name, name, { orderly: false, withVolume: newVolume }))),
+      );
       // Sentinels learn of replicas when they first ask the primary; those that come later are seen only ten seconds on.
       for (const kind of ['data', 'sentinel'] as const) {
         const nodes = plan.nodes.filter((node) => node.kind === kind);
@@ -63,6 +66,7 @@ export async function provision(raw: unknown): Promise<OperationResult> {
           ({ headline }) => headline,
         );
       await op.verify(spec);
+      if (op.known.source === 'none') op.onFailure('take the spec back', () => control.forgetCluster(spec.name));
       if (plan.accepts)
         await op.step(
           steps.accept,

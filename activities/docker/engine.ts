@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { TemporalFailure } from '@temporalio/common';
 import Docker from 'dockerode';
 import { failures } from '../../config/failures.ts';
 import type { Settings } from '../../config/settings.ts';
 import { fatal, messageOf, passing } from '../support/failure.ts';
-import { attempt } from '../support/until.ts';
+import { attempt, refuseWhenCancelled } from '../support/until.ts';
 
 /** A client of the engine that the settings name. Connects when it is first used. */
 export function createEngine(settings: Settings): Docker {
@@ -71,11 +72,12 @@ export function engineFailure(error: unknown, doing: string): Error {
 
 /** Runs one call to the engine and classifies what goes wrong. `missing` is returned for 404. */
 export async function engineCall<T, M = never>(doing: string, call: () => Promise<T>, missing?: () => M): Promise<T | M> {
+  refuseWhenCancelled();
   try {
     return await call();
   } catch (error) {
     if (statusOf(error) === 404 && missing !== undefined) return missing();
-    if (error instanceof Error && error.name === 'ApplicationFailure') throw error;
+    if (error instanceof TemporalFailure) throw error;
     throw engineFailure(error, doing);
   }
 }

@@ -10,7 +10,7 @@ import { pingNode } from '../redis/connection.ts';
 import { issueNodeCertificate } from '../secrets/certificates.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { fatal, messageOf } from '../support/failure.ts';
-import { until } from '../support/until.ts';
+import { refuseWhenCancelled, until } from '../support/until.ts';
 import { containerOptions, inspectContainer, lastLogLines, limitsOf, nodeLabels } from './containers.ts';
 import { engineCall, engineFailure, statusOf } from './engine.ts';
 import { isLaidOut, layOut, type NodeFile } from './node-files.ts';
@@ -86,6 +86,7 @@ function refuseForeign(found: Readonly<Record<string, string>> | null | undefine
 }
 
 async function createContainer(docker: Docker, { spec, clusterId, generation, place, subnet }: NodeRequest): Promise<void> {
+  refuseWhenCancelled();
   try {
     await docker.createContainer(containerOptions(spec, clusterId, generation, place, subnet));
   } catch (error) {
@@ -159,14 +160,18 @@ async function awaitAnswer(docker: Docker, place: NodePlace, ping: () => Promise
   );
 }
 
-/**
- * The node's container is gone, and its volume too when asked. Only what carries the cluster's label is touched; what is gone already is no
- * error. A container whose volume stays is stopped in order, so that the server writes down what it has.
- */
-export async function removeNode(docker: Docker, cluster: string, node: string, withVolume: boolean): Promise<void> {
+/** How a node goes. */
+export interface Removal {
+  /** The server is asked to end, and writes down what it has; else it is killed. */
+  readonly orderly: boolean;
+  readonly withVolume: boolean;
+}
+
+/** The node's container is gone, and its volume too when asked. Only what carries the cluster's label is touched; what is gone already is no error. */
+export async function removeNode(docker: Docker, cluster: string, node: string, { orderly, withVolume }: Removal): Promise<void> {
   const container = await inspectContainer(docker, node);
   if (container?.Config.Labels[labels.cluster] === cluster) {
-    if (!withVolume && container.State.Running)
+    if (orderly && container.State.Running)
       await engineCall(
         `stop ${node}`,
         () => docker.getContainer(node).stop().catch(alreadyStopped),

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
-import { objectKeys } from '../../config/names.ts';
+import { objectKeys, systemUsers } from '../../config/names.ts';
 import { SECRET_PREFIX, type Settings } from '../../config/settings.ts';
 import { digest } from '../../model/layout.ts';
 import type { HashedUser, SystemPasswords } from '../../model/server-conf.ts';
@@ -139,7 +139,7 @@ export function createSecretStore(
       const users = await Promise.all(
         (spec?.security.users ?? []).map(async (user) => ({ name: user.name, password: await resolve(user, secrets) })),
       );
-      return { caCert: secrets.ca.cert, users: [...users, { name: 'holdfast', password: secrets.system.operator }] };
+      return { caCert: secrets.ca.cert, users: [...users, { name: systemUsers.operator, password: secrets.system.operator }] };
     },
     remove: (cluster) => store.remove(objectKeys.secrets(cluster)),
   };

@@ -8,7 +8,9 @@ import {
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3';
+import { failures } from '../../config/failures.ts';
 import type { Settings } from '../../config/settings.ts';
+import { messageOf, passing } from '../support/failure.ts';
 
 /** The bucket, as far as Holdfast uses it for small objects. */
 export interface ObjectStore {
@@ -22,6 +24,20 @@ export interface ObjectStore {
   /** Keys with the prefix, all pages. */
   list(prefix: string): Promise<readonly string[]>;
   close(): void;
+}
+
+/** What an S3 server answers is passed on as it is; that it does not answer is told with where it should be. */
+async function reached<T>(endpoint: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    if (error instanceof S3ServiceException) throw error;
+    throw passing(
+      failures.storeUnreachable,
+      `the object store at ${endpoint} does not answer (${messageOf(error)}): is it running? holdfast doctor`,
+      error,
+    );
+  }
 }
 
 const statusOf = (error: unknown): number | undefined => (error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined);
@@ -39,6 +55,12 @@ export function createObjectStore(settings: Settings): ObjectStore {
     requestHandler: { connectionTimeout: 3000, requestTimeout: 10_000 },
     maxAttempts: 3,
     ...(accessKeyId !== undefined && secretAccessKey !== undefined ? { credentials: { accessKeyId, secretAccessKey } } : {}),
+  });
+
+  client.middlewareStack.add((next) => (args) => reached(settings.HOLDFAST_S3_ENDPOINT, () => next(args)), {
+    step: 'initialize',
+    priority: 'high',
+    name: 'reached',
   });
 
   return {

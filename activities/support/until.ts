@@ -1,4 +1,4 @@
-import { activityInfo, cancellationSignal, sleep } from '@temporalio/activity';
+import { activityInfo, CancelledFailure, cancellationSignal, sleep } from '@temporalio/activity';
 
 interface UntilOptions {
   readonly timeoutMs: number;
@@ -22,7 +22,22 @@ export async function until<T>(look: () => Promise<T | undefined>, { timeoutMs, 
   }
 }
 
-/** How many times this activity was started, from 1. */
-export const attempt = (): number => activityInfo().attempt;
+/**
+ * Throws when the server has given this attempt up, or a person has cancelled it: another one may be at work, or its steps are being undone,
+ * and two must not touch the same things.
+ */
+export function refuseWhenCancelled(): void {
+  if (inActivity() && cancellationSignal().aborted) throw new CancelledFailure('this attempt was cancelled');
+}
 
-export { cancellationSignal };
+function inActivity(): boolean {
+  try {
+    activityInfo();
+    return true;
+  } catch {
+    return false; // doctor and connect use the same code from the command line
+  }
+}
+
+/** How many times this activity was started, from 1. */
+export const attempt = (): number => (inActivity() ? activityInfo().attempt : 1);

@@ -18,6 +18,9 @@ const shared = {
  */
 const patient = { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '10 seconds', maximumAttempts: 20 } as const;
 
+/** Before anything is changed: when an engine does not answer for ten seconds, a person had better know than wait. */
+const soon = { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '5 seconds', maximumAttempts: 6 } as const;
+
 /** Reads for a person who waits: three tries, then say what is wrong. */
 const brief = { initialInterval: '300 milliseconds', maximumAttempts: 3 } as const;
 
@@ -34,6 +37,15 @@ export const waiting = proxyActivities<Pick<ControlActivities, 'awaitLockFree'>>
 /** What runs next to a host's engine. A download of an image may take its time; all else ends within two minutes. */
 export const onHost = (host: string) =>
   proxyActivities<HostActivities>({ ...shared, taskQueue: hostTaskQueue(host), startToCloseTimeout: '10 minutes', retry: patient });
+
+/** As `onHost`, for looking only. */
+export const looksAt = (host: string) =>
+  proxyActivities<Pick<HostActivities, 'observe'>>({
+    ...shared,
+    taskQueue: hostTaskQueue(host),
+    startToCloseTimeout: '2 minutes',
+    retry: soon,
+  });
 
 /** As `control`, for `status` and `list`. */
 export const controlReads = proxyActivities<ControlActivities>({ ...shared, scheduleToCloseTimeout: '20 seconds', retry: brief });

@@ -1,0 +1,128 @@
+import { CancellationScope } from '@temporalio/workflow';
+import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import { type FailureType, failures } from '../../config/failures.ts';
+import type { Plan } from '../../config/progress.ts';
+import { assess } from '../../model/health.ts';
+import type { KnownCluster } from '../../model/known-cluster.ts';
+import type { Observation } from '../../model/observation.ts';
+import { liveParameters } from '../../model/server-conf.ts';
+import type { Controls } from './controls.ts';
+import { detailsOf, fail, isCancellation, reasonOf, typeOf } from './failure.ts';
+import type { ProgressBoard } from './progress.ts';
+import { looksAt } from './proxies.ts';
+import type { UndoList } from './undo.ts';
+
+/** What the stages of every operation take from a runbook, and give to it. */
+export interface Operation {
+  readonly known: KnownCluster;
+  /** Asks the engine and every node. */
+  observe(spec: ClusterSpec): Promise<Observation>;
+  /**
+   * Shows the plan. Returns it when it is to be carried out; the operation ends here when it is refused or rejected, when it was a dry run, and
+   * when there is nothing to do.
+   */
+  propose<P extends Plan>(plan: P): Promise<P>;
+  /** Runs one step of the plan: not while paused, not after a cancellation. `note` tells a person what it found. */
+  step<T>(name: string, run: () => Promise<T>, note?: (result: T) => string): Promise<T>;
+  /** Runs steps side by side. When one fails the others are cancelled and waited for, before anything is undone. */
+  together(steps: readonly (() => Promise<unknown>)[]): Promise<void>;
+  /** How to undo a step; registered before the step runs, since a step that failed may have happened. Undone in reverse. */
+  onFailure(name: string, undo: () => Promise<unknown>): void;
+  /** The cluster is, by its own nodes' word, what the spec says; else the operation fails, whatever its steps said. */
+  verify(spec: ClusterSpec): Promise<Observation>;
+}
+
+/** Thrown by `propose` to end the operation well, before it acts. */
+export class EndsHere extends Error {
+  readonly outcome: 'planned' | 'unchanged';
+  constructor(outcome: 'planned' | 'unchanged') {
+    super(outcome);
+    this.outcome = outcome;
+  }
+}
+
+interface Parts {
+  readonly title: string;
+  readonly input: {
+    readonly dryRun: boolean;
+    readonly approval?: { readonly required: boolean; readonly timeoutSeconds: number } | undefined;
+  };
+  readonly known: KnownCluster;
+  readonly board: ProgressBoard;
+  readonly controls: Controls;
+  readonly undos: UndoList;
+}
+
+/** The stages, over one operation's progress board, controls and list of undos. */
+export function createStages({ title, input, known, board, controls, undos }: Parts): Operation {
+  return {
+    known,
+    observe,
+    async propose(plan) {
+      board.stage('plan');
+      board.plan({ summary: plan.summary, steps: plan.steps, refusals: plan.refusals });
+      if (input.dryRun) throw new EndsHere('planned');
+      if (plan.refusals.length > 0)
+        throw fail(failures.refused, `${title} is refused:\n${plan.refusals.map((reason) => `- ${reason}`).join('\n')}`, plan.refusals);
+      if (plan.steps.length === 0) throw new EndsHere('unchanged');
+      if (input.approval?.required === true) {
+        const { by, reason } = await controls.approval(input.approval.timeoutSeconds);
+        board.warn(`approved by ${by}${reason === undefined ? '' : `: ${reason}`}`);
+      }
+      board.stage('act');
+      return plan;
+    },
+    async step(name, run, note) {
+      await controls.boundary();
+      board.step(name, 'running');
+      try {
+        const result = await run();
+        board.step(name, 'done', note?.(result));
+        return result;
+      } catch (error) {
+        board.step(name, 'failed', isCancellation(error) ? 'cancelled' : reasonOf(error));
+        throw isCancellation(error)
+          ? error
+          : fail(typeOf(error) as FailureType, `step "${name}" failed: ${reasonOf(error)}`, ...detailsOf(error));
+      }
+    },
+    together,
+    onFailure: undos.add,
+    async verify(spec) {
+      board.stage('verify');
+      const after = await observe(spec);
+      const { verdict, headline, findings } = assess(spec, after);
+      if (verdict !== 'healthy')
+        throw fail(
+          failures.verificationFailed,
+          `the steps are done, but ${spec.name} is ${verdict}: ${headline}. holdfast status ${spec.name}`,
+          findings,
+        );
+      return after;
+    },
+  };
+}
+
+function observe(spec: ClusterSpec): Promise<Observation> {
+  const [host = 'local'] = spec.placement.hosts;
+  return looksAt(host).observe({ cluster: spec.name, tls: spec.security.tls, parameters: Object.keys(liveParameters(spec)) });
+}
+
+/** All side by side; the first failure cancels the rest, and only when all have ended is it thrown. */
+async function together(steps: readonly (() => Promise<unknown>)[]): Promise<void> {
+  const problems: unknown[] = [];
+  await CancellationScope.cancellable(async () => {
+    const scope = CancellationScope.current();
+    await Promise.all(
+      steps.map(async (step) => {
+        try {
+          await step();
+        } catch (error) {
+          problems.push(error);
+          scope.cancel();
+        }
+      }),
+    );
+  });
+  if (problems.length > 0) throw problems[0];
+}

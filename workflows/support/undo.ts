@@ -1,0 +1,37 @@
+import { reasonOf } from './failure.ts';
+import type { ProgressBoard } from './progress.ts';
+
+/** How to undo what an operation has begun. */
+export interface UndoList {
+  add(name: string, undo: () => Promise<unknown>): void;
+  /** Undoes in reverse order. One that fails does not keep the others from running; each is told of in the result. */
+  run(): Promise<readonly string[]>;
+}
+
+export function createUndoList(board: ProgressBoard): UndoList {
+  const undos: { readonly name: string; readonly undo: () => Promise<unknown> }[] = [];
+  return {
+    add: (name, undo) => void undos.push({ name, undo }),
+    async run() {
+      const problems: string[] = [];
+      if (undos.length > 0) board.stage('undo');
+      for (const { name, undo } of undos.toReversed()) {
+        board.step(name, 'running');
+        const problem = await undo().then(
+          () => undefined,
+          (error: unknown) => reasonOf(error),
+        );
+        board.step(name, problem === undefined ? 'undone' : 'undo failed', problem);
+        if (problem !== undefined) problems.push(`${name}: ${problem}`);
+      }
+      return problems;
+    },
+  };
+}
+
+/** Waits for all, then throws what went wrong, if anything did: none is left running behind. */
+export async function settleAll(work: readonly Promise<unknown>[]): Promise<void> {
+  const problems = (await Promise.allSettled(work)).filter((outcome) => outcome.status === 'rejected');
+  const [first] = problems;
+  if (first !== undefined) throw first.reason;
+}
