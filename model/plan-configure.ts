@@ -126,7 +126,7 @@ function usersStep(spec: ClusterSpec, former: ClusterSpec, removed: readonly str
 }
 
 function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation): readonly string[] {
-  if (known.spec === undefined) return [`there is no cluster named ${spec.name}: provision makes it`];
+  if (known.spec === undefined) return [];
   const former = known.spec;
   const refusals = NOT_LIVE.filter(({ of }) => canonicalJson(of(former) ?? null) !== canonicalJson(of(spec) ?? null)).map(
     ({ field, of, needs }) => `${field} (${show(of(former))} -> ${show(of(spec))}) cannot change while it serves: it needs ${needs}`,

@@ -13,6 +13,8 @@ export interface DeprovisionPlan extends Plan {
   readonly removesNetwork: boolean;
   readonly removesRecords: boolean;
   readonly closesKeeper: boolean;
+  /** False when nothing of such a cluster was found anywhere. */
+  readonly exists: boolean;
 }
 
 export const deprovisionSteps = {
@@ -56,9 +58,7 @@ export function planDeprovision(input: DeprovisionInput, known: KnownCluster, ob
     ...(removesRecords ? [{ name: deprovisionSteps.records, change: 'remove the spec, the CA and the passwords from the bucket' }] : []),
     ...(closesKeeper ? [{ name: deprovisionSteps.keeper, change: `end workflow cluster/${cluster}` }] : []),
   ];
-  const refusals = exists
-    ? refuse(input, known, observation)
-    : [`there is no cluster named ${cluster}: holdfast list shows those that are`];
+  const refusals = refuse(input, known, observation);
   const kept = keepVolumes
     ? `; ${observation.volumes.length} volume(s) such as ${volumeName(observation.volumes[0]?.node ?? `${cluster}-0-0`)}, the network and the secrets stay`
     : '';
@@ -71,6 +71,7 @@ export function planDeprovision(input: DeprovisionInput, known: KnownCluster, ob
     removesNetwork,
     removesRecords,
     closesKeeper,
+    exists,
   };
 }
 

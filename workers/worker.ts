@@ -1,7 +1,8 @@
 import { fileURLToPath } from 'node:url';
-import type { Logger } from '@temporalio/worker';
 import {
   bundleWorkflowCode,
+  DefaultLogger,
+  type Logger,
   type NativeConnection,
   Worker,
   type WorkerInterceptors,
@@ -21,9 +22,12 @@ const path = (relative: string) => fileURLToPath(new URL(`${relative}.${extensio
 export const payloadConverterPath = path('./payload-converter');
 export const workflowsPath = path('../workflows/index');
 
+/** The bundler tells at length of what went well. */
+const quiet = (logger: Logger): Logger => new DefaultLogger('WARN', ({ level, message, meta }) => logger.log(level, message, meta));
+
 /** All workflows as one script; a second of work, so workers of one process share it. */
 export const bundleWorkflows = (logger: Logger): Promise<WorkflowBundleWithSourceMap> =>
-  bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger });
+  bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger: quiet(logger) });
 
 export interface WorkersOptions {
   readonly connection: NativeConnection;

@@ -1,5 +1,7 @@
+import { failures } from '../config/failures.ts';
 import type { OperationResult } from '../config/progress.ts';
 import { planConfigure, configureSteps as steps } from '../model/plan-configure.ts';
+import { fail } from './support/failure.ts';
 import { operation } from './support/operation.ts';
 import { control, onHost } from './support/proxies.ts';
 import { settleAll } from './support/undo.ts';
@@ -11,7 +13,9 @@ export async function configure(raw: unknown): Promise<OperationResult> {
     raw,
     (input) => input.spec.name,
     async (op, { spec }) => {
-      const former = op.known.spec ?? spec;
+      const former = op.known.spec;
+      if (former === undefined)
+        throw fail(failures.clusterNotFound, `there is no cluster named ${spec.name}: provision makes it (holdfast apply chooses)`);
       const [hostName = 'local'] = former.placement.hosts;
       const host = onHost(hostName);
       await control.requireHostWorker(hostName);

@@ -17,7 +17,9 @@ export async function deprovision(raw: unknown): Promise<OperationResult> {
       const host = onHost(hostName);
       await control.requireHostWorker(hostName);
       const before = await looksAt(hostName).observe({ cluster, parameters: [] });
-      const plan = await op.propose(planDeprovision(input, op.known, before));
+      const found = planDeprovision(input, op.known, before);
+      if (!found.exists) throw fail(failures.clusterNotFound, `there is no cluster named ${cluster}: holdfast list shows those that are`);
+      const plan = await op.propose(found);
 
       await op.together(
         plan.containers.map(

@@ -6,7 +6,7 @@ import { addressOf, type NodePlace, nodeIdOf } from '../../model/layout.ts';
 import type { ClusterMember } from '../../model/observation.ts';
 import { renderAcl, renderSentinelAcl, renderSentinelConf, renderServerConf } from '../../model/server-conf.ts';
 import { initialMembers, renderNodesConf } from '../../model/topology.ts';
-import { pingNode } from '../redis/connection.ts';
+import { type NodeAddress, pingNode, replicaLinkUp } from '../redis/connection.ts';
 import { issueNodeCertificate } from '../secrets/certificates.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { fatal, messageOf } from '../support/failure.ts';
@@ -35,6 +35,7 @@ export interface NodeDeps {
 
 /** How long a server may take from its start to its first answer; loading a large file is an answer too. */
 const ANSWER_WITHIN_MS = 30_000;
+const LINK_WITHIN_MS = 5000;
 const NEVER_STARTED = '0001-01-01T00:00:00Z';
 
 /**
@@ -53,11 +54,15 @@ export async function ensureNode(
   const started = before !== undefined && before.State.StartedAt !== NEVER_STARTED;
   if (!started && !(await isLaidOut(docker, place.name))) await layOut(docker, place.name, await filesOf(secrets, request));
   if (before?.State.Running !== true) await engineCall(`start ${place.name}`, () => start(docker, place.name));
-  const address = addressOf(place, request.subnet);
   const { system, ca } = await secrets.require(spec.name);
-  await awaitAnswer(docker, place, () =>
-    pingNode({ address, kind: place.kind, password: system.operator, ...(spec.security.tls ? { caCert: ca.cert } : {}) }),
-  );
+  const target: NodeAddress = {
+    address: addressOf(place, request.subnet),
+    kind: place.kind,
+    password: system.operator,
+    ...(spec.security.tls ? { caCert: ca.cert } : {}),
+  };
+  await awaitAnswer(docker, place, () => pingNode(target));
+  if (spec.mode === 'sentinel' && place.kind === 'data' && request.primaryAddress !== target.address) await awaitLink(target);
   return { did: before === undefined ? 'made' : before.State.Running ? 'found' : 'started' };
 }
 
@@ -123,6 +128,18 @@ async function filesOf(
   const follows = spec.mode === 'sentinel' && primaryAddress !== address ? primaryAddress : undefined;
   files.push({ path: nodePaths.serverConf, text: renderServerConf(spec, address, held.system, follows) });
   return files;
+}
+
+/**
+ * Gives a replica a moment to find its primary. Sentinels that start after it then learn of it at once, and otherwise only with their next
+ * INFO, ten seconds on. A replica that does not find it is no failure here: the primary may be away, and `awaitFormed` tells.
+ */
+async function awaitLink(target: NodeAddress): Promise<void> {
+  const end = Date.now() + LINK_WITHIN_MS;
+  await until(async () => ((await replicaLinkUp(target)) || Date.now() > end ? true : undefined), {
+    timeoutMs: 2 * LINK_WITHIN_MS,
+    late: () => new Error('unreachable'),
+  });
 }
 
 /** Waits for the first answer, and looks meanwhile whether the server died: then its own last words are the error. */

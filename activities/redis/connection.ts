@@ -57,6 +57,15 @@ export async function pingNode(target: NodeAddress): Promise<void> {
   });
 }
 
+/** Whether a replica's link to its primary is up; false as well when it cannot say. */
+export async function replicaLinkUp(target: NodeAddress): Promise<boolean> {
+  try {
+    return await withNode(target, async (node) => (await node.info('replication')).includes('master_link_status:up'));
+  } catch {
+    return false; // it is asked again, and what is amiss with it is told by `observe`
+  }
+}
+
 /** Runs several commands in one round trip; each result, or the error that the server answered. */
 export async function pipeline(node: Redis, commands: readonly (readonly string[])[]): Promise<readonly unknown[]> {
   const batch = node.pipeline();
