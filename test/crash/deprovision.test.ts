@@ -1,0 +1,9 @@
+import { testCrashes } from '../support/crash-suite.ts';
+import { deprovision } from '../support/crash-survivors.ts';
+
+testCrashes('a deprovision ends well when its worker is killed around any of its activities', deprovision, [
+  // Some containers are gone, others are about to go.
+  'removeNode#2 after',
+  // The secrets are gone: nothing afterwards may need them.
+  'removeSecrets#1 after',
+]);

@@ -1,0 +1,179 @@
+import { join } from 'node:path';
+import { WorkflowFailedError, type WorkflowHandle } from '@temporalio/client';
+import { operationWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import type { OperationName } from '../../config/operations.ts';
+import type { OperationResult } from '../../config/progress.ts';
+import type { StatusReport } from '../../config/status.ts';
+import { checkout } from '../../scripts/setup/home.ts';
+import { uniqueName } from './clusters.ts';
+import { formatPoint, type Meddling, meddlingVariable, type Point, pointsOf } from './crash-points.ts';
+import { expectRemains, type Remains, remainsOf, removeRemains } from './crash-remains.ts';
+import type { Running } from './processes.ts';
+import { type Stack, startStack } from './stack.ts';
+
+/** One cluster of a test, on a stack. */
+export interface Subject {
+  readonly stack: Stack;
+  readonly cluster: string;
+}
+
+/** An operation that is to survive: any one, with the state that it begins from and what must be true when it has ended. */
+export interface Survivor {
+  readonly operation: OperationName;
+  readonly input: (cluster: string) => unknown;
+  /** Makes the state before, with a healthy worker. */
+  readonly prepare?: (subject: Subject) => Promise<void>;
+  /** Asked after every run, the good one too, while a worker runs. @throws when something is not true. */
+  readonly check: (subject: Subject, result: OperationResult) => Promise<void>;
+}
+
+/** What a good run did and left. */
+export interface GoodRun {
+  readonly points: readonly Point[];
+  readonly remains: Remains;
+}
+
+const meddlingWorker = join(checkout, 'test', 'crash', 'meddling-worker.ts');
+
+export const startMeddlingWorker = (stack: Stack, meddling: Meddling): Running =>
+  stack.startWorker({ entry: meddlingWorker, env: { [meddlingVariable]: JSON.stringify(meddling) } });
+
+/** Starts a workflow on the cluster, under an id that names it. */
+export const start = ({ stack, cluster }: Subject, type: string, input: unknown): Promise<WorkflowHandle> =>
+  stack.client.workflow.start(type, {
+    taskQueue: WORKFLOW_TASK_QUEUE,
+    workflowId: operationWorkflowId(cluster, type, uniqueName()),
+    args: [input],
+  });
+
+/** The result; or an error that says why it failed, without what Temporal wraps around. */
+export async function resultOf<T = OperationResult>(handle: WorkflowHandle): Promise<T> {
+  try {
+    return (await handle.result()) as T;
+  } catch (error) {
+    const reason = error instanceof WorkflowFailedError && error.cause instanceof Error ? error.cause.message : String(error);
+    throw new Error(`${handle.workflowId} did not end well: ${reason}`, { cause: error });
+  }
+}
+
+export const execute = async <T = OperationResult>(subject: Subject, type: string, input: unknown): Promise<T> =>
+  resultOf<T>(await start(subject, type, input));
+
+/** @throws Error when the cluster is not healthy by its own nodes' word. */
+export async function expectHealthy(subject: Subject): Promise<StatusReport> {
+  const status = await execute<StatusReport>(subject, 'status', { cluster: subject.cluster });
+  if (status.verdict !== 'healthy') throw new Error(`the cluster is ${status.verdict}: ${status.headline}`);
+  return status;
+}
+
+/** A cluster of its own on the stack, and nothing of it afterwards. Without workers before, and without any after. */
+export async function onCluster<T>(stack: Stack, work: (subject: Subject) => Promise<T>): Promise<T> {
+  const subject = { stack, cluster: uniqueName('c') };
+  try {
+    return await work(subject);
+  } finally {
+    await stopWorkers(stack);
+    await removeRemains(stack, subject.cluster);
+  }
+}
+
+/** Workers that run, by stack: a run that fails in the middle must not leave one to the next. */
+const running = new Map<Stack, Set<Running>>();
+
+export function worker(stack: Stack, meddling?: Meddling): Running {
+  const started = meddling === undefined ? stack.startWorker() : startMeddlingWorker(stack, meddling);
+  running.set(stack, (running.get(stack) ?? new Set()).add(started));
+  return started;
+}
+
+export async function stopWorkers(stack: Stack): Promise<void> {
+  const all = [...(running.get(stack) ?? [])];
+  running.delete(stack);
+  await Promise.all(all.map((one) => one.kill('SIGKILL')));
+}
+
+async function prepared(subject: Subject, survivor: Survivor): Promise<void> {
+  if (survivor.prepare === undefined) return;
+  worker(subject.stack);
+  await survivor.prepare(subject);
+  await stopWorkers(subject.stack);
+}
+
+/** Runs the operation undisturbed: for what it does, and what it leaves. */
+export const runWell = (stack: Stack, survivor: Survivor): Promise<GoodRun> =>
+  onCluster(stack, async (subject) => {
+    await prepared(subject, survivor);
+    worker(stack);
+    const handle = await start(subject, survivor.operation, survivor.input(subject.cluster));
+    await survivor.check(subject, await resultOf(handle));
+    return { points: await pointsOf(stack.client, handle.workflowId), remains: await remainsOf(stack, subject.cluster) };
+  });
+
+/**
+ * Runs the operation with a worker that dies at the point, and then with a second one.
+ * @throws Error when the point is never reached, or when anything afterwards differs from the good run.
+ */
+export const surviveCrash = (stack: Stack, survivor: Survivor, good: GoodRun, point: Point, successor?: Meddling): Promise<void> =>
+  onCluster(stack, async (subject) => {
+    const { operation, input, check } = survivor;
+    await prepared(subject, survivor);
+    const doomed = worker(stack, { crashAt: point });
+    const handle = await start(subject, operation, input(subject.cluster));
+    const end = await Promise.race([doomed.ended, resultOf(handle).then(() => 'the operation ended')]);
+    if (end !== 'SIGKILL') throw new Error(`the worker did not die at ${formatPoint(point)}: ${end}`);
+    worker(stack, successor);
+    const result = await resultOf(handle);
+    if (result.outcome !== 'done') throw new Error(`its outcome is ${result.outcome}`);
+    await check(subject, result);
+    await expectRemains(stack, subject.cluster, good.remains);
+  });
+
+/** How one run of a matrix ended; `problem` is missing when it survived. */
+export interface Survival {
+  readonly point: Point;
+  readonly tookMs: number;
+  readonly problem?: string;
+}
+
+/**
+ * Crashes the operation at every point that `chosen` takes, on several stacks side by side, and prints a line for each.
+ * @throws Error when a chosen point does not exist any more.
+ */
+export async function surviveCrashes(
+  survivor: Survivor,
+  { chosen, lanes }: { readonly chosen: readonly string[] | 'all'; readonly lanes: number },
+): Promise<readonly Survival[]> {
+  const stacks = await Promise.all(Array.from({ length: lanes }, () => startStack({ withWorker: false })));
+  try {
+    const [first] = stacks;
+    if (first === undefined) throw new RangeError('at least one lane');
+    const good = await runWell(first, survivor);
+    const gone = chosen === 'all' ? [] : chosen.filter((name) => good.points.every((point) => formatPoint(point) !== name));
+    if (gone.length > 0) throw new Error(`${survivor.operation} has no such activity any more: ${gone.join(', ')}`);
+    const queue = good.points.filter((point) => chosen === 'all' || chosen.includes(formatPoint(point)));
+    const survivals: Survival[] = [];
+    await Promise.all(
+      stacks.map(async (stack) => {
+        for (let point = queue.shift(); point !== undefined; point = queue.shift()) {
+          const startedAt = Date.now();
+          const problem = await surviveCrash(stack, survivor, good, point).then(
+            () => undefined,
+            (error: unknown) => (error instanceof Error ? error.message : String(error)),
+          );
+          const survival = { point, tookMs: Date.now() - startedAt, ...(problem === undefined ? {} : { problem }) };
+          survivals.push(survival);
+          print(survivor, survival);
+        }
+      }),
+    );
+    return survivals;
+  } finally {
+    await Promise.all(stacks.map((stack) => stack.stop()));
+  }
+}
+
+const print = ({ operation }: Survivor, { point, tookMs, problem }: Survival): void => {
+  process.stdout.write(
+    `  ${operation}: killed at ${formatPoint(point).padEnd(28)} ${(tookMs / 1000).toFixed(1).padStart(5)} s  ${problem ?? 'survived'}\n`,
+  );
+};

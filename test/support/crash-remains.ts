@@ -1,0 +1,71 @@
+import { isDeepStrictEqual } from 'node:util';
+import { objectKeys } from '../../config/names.ts';
+import { type Holdings, holdings, sweep } from './clusters.ts';
+import { until } from './processes.ts';
+import type { Stack } from './stack.ts';
+
+/** Everything in the world that belongs to a cluster. Its name is replaced by `*`, so that two runs can be compared. */
+export interface Remains extends Holdings {
+  /** Objects in the bucket. */
+  readonly objects: readonly string[];
+  /** Workflows that run. */
+  readonly open: readonly string[];
+}
+
+export const nothing: Remains = { containers: [], volumes: [], networks: [], objects: [], open: [] };
+
+/** By label and by name: a thing that lost its label is a thing left over all the same. */
+export async function remainsOf({ client, dependencies: { docker, store } }: Stack, cluster: string): Promise<Remains> {
+  const filters = { name: [cluster] };
+  const [labelled, containers, volumes, networks, objects] = await Promise.all([
+    holdings(docker, cluster),
+    docker.listContainers({ all: true, filters }),
+    docker.listVolumes({ filters }),
+    docker.listNetworks({ filters }),
+    store.list(objectKeys.clusterPrefix(cluster)),
+  ]);
+  const all = (names: readonly string[]) => [...new Set(names)].map((name) => name.replaceAll(cluster, '*')).sort();
+  return {
+    containers: all([...labelled.containers, ...containers.map((container) => container.Names[0]?.slice(1) ?? '')]),
+    volumes: all([...labelled.volumes, ...volumes.Volumes.map((volume) => volume.Name)]),
+    networks: all([...labelled.networks, ...networks.map((network) => network.Name)]),
+    objects: all(objects),
+    open: all(await openWorkflows(client, cluster)),
+  };
+}
+
+async function openWorkflows(client: Stack['client'], cluster: string): Promise<readonly string[]> {
+  const ids: string[] = [];
+  for await (const { workflowId } of client.workflow.list({ query: 'ExecutionStatus = "Running"' })) ids.push(workflowId);
+  return ids.filter((id) => id.includes(cluster));
+}
+
+/**
+ * Waits a moment, since Temporal's list of workflows lags behind.
+ * @throws Error with what is there and what should be.
+ */
+export async function expectRemains(stack: Stack, cluster: string, expected: Remains): Promise<void> {
+  let seen: Remains = nothing;
+  const look = async () => {
+    seen = await remainsOf(stack, cluster);
+    return isDeepStrictEqual(seen, expected);
+  };
+  await until('what remains is what should', look, 5000).catch((cause: unknown) => {
+    const differs = (Object.keys(expected) as (keyof Remains)[])
+      .filter((kind) => !isDeepStrictEqual(seen[kind], expected[kind]))
+      .map((kind) => `${kind} are [${seen[kind].join(', ')}] and should be [${expected[kind].join(', ')}]`);
+    throw new Error(`left over, or missing: ${differs.join('; ')}`, { cause });
+  });
+}
+
+/** Removes all that a run has left, also when it failed in the middle. Workers must be gone, or they would make it anew. */
+export async function removeRemains(stack: Stack, cluster: string): Promise<void> {
+  const { client, dependencies } = stack;
+  for (const id of await openWorkflows(client, cluster))
+    await client.workflow
+      .getHandle(id)
+      .terminate('the test is over')
+      .catch(() => undefined); // it ended in between
+  await sweep(dependencies.docker, cluster);
+  for (const key of await dependencies.store.list(objectKeys.clusterPrefix(cluster))) await dependencies.store.remove(key);
+}
