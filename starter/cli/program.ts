@@ -34,8 +34,12 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
   const program = new Command('holdfast');
   /** Opens what the command needs, and closes it whatever happens. */
   const run = async (act: (session: Session) => Promise<ExitCode>): Promise<void> => {
-    await using session = openSession(program.opts<GlobalOptions>());
-    done(await act(session));
+    const session = openSession(program.opts<GlobalOptions>());
+    try {
+      done(await act(session));
+    } finally {
+      await session[Symbol.asyncDispose]();
+    }
   };
 
   program
