@@ -16,5 +16,5 @@ const containers = await ask('docker', ['ps', '--filter', 'label=holdfast.cluste
 const clusters = [...new Set((containers ?? '').split('\n').filter((name) => name !== ''))].sort();
 if (clusters.length > 0) {
   console.log(`Still running, since clusters need none of these services to serve: ${clusters.join(', ')}.`);
-  console.log(`To remove one: npm run quickstart, then npx holdfast deprovision ${clusters[0]}`);
+  console.log(`To remove one: npm run quickstart, then npx holdfast deprovision <cluster>`);
 }

@@ -27,7 +27,8 @@ async function quickstart(): Promise<void> {
   await part('objects', startObjectStore);
   await part('worker', startWorker);
   console.log('');
-  const applied = await holdfast('apply', '-f', join('examples', `${CLUSTER}.yaml`), '--yes');
+  // A first run whose worker was killed may still be at it: this one waits for it, and then finds nothing to change.
+  const applied = await holdfast('apply', '-f', join('examples', `${CLUSTER}.yaml`), '--yes', '--when-busy', 'wait');
   if (detached) return sayHowToComeBack();
   if (applied !== 0) throw new CannotGoOn(`The cluster ${CLUSTER} was not provisioned (see above). The worker's log: ${logFile('worker')}`);
   console.log('');
@@ -44,9 +45,9 @@ Watch the operation:    ${ui}/namespaces/default/workflows
 Logs and data:          ${paths.log}, ${paths.data}
 
 Try next, to see an operation survive its worker:
-  npx holdfast deprovision ${CLUSTER}       removes the cluster (its spec turns deletion protection off)
+  npx holdfast deprovision ${CLUSTER}      removes the cluster (its spec turns deletion protection off)
   npm run quickstart                 provisions it again; while it does, in another terminal:
-  kill -9 ${pid ?? '<pid of the worker>'}                    kills this worker in the middle; what runs waits for another
+  ${`kill -9 ${pid ?? '<pid of the worker>'}`.padEnd(33)}  kills this worker in the middle; what runs waits for another
   npm run quickstart                 starts one, which takes over where the first was killed
   npm run quickstart:stop            ends Temporal, the object store and the worker; the cluster goes on`);
 }
