@@ -1,0 +1,11 @@
+import { benchProvision } from './provision.ts';
+
+const benches: Readonly<Record<string, () => Promise<void>>> = { provision: benchProvision };
+const name = process.argv[2] ?? '';
+const bench = benches[name];
+if (bench === undefined) {
+  console.error(`npm run bench -- <${Object.keys(benches).join('|')}>`);
+  process.exitCode = 2;
+} else {
+  await bench();
+}
