@@ -126,6 +126,8 @@ const fields = z.strictObject({
     .record(
       z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/, 'a label name has lower-case letters, digits, dots and dashes'),
       z.string().max(255),
+      // The message of the name's own schema: "Invalid key in record" helps nobody.
+      { error: (issue) => (issue.code === 'invalid_key' ? issue.issues[0]?.message : undefined) },
     )
     .default({})
     .describe('Labels for containers, volumes and the network, as `holdfast.user.<name>`.'),

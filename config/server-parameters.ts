@@ -129,8 +129,9 @@ export const serverParameters = z
   .default({})
   .superRefine((parameters, context) => {
     for (const [name, value] of Object.entries(parameters)) {
-      const allowed = allowedServerParameters[name];
-      const owned = ownedServerParameters[name];
+      // Names such as `constructor` are found in every object: only what stands in the lists counts.
+      const allowed = Object.hasOwn(allowedServerParameters, name) ? allowedServerParameters[name] : undefined;
+      const owned = Object.hasOwn(ownedServerParameters, name) ? ownedServerParameters[name] : undefined;
       const refuse = (message: string) => context.addIssue({ code: 'custom', path: [name], message });
       if (owned !== undefined) refuse(`${name} cannot be set here: ${owned}`);
       else if (allowed === undefined) refuse(`${name} is not in the list of parameters that a spec may set; see docs/spec.md`);
