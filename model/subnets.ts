@@ -31,7 +31,8 @@ export const usableOffsets = (subnet: string): number => size(parseBlock(subnet)
 export function* freeSubnets(pool: string, prefix: number, taken: readonly string[]): Generator<string> {
   const whole = parseBlock(pool);
   const used = taken.map(parseBlock);
-  for (let base = whole.base; base < whole.base + size(whole.prefix); base += size(prefix)) {
+  // A subnet larger than the pool would reach beyond it: there is none.
+  for (let base = whole.base; base + size(prefix) <= whole.base + size(whole.prefix); base += size(prefix)) {
     const candidate = { base, prefix };
     if (!used.some((block) => overlap(block, candidate))) yield `${toAddress(base)}/${prefix}`;
   }
