@@ -1,7 +1,8 @@
 const UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, k: 1e3, kb: 1024, m: 1e6, mb: 1024 ** 2, g: 1e9, gb: 1024 ** 3 };
 
-/** Bytes, the way servers read sizes: `64mb` is 64 x 1024^2, `64m` is 64 x 10^6. Other values as they are. */
+/** Bytes, the way servers read sizes: `64mb` is 64 x 1024^2, `64m` is 64 x 10^6; numbers without leading zeros. Other values as they are. */
 export function normalise(value: string): string {
+  if (/^-?\d{1,15}$/.test(value)) return String(Number(value));
   const match = /^(\d+)(b|kb?|mb?|gb?)$/i.exec(value);
   return match === null ? value : String(Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] ?? 1));
 }
@@ -15,8 +16,7 @@ function words(name: string, value: string): readonly string[] {
 /** Whether a server that answers `actual` to CONFIG GET has what `wanted` asks for. */
 export function sameValue(name: string, wanted: string, actual: string): boolean {
   const [want, have] = [words(name, wanted), words(name, actual)];
-  if (name === 'notify-keyspace-events')
-    return [...wanted].sort().join('') === [...actual].sort().join('') || (wanted.includes('A') && actual.includes('A'));
+  if (name === 'notify-keyspace-events') return eventClasses(wanted) === eventClasses(actual);
   if (name !== 'client-output-buffer-limit') return want.join(' ') === have.join(' ');
   // Only the classes that were asked for: the server answers with all of them.
   const classes = (list: readonly string[]) =>
@@ -24,3 +24,6 @@ export function sameValue(name: string, wanted: string, actual: string): boolean
   const actualClasses = classes(have);
   return [...classes(want)].every(([name_, limits]) => actualClasses.get(name_) === limits);
 }
+
+/** Classes of keyspace events in order, each once; `A` stands for these, and servers answer with it when all of them are on. */
+const eventClasses = (letters: string): string => [...new Set(letters.replace('A', 'g$$lshzxetd'))].sort().join('');
