@@ -21,6 +21,7 @@ export interface Check {
 
 /** A dependency that does not answer in this time counts as unreachable. */
 const ANSWER_MS = 5_000;
+const CONNECT_MS = 3_000;
 
 const ok = (name: string, found: string): Check => ({ name, state: 'ok', found });
 const failed = (name: string, found: string, next: string): Check => ({ name, state: 'failed', found, next });
@@ -36,7 +37,7 @@ async function checkTemporal(settings: Settings): Promise<readonly Check[]> {
   const { HOLDFAST_TEMPORAL_ADDRESS: address, HOLDFAST_TEMPORAL_NAMESPACE: namespace } = settings;
   let connection: Connection;
   try {
-    connection = await Connection.connect({ address, connectTimeout: ANSWER_MS });
+    connection = await Connection.connect({ address, connectTimeout: CONNECT_MS });
   } catch (error) {
     return [
       failed(

@@ -47,7 +47,7 @@ export function openSession(options: GlobalOptions): Session {
     settings,
     identity,
     holdfast() {
-      connected ??= Holdfast.connect({ address, namespace, identity });
+      connected ??= Holdfast.connect({ address, namespace, identity, connectTimeout: '3s' });
       return connected;
     },
     uiLink: (workflowId) =>
