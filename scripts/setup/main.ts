@@ -15,8 +15,8 @@ async function main(): Promise<void> {
   const begin = Date.now();
   useDockerHost();
   ensureHome();
-  await part('settings', ensureSettings);
   await part('docker', ensureEngine);
+  await part('settings', ensureSettings);
   await part('compose', ensureCompose);
   await part('temporal', ensureTemporal);
   await part('objects', ensureObjectStore);

@@ -10,10 +10,10 @@ export function readSettingsFile(): Readonly<Record<string, string>> {
   return Object.fromEntries(entries.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
-/** Writes variables into settings.env, keeping the others. Only its owner can read it: it holds the object store's key. */
-export function writeSettingsFile(changes: Readonly<Record<string, string>>): void {
+/** Writes variables into settings.env, keeping the others; undefined takes one out. Only its owner can read it: it holds the object store's key. */
+export function writeSettingsFile(changes: Readonly<Record<string, string | undefined>>): void {
   const all = { ...readSettingsFile(), ...changes };
-  const lines = Object.entries(all).map(([name, value]) => `${name}="${value}"`);
+  const lines = Object.entries(all).flatMap(([name, value]) => (value === undefined ? [] : [`${name}="${value}"`]));
   const text = `# Settings of the quickstart's services, written by scripts/bootstrap and scripts/quickstart.ts; docs/settings.md explains them.\n${lines.join('\n')}\n`;
   if (existsSync(paths.settings) && readFileSync(paths.settings, 'utf8') === text) return;
   const draft = `${paths.settings}.new`;
@@ -30,14 +30,14 @@ export async function ensureSettings(): Promise<string> {
   }
   chmodSync(paths.masterKey, 0o600);
   const known = readSettingsFile();
-  const wanted: Record<string, string> = { HOLDFAST_MASTER_KEY_FILE: paths.masterKey };
+  const wanted: Record<string, string | undefined> = { HOLDFAST_MASTER_KEY_FILE: paths.masterKey };
   if (!process.env.HOLDFAST_S3_ENDPOINT && known.HOLDFAST_S3_ACCESS_KEY_ID === undefined) {
     wanted.HOLDFAST_S3_ACCESS_KEY_ID = `holdfast-${randomBytes(6).toString('hex')}`;
     wanted.HOLDFAST_S3_SECRET_ACCESS_KEY = randomBytes(24).toString('hex');
     done.push('object store key made');
   }
-  // The Docker CLI's variable, under the name that the worker reads.
-  if (process.env.DOCKER_HOST) wanted.HOLDFAST_DOCKER_HOST = process.env.DOCKER_HOST;
+  // The engine that bootstrap has just found: the Docker CLI's variable, under the name that the worker reads.
+  wanted.HOLDFAST_DOCKER_HOST = process.env.DOCKER_HOST || undefined;
   writeSettingsFile(wanted);
   return done.length === 0 ? 'keys and settings.env are there' : done.join(', ');
 }
