@@ -1,5 +1,6 @@
 import { type ClusterSpec, parseBytes } from '../config/cluster-spec.ts';
 import type { Plan, PlanStep } from '../config/progress.ts';
+import { refuseLimits } from './host-room.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { canonicalJson, nanoCpus, placesOf } from './layout.ts';
 import { answered, type Observation } from './observation.ts';
@@ -147,6 +148,8 @@ function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation
     refusals.push(
       `${away.join(', ')} cannot be reached, and every node must take the change: apply the former spec, which completes the cluster, or start them`,
     );
+  const more = observation.containers.reduce((sum, container) => sum + parseBytes(spec.resources.memory) - container.memoryBytes, 0);
+  refusals.push(...refuseLimits(spec, observation.host, Math.max(0, more)));
   for (const node of observation.nodes.filter(answered)) {
     const wanted = Number(normalise(spec.config.maxmemory ?? String(maxmemoryOf(spec))));
     if (wanted > 0 && node.memoryUsedBytes > wanted) {

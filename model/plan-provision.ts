@@ -3,6 +3,7 @@ import { type EngineVersion, findEngineVersion } from '../config/engines.ts';
 import { networkName } from '../config/names.ts';
 import type { Plan, PlanStep } from '../config/progress.ts';
 import { assess } from './health.ts';
+import { refuseLimits } from './host-room.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { type NodePlace, placesOf, prefixFor, specHash } from './layout.ts';
 import type { Observation } from './observation.ts';
@@ -130,13 +131,7 @@ function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation
       `${cluster} was begun with another spec and never finished (${other.name}): finish it with that spec, or remove it with holdfast deprovision ${cluster}`,
     );
   }
-  const needed = newNodes * parseBytes(spec.resources.memory);
-  if (needed > host.memoryBytes - host.promisedBytes) {
-    const mib = (bytes: number) => `${Math.round(bytes / 1024 ** 2)} MiB`;
-    refusals.push(
-      `host ${host.name} has ${mib(Math.max(0, host.memoryBytes - host.promisedBytes))} of memory left to promise, and this needs ${mib(needed)}: lower resources.memory, or remove a cluster`,
-    );
-  }
+  refusals.push(...refuseLimits(spec, host, newNodes * parseBytes(spec.resources.memory)));
   const room = spec.network.subnet === undefined ? undefined : usableOffsets(spec.network.subnet);
   if (room !== undefined && room < usableOffsets(`0.0.0.0/${prefixFor(spec)}`)) {
     refusals.push(`network.subnet ${spec.network.subnet} is too small: this cluster needs a /${prefixFor(spec)} or larger`);
