@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
@@ -104,7 +104,7 @@ export async function startStack({ withWorker = true }: { readonly withWorker?: 
       );
       return worker;
     },
-    workerLog: () => readFileSync(workerLog, 'utf8'),
+    workerLog: () => (existsSync(workerLog) ? readFileSync(workerLog, 'utf8') : ''),
     async restartTemporal() {
       await temporal.kill('SIGTERM');
       temporal = startTemporal();
