@@ -1,7 +1,8 @@
-import { testCrashes } from '../support/crash-suite.ts';
+import { surviveCrash } from '../support/crash-harness.ts';
+import { testPoints } from '../support/crash-suite.ts';
 import { provisionCluster } from '../support/crash-survivors.ts';
 
-testCrashes('a provision in cluster mode ends well when its worker is killed around any of its activities', provisionCluster, [
+testPoints('a provision in cluster mode ends well when its worker is killed around any of its activities', provisionCluster, surviveCrash, [
   // What is made once and must not be made anew with other contents: every node trusts the CA and the passwords of the first time.
   'ensureSecrets#1 after',
   // Made under a name, with a subnet that is chosen: a second attempt must find it, and not take another.

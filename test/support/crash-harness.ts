@@ -33,6 +33,9 @@ export interface GoodRun {
   readonly remains: Remains;
 }
 
+/** Does something with one stack and one cluster on it, which is to end like the good run although it was disturbed at the point. */
+export type Disturbed<S extends Survivor> = (stack: Stack, survivor: S, good: GoodRun, point: Point) => Promise<void>;
+
 const meddlingWorker = join(checkout, 'test', 'crash', 'meddling-worker.ts');
 
 export const startMeddlingWorker = (stack: Stack, meddling: Meddling): Running =>
@@ -92,10 +95,19 @@ export async function stopWorkers(stack: Stack): Promise<void> {
   await Promise.all(all.map((one) => one.kill('SIGKILL')));
 }
 
-async function prepared(subject: Subject, survivor: Survivor): Promise<void> {
-  if (survivor.prepare === undefined) return;
-  worker(subject.stack);
-  await survivor.prepare(subject);
+/** What is waited for, or an error when the worker that should do it ends before: nobody else would. */
+export const whileRuns = <T>({ stack }: Subject, doer: Running, work: Promise<T>): Promise<T> =>
+  Promise.race([
+    work,
+    doer.ended.then((end): never => {
+      throw new Error(`the worker ended: ${end}\n${stack.workerLog().slice(-2000)}`);
+    }),
+  ]);
+
+/** The state before the operation; no worker runs afterwards. */
+export async function prepared(subject: Subject, { prepare }: Survivor): Promise<void> {
+  if (prepare === undefined) return;
+  await whileRuns(subject, worker(subject.stack), prepare(subject));
   await stopWorkers(subject.stack);
 }
 
@@ -103,9 +115,9 @@ async function prepared(subject: Subject, survivor: Survivor): Promise<void> {
 export const runWell = (stack: Stack, survivor: Survivor): Promise<GoodRun> =>
   onCluster(stack, async (subject) => {
     await prepared(subject, survivor);
-    worker(stack);
+    const doer = worker(stack);
     const handle = await start(subject, survivor.operation, survivor.input(subject.cluster));
-    await survivor.check(subject, await resultOf(handle));
+    await survivor.check(subject, await whileRuns(subject, doer, resultOf(handle)));
     return { points: await pointsOf(stack.client, handle.workflowId), remains: await remainsOf(stack, subject.cluster) };
   });
 
@@ -121,8 +133,7 @@ export const surviveCrash = (stack: Stack, survivor: Survivor, good: GoodRun, po
     const handle = await start(subject, operation, input(subject.cluster));
     const end = await Promise.race([doomed.ended, resultOf(handle).then(() => 'the operation ended')]);
     if (end !== 'SIGKILL') throw new Error(`the worker did not die at ${formatPoint(point)}: ${end}`);
-    worker(stack, successor);
-    const result = await resultOf(handle);
+    const result = await whileRuns(subject, worker(stack, successor), resultOf(handle));
     if (result.outcome !== 'done') throw new Error(`its outcome is ${result.outcome}`);
     await check(subject, result);
     await expectRemains(stack, subject.cluster, good.remains);
@@ -136,12 +147,12 @@ export interface Survival {
 }
 
 /**
- * Crashes the operation at every point that `chosen` takes, on several stacks side by side, and prints a line for each.
+ * Disturbs the operation at every point that `chosen` takes, on several stacks side by side, and prints a line for each.
  * @throws Error when a chosen point does not exist any more.
  */
-export async function surviveCrashes(
-  survivor: Survivor,
-  { chosen, lanes }: { readonly chosen: readonly string[] | 'all'; readonly lanes: number },
+export async function throughPoints<S extends Survivor>(
+  survivor: S,
+  { disturb, chosen, lanes }: { readonly disturb: Disturbed<S>; readonly chosen: readonly string[] | 'all'; readonly lanes: number },
 ): Promise<readonly Survival[]> {
   const stacks = await Promise.all(Array.from({ length: lanes }, () => startStack({ withWorker: false })));
   try {
@@ -156,7 +167,7 @@ export async function surviveCrashes(
       stacks.map(async (stack) => {
         for (let point = queue.shift(); point !== undefined; point = queue.shift()) {
           const startedAt = Date.now();
-          const problem = await surviveCrash(stack, survivor, good, point).then(
+          const problem = await disturb(stack, survivor, good, point).then(
             () => undefined,
             (error: unknown) => (error instanceof Error ? error.message : String(error)),
           );
@@ -174,6 +185,6 @@ export async function surviveCrashes(
 
 const print = ({ operation }: Survivor, { point, tookMs, problem }: Survival): void => {
   process.stdout.write(
-    `  ${operation}: killed at ${formatPoint(point).padEnd(28)} ${(tookMs / 1000).toFixed(1).padStart(5)} s  ${problem ?? 'survived'}\n`,
+    `  ${operation}: disturbed at ${formatPoint(point).padEnd(28)} ${(tookMs / 1000).toFixed(1).padStart(5)} s  ${problem ?? 'survived'}\n`,
   );
 };
