@@ -20,6 +20,8 @@ export interface ProvisionPlan extends Plan {
   readonly makesNetwork: boolean;
   /** The keeper has no spec yet, or lost it. */
   readonly accepts: boolean;
+  /** Generation of the spec afterwards. One that is on record keeps its own: who lost the keeper has lost no spec. */
+  readonly generation: number;
 }
 
 /** The steps' names, shared by the plan, the runbook and the person who reads them. */
@@ -46,6 +48,7 @@ export function planProvision(spec: ClusterSpec, known: KnownCluster, observatio
   const makesSecrets = known.clusterId === undefined;
   const makesNetwork = observation.network === undefined;
   const accepts = known.source !== 'keeper';
+  const generation = known.spec === undefined ? known.generation + 1 : known.generation;
   const healthy = assess(spec, observation).verdict === 'healthy';
   const works = makesSecrets || makesNetwork || nodes.length > 0 || !healthy;
   const steps: readonly PlanStep[] = [
@@ -78,13 +81,13 @@ export function planProvision(spec: ClusterSpec, known: KnownCluster, observatio
       : []),
     ...nodes.map((node) => nodeStep(spec, node, containers.has(node.name), volumes.has(node.name))),
     ...(works ? [{ name: provisionSteps.form, change: formation(spec), cost: 'about 3 s until the servers agree' }] : []),
-    ...(accepts ? [{ name: provisionSteps.accept, change: `generation ${known.generation + 1} is the spec that holds` }] : []),
+    ...(accepts ? [{ name: provisionSteps.accept, change: `generation ${generation} is the spec that holds` }] : []),
   ];
   const summary =
     steps.length === 0
       ? `${spec.name} is already as the spec wants it`
       : `${summarise(spec)} (${nodes.length} of ${placesOf(spec).length} nodes to start)`;
-  return { summary, steps, refusals, engine, nodes, newNodes, makesSecrets, makesNetwork, accepts };
+  return { summary, steps, refusals, engine, nodes, newNodes, makesSecrets, makesNetwork, accepts, generation };
 }
 
 function nodeStep(spec: ClusterSpec, node: NodePlace, exists: boolean, hasVolume: boolean): PlanStep {

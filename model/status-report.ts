@@ -29,7 +29,7 @@ export function reportStatus(
     observedAt: observation.observedAt,
     findings,
     shards: shardsOf(known.spec, observation),
-    sentinels: observation.containers.filter((c) => c.kind === 'sentinel').map((c) => nodeStatus(c.name, observation)),
+    sentinels: sentinelsOf(known.spec, observation).map((name) => nodeStatus(name, 'sentinel', observation)),
     ...(network === undefined ? {} : { network: { name: network.name, subnet: network.subnet } }),
     ...(known.spec === undefined ? {} : { spec: known.spec, generation: known.generation }),
     ...(holder === undefined ? {} : { running: { workflowId: holder.workflowId, runId: holder.runId, operation: holder.operation } }),
@@ -65,18 +65,25 @@ function shardsOf(spec: ClusterSpec | undefined, observation: Observation): read
       shard,
       slots: slots.map(formatRange),
       slotCount: countSlots(slots),
-      nodes: members.map((name) => nodeStatus(name, observation)),
+      nodes: members.map((name) => nodeStatus(name, 'data', observation)),
       ...(primary === undefined ? {} : { keys: primary.keys }),
     };
   });
 }
 
-function nodeStatus(name: string, observation: Observation): NodeStatus {
+/** Those that the spec wants, whether they are there or not, and any that are there besides. */
+function sentinelsOf(spec: ClusterSpec | undefined, observation: Observation): readonly string[] {
+  const wanted = spec === undefined ? [] : placesOf(spec).filter((place) => place.kind === 'sentinel');
+  const found = observation.containers.filter((container) => container.kind === 'sentinel');
+  return [...new Set([...wanted, ...found].map((one) => one.name))];
+}
+
+function nodeStatus(name: string, kind: NodeStatus['kind'], observation: Observation): NodeStatus {
   const container = observation.containers.find((one) => one.name === name);
   const node = observation.nodes.find((one) => one.name === name);
   const sentinel = observation.sentinels.find((one) => one.name === name);
   const answers = node?.answers === true || sentinel?.answers === true;
-  const where = { name, kind: container?.kind ?? 'data', host: observation.host.name, address: container?.address ?? '' } as const;
+  const where = { name, kind, host: observation.host.name, address: container?.address ?? '' } as const;
   const state =
     container === undefined
       ? 'missing'

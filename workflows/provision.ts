@@ -20,7 +20,7 @@ export async function provision(raw: unknown): Promise<OperationResult> {
       await control.requireHostWorker(hostName);
       const before = await op.observe(spec);
       const plan = await op.propose(planProvision(spec, op.known, before));
-      const generation = op.known.generation + (plan.accepts ? 1 : 0);
+      const { generation } = plan;
 
       if (plan.makesSecrets) op.onFailure('remove certificates and passwords', () => control.removeSecrets(spec.name));
       const secrets = () => control.ensureSecrets(spec);
