@@ -15,7 +15,7 @@ try {
       engine: 'valkey',
       version: '9.1',
       resources: { memory: '128Mi' },
-      security: { users: [{ name: 'app', rules: '~app:* +@all -@admin -@dangerous' }] },
+      security: { users: [{ name: 'app', rules: '~app:* +@all -@admin -@dangerous +info' }] },
       deletionProtection: false,
     },
     reason: 'the client example',

@@ -76,7 +76,8 @@ function ioredisSnippet(facts: ConnectionFacts): readonly string[] {
   return [
     'new Redis({',
     `  sentinels: [${facts.sentinels.map(endpoint).join(', ')}], name: '${facts.masterName}',`,
-    `  ${auth}${sentinelTls},`,
+    `  ${auth},`,
+    `  sentinelUsername: '${facts.user}', sentinelPassword: process.env.PASSWORD${sentinelTls},`,
     '});',
   ];
 }

@@ -20,7 +20,7 @@ export interface ProgressFrame {
 
 export const stageWords: Readonly<Record<Stage, string>> = {
   validate: 'checking the input',
-  lock: 'waiting for its turn',
+  lock: 'taking its turn',
   observe: 'looking at the cluster',
   plan: 'planning',
   approval: 'waiting for approval',
