@@ -1,0 +1,247 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { JournalEntry } from '../../config/progress.ts';
+import { summariseClusters } from '../../model/cluster-list.ts';
+import { assess } from '../../model/health.ts';
+import type { Observation } from '../../model/observation.ts';
+import { reportStatus } from '../../model/status-report.ts';
+import {
+  anySpec,
+  emptyObservation,
+  healthyObservation,
+  knownAs,
+  sentinelSpec,
+  silenced,
+  specOf,
+  specWithSomeNodes,
+  unknownCluster,
+  withContainer,
+  withMembers,
+  withNode,
+  withoutNodes,
+  withSentinel,
+} from './model-observations.ts';
+
+const spec = specOf();
+const healthy = healthyObservation(spec);
+const sentinel = sentinelSpec();
+const watched = healthyObservation(sentinel);
+
+test('a cluster that is exactly as its spec wants it is healthy, without any finding', () => {
+  fc.assert(
+    fc.property(anySpec(), (any) => {
+      expect(assess(any, healthyObservation(any))).toMatchObject({ verdict: 'healthy', findings: [] });
+    }),
+  );
+});
+
+test('a cluster of which any node is missing is not healthy, and each missing node is named', () => {
+  fc.assert(
+    fc.property(specWithSomeNodes, fc.boolean(), ({ spec: any, some }, withVolumes) => {
+      const gone = some.map((place) => place.name);
+      const { verdict, findings } = assess(any, withoutNodes(healthyObservation(any), gone, withVolumes));
+      expect(findings.filter((finding) => finding.code === 'node-missing').map((finding) => finding.subject)).toEqual(gone);
+      expect(verdict === 'healthy').toBe(gone.length === 0);
+    }),
+  );
+});
+
+test('where nothing runs the verdict is that it is absent', () => {
+  expect(assess(spec, emptyObservation(spec))).toMatchObject({ verdict: 'absent', headline: 'nothing runs' });
+});
+
+const brokenPrimary = (observation: Observation) => withNode(observation, 'orders-0-0', { replication: { offset: 1, replicas: 0 } });
+
+describe('each thing that can be wrong is found under its code', () => {
+  test.each<[string, string, 'down' | 'degraded' | 'healthy', Observation]>([
+    ['node-stopped', 'orders-1-1', 'degraded', withContainer(healthy, 'orders-1-1', { state: 'exited' })],
+    ['node-silent', 'orders-1-1', 'degraded', silenced(healthy, 'orders-1-1')],
+    [
+      'views-differ',
+      'orders-2-0',
+      'degraded',
+      { ...healthy, views: [...healthy.views, { digest: 'v2', seenBy: ['orders-2-0'], members: [] }] },
+    ],
+    [
+      'members',
+      'orders',
+      'degraded',
+      {
+        ...healthy,
+        views: healthy.views.map((view) => ({
+          ...view,
+          members: view.members.filter((m) => m.role === 'primary' || m.slots.length > 0 || m.address !== '10.213.16.17'),
+        })),
+      },
+    ],
+    [
+      'member-flags',
+      '10.213.16.17',
+      'degraded',
+      withMembers(healthy, (m) => (m.address === '10.213.16.17' ? { ...m, flags: ['fail'] } : m)),
+    ],
+    ['links', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { unlinked: ['x'] })],
+    ['links', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { failing: ['x'] })],
+    ['slots-open', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { openSlots: ['[5->-x]'] })],
+    [
+      'slots-unassigned',
+      'orders',
+      'down',
+      withMembers(healthy, (m) => ({ ...m, slots: m.slots.map(([from, to]) => [from, to === 16383 ? 16382 : to]) })),
+    ],
+    ['cluster-state', 'orders-0-1', 'down', withNode(healthy, 'orders-0-1', { clusterState: 'fail' })],
+    [
+      'empty-primary',
+      '10.213.16.17',
+      'degraded',
+      withMembers(healthy, (m) => (m.address === '10.213.16.17' ? { ...m, role: 'primary', primaryId: '' } : m)),
+    ],
+    ['replica-link', 'orders-0-1', 'degraded', withNode(healthy, 'orders-0-1', { replication: { offset: 1, replicas: 0, linkUp: false } })],
+    ['replicas', 'orders-0-0', 'degraded', brokenPrimary(healthy)],
+    ['loading', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { loading: true })],
+    ['persistence', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { persistenceOk: false })],
+    ['memory', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { memoryUsedBytes: 85, memoryMaxBytes: 100 })],
+    ['memory', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { memoryUsedBytes: 95, memoryMaxBytes: 100 })],
+    ['version', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { version: '9.10.1' })],
+    ['version', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { engine: 'redis' })],
+  ])('%s of %s makes it %s', (code, subject, verdict, observation) => {
+    const health = assess(spec, observation);
+    expect(health.findings.map((finding) => `${finding.code} ${finding.subject}`)).toContain(`${code} ${subject}`);
+    expect(health.verdict).toBe(verdict);
+    for (const finding of health.findings) expect(finding.next).not.toBe('');
+  });
+
+  test.each<[string, string, 'down' | 'degraded', Observation]>([
+    ['no-primary', 'orders', 'down', withNode(watched, 'orders-0-0', { role: 'replica' })],
+    ['two-primaries', 'orders-0-0, orders-0-1', 'down', withNode(watched, 'orders-0-1', { role: 'primary' })],
+    ['sentinel-primary', 'orders-sentinel-1', 'degraded', withSentinel(watched, 'orders-sentinel-1', { primaryAddress: '10.0.0.9' })],
+    ['sentinel-quorum', 'orders-sentinel-1', 'degraded', withSentinel(watched, 'orders-sentinel-1', { quorum: 'NOQUORUM' })],
+    ['sentinel-peers', 'orders-sentinel-1', 'degraded', withSentinel(watched, 'orders-sentinel-1', { others: 1 })],
+    ['sentinel-replicas', 'orders-sentinel-1', 'degraded', withSentinel(watched, 'orders-sentinel-1', { replicas: 0 })],
+    ['sentinels', 'orders', 'degraded', silenced(silenced(watched, 'orders-sentinel-1'), 'orders-sentinel-2')],
+    ['node-silent', 'orders-sentinel-1', 'degraded', silenced(watched, 'orders-sentinel-1')],
+    ['replicas', 'orders-0-0', 'degraded', brokenPrimary(watched)],
+  ])('%s of %s makes a sentinel setup %s', (code, subject, verdict, observation) => {
+    const health = assess(sentinel, observation);
+    expect(health.findings.map((finding) => `${finding.code} ${finding.subject}`)).toContain(`${code} ${subject}`);
+    expect(health.verdict).toBe(verdict);
+  });
+});
+
+test('the worst comes first, and is the headline', () => {
+  const health = assess(spec, withNode(withNode(healthy, 'orders-2-1', { loading: true }), 'orders-0-1', { clusterState: 'fail' }));
+  expect(health.findings.map((finding) => finding.severity)).toEqual(['critical', 'warning']);
+  expect(health.headline).toBe('orders-0-1: cluster_state is not ok');
+});
+
+test('a failover changes nothing about health', () => {
+  const [a, b] = ['orders-0-0', 'orders-0-1'].map((name) => healthy.nodes.find((node) => node.name === name));
+  if (a?.answers !== true || b?.answers !== true) throw new Error('the test lacks a node');
+  const moved = withMembers(
+    withNode(withNode(healthy, a.name, { role: 'replica', replication: b.replication }), b.name, {
+      role: 'primary',
+      replication: a.replication,
+    }),
+    (member) =>
+      member.nodeId === a.nodeId
+        ? { ...member, role: 'replica', primaryId: b.nodeId, slots: [] }
+        : member.nodeId === b.nodeId
+          ? { ...member, role: 'primary', primaryId: '', slots: [[0, 5460]] }
+          : member,
+  );
+  expect(assess(spec, moved)).toMatchObject({ verdict: 'healthy', findings: [] });
+});
+
+describe('the status report', () => {
+  const entry: JournalEntry = {
+    workflowId: 'w',
+    runId: 'r',
+    operation: 'provision',
+    by: 'me',
+    startedAt: '',
+    endedAt: '',
+    outcome: 'done',
+    summary: '',
+  };
+
+  test('has every node of every shard once, all slots, and what is on record', () => {
+    fc.assert(
+      fc.property(anySpec(), (any) => {
+        const report = reportStatus(knownAs(any), healthyObservation(any), [entry], undefined);
+        expect(report.shards.flatMap((shard) => shard.nodes)).toHaveLength(any.shards * (1 + any.replicasPerShard));
+        expect(report.sentinels).toHaveLength(any.sentinels);
+        expect(report.shards.reduce((sum, shard) => sum + shard.slotCount, 0)).toBe(any.mode === 'cluster' ? 16384 : 0);
+        expect(report).toMatchObject({ verdict: 'healthy', generation: 1, spec: any, journal: [entry] });
+      }),
+    );
+  });
+
+  test('lists what is missing beside what is there', () => {
+    const report = reportStatus(knownAs(spec), withoutNodes(healthy, ['orders-0-1'], false), [], undefined);
+    expect(report.shards[0]?.nodes.map(({ name, state }) => `${name} ${state}`)).toEqual(['orders-0-0 running', 'orders-0-1 missing']);
+    const two = reportStatus(knownAs(sentinel), withoutNodes(watched, ['orders-sentinel-2'], false), [], undefined);
+    expect(two.sentinels.map(({ name, state, role }) => `${name} ${state} ${role}`)).toEqual([
+      'orders-sentinel-0 running sentinel',
+      'orders-sentinel-1 running sentinel',
+      'orders-sentinel-2 missing sentinel',
+    ]);
+  });
+
+  test.each<[string, Observation]>([
+    ['stopped', withContainer(healthy, 'orders-0-1', { state: 'exited' })],
+    ['restarting', withContainer(healthy, 'orders-0-1', { state: 'restarting' })],
+    ['silent', silenced(healthy, 'orders-0-1')],
+  ])('tells that a node is %s', (state, observation) => {
+    expect(reportStatus(knownAs(spec), observation, [], undefined).shards[0]?.nodes[1]).toMatchObject({ name: 'orders-0-1', state });
+  });
+
+  test('tells how far a replica lags behind, and never less than nothing', () => {
+    const lag = (offset: number) => {
+      const [primary] = healthy.nodes;
+      const seen = withNode(healthy, 'orders-0-1', {
+        replication: { offset, replicas: 0, linkUp: true, primaryAddress: primary?.address ?? '' },
+      });
+      return reportStatus(knownAs(spec), seen, [], undefined).shards[0]?.nodes[1]?.lagBytes;
+    };
+    expect(lag(900)).toBe(100);
+    expect(lag(1100)).toBe(0);
+  });
+
+  test('names the operation that holds the lock', () => {
+    const holder = { workflowId: 'w', runId: 'r', operation: 'configure', alive: true };
+    expect(reportStatus(knownAs(spec), healthy, [], holder).running).toEqual({ workflowId: 'w', runId: 'r', operation: 'configure' });
+  });
+
+  test('of a cluster that is not there says so, and of containers that nobody knows too', () => {
+    expect(reportStatus(unknownCluster, emptyObservation(spec), [], undefined)).toMatchObject({ verdict: 'absent', findings: [] });
+    const orphaned = reportStatus(unknownCluster, healthy, [], undefined);
+    expect(orphaned).toMatchObject({ verdict: 'degraded', findings: [{ code: 'orphaned' }] });
+    expect(orphaned.shards).toHaveLength(3);
+  });
+});
+
+describe('the list of clusters', () => {
+  test('joins what is on record with what engines hold, by name', () => {
+    const found = [
+      { cluster: 'stray', running: 1, containers: 2 },
+      { cluster: 'orders', running: 6, containers: 6 },
+    ];
+    const list = summariseClusters(
+      [
+        { spec, generation: 3 },
+        { spec: specOf({ name: 'gone' }), generation: 1 },
+      ],
+      found,
+    );
+    expect(list.map(({ cluster, state, running, containers }) => ({ cluster, state, running, containers }))).toEqual([
+      { cluster: 'gone', state: 'orphaned', running: 0, containers: 0 },
+      { cluster: 'orders', state: 'kept', running: 6, containers: 6 },
+      { cluster: 'stray', state: 'orphaned', running: 1, containers: 2 },
+    ]);
+    expect(list[1]).toMatchObject({ engine: 'valkey', version: '9.1', shards: 3, generation: 3 });
+  });
+
+  test('is empty when there is nothing', () => {
+    expect(summariseClusters([], [])).toEqual([]);
+  });
+});
