@@ -26,10 +26,12 @@ export async function configure(raw: unknown): Promise<OperationResult> {
 
       const limits = async () => {
         if (!planned(steps.limits)) return;
-        op.onFailure('set the former limits', () => settleAll(plan.limitNodes.map((node) => host.setLimits(former, node))));
+        op.onFailure('set the former limits', () =>
+          settleAll(plan.limitNodes.map((node) => onHost(hostName, node).setLimits(former, node))),
+        );
         await op.step(
           steps.limits,
-          () => Promise.all(plan.limitNodes.map((node) => host.setLimits(spec, node))),
+          () => Promise.all(plan.limitNodes.map((node) => onHost(hostName, node).setLimits(spec, node))),
           (set) => `${set.length} container(s)`,
         );
       };

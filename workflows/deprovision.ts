@@ -23,14 +23,17 @@ export async function deprovision(raw: unknown): Promise<OperationResult> {
 
       await op.together(
         plan.containers.map(
-          (name) => () => op.step(steps.container(name), () => host.removeNode(cluster, name, { orderly: keepVolumes, withVolume: false })),
+          (name) => () =>
+            op.step(steps.container(name), () =>
+              onHost(hostName, name).removeNode(cluster, name, { orderly: keepVolumes, withVolume: false }),
+            ),
         ),
       );
       if (plan.removesNetwork) await op.step(steps.network, () => host.removeNetwork(cluster));
       if (plan.volumes.length > 0)
         await op.step(
           steps.volumes,
-          () => Promise.all(plan.volumes.map((volume) => host.removeVolume(cluster, volume))),
+          () => Promise.all(plan.volumes.map((volume) => onHost(hostName, volume).removeVolume(cluster, volume))),
           (gone) => `${gone.length} removed`,
         );
 

@@ -42,7 +42,11 @@ export async function provision(raw: unknown): Promise<OperationResult> {
       const members = before.views.length === 0 ? {} : { members: membersForNewNode(spec, clusterId, subnet, before) };
       const primaryAddress = sentinelPrimary(spec, subnet, before);
       op.onFailure('remove new nodes', () =>
-        settleAll(plan.newNodes.map(({ name, newVolume }) => host.removeNode(spec.name, name, { orderly: false, withVolume: newVolume }))),
+        settleAll(
+          plan.newNodes.map(({ name, newVolume }) =>
+            onHost(hostName, name).removeNode(spec.name, name, { orderly: false, withVolume: newVolume }),
+          ),
+        ),
       );
       // Sentinels learn of replicas when they first ask the primary; those that come later are seen only ten seconds on.
       for (const kind of ['data', 'sentinel'] as const) {
@@ -52,7 +56,7 @@ export async function provision(raw: unknown): Promise<OperationResult> {
             (place) => () =>
               op.step(
                 steps.node(place),
-                () => host.ensureNode({ spec, clusterId, generation, place, subnet, primaryAddress, ...members }),
+                () => onHost(hostName, place.name).ensureNode({ spec, clusterId, generation, place, subnet, primaryAddress, ...members }),
                 ({ did }) => did,
               ),
           ),

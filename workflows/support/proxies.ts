@@ -34,9 +34,18 @@ export const waiting = proxyActivities<Pick<ControlActivities, 'awaitLockFree'>>
   retry: patient,
 });
 
-/** What runs next to a host's engine. A download of an image may take its time; all else ends within two minutes. */
-export const onHost = (host: string) =>
-  proxyActivities<HostActivities>({ ...shared, taskQueue: hostTaskQueue(host), startToCloseTimeout: '10 minutes', retry: patient });
+/**
+ * What runs next to a host's engine. A download of an image may take its time; all else ends within two minutes.
+ * @param summary what the Temporal UI shows beside the activity, where its type does not say enough: the node.
+ */
+export const onHost = (host: string, summary?: string) =>
+  proxyActivities<HostActivities>({
+    ...shared,
+    taskQueue: hostTaskQueue(host),
+    startToCloseTimeout: '10 minutes',
+    retry: patient,
+    ...(summary === undefined ? {} : { summary }),
+  });
 
 /** As `onHost`, for looking only. */
 export const looksAt = (host: string) =>
