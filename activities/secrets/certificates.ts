@@ -37,6 +37,8 @@ export async function makeCa(cluster: string): Promise<KeyPair> {
     extensions: [
       new x509.BasicConstraintsExtension(true, 0, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+      // Clients that keep strictly to RFC 5280, such as Python since 3.13, refuse chains without key identifiers.
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
   return { cert: cert.toString('pem'), key: await exportKey(keys.privateKey) };
@@ -62,6 +64,8 @@ export async function issueNodeCertificate(ca: KeyPair, node: string, address: s
         { type: 'ip', value: address },
         { type: 'dns', value: node },
       ]),
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      await x509.AuthorityKeyIdentifierExtension.create(issuer),
     ],
   });
   return { cert: cert.toString('pem'), key: await exportKey(keys.privateKey) };
