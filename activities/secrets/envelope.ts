@@ -50,7 +50,8 @@ export function seal(masterKey: Uint8Array, objectKey: string, plain: Uint8Array
  * @throws WrongMasterKey when it was sealed under another master key, or was altered.
  */
 export function open(masterKey: Uint8Array, objectKey: string, text: string): Buffer {
-  const envelope = JSON.parse(text) as Envelope;
+  const envelope = readEnvelope(text);
+  if (envelope === undefined) throw damaged(objectKey);
   if (envelope.masterKeyId !== idOf(masterKey)) {
     throw fatal(
       failures.wrongMasterKey,
@@ -64,12 +65,26 @@ export function open(masterKey: Uint8Array, objectKey: string, text: string): Bu
       `data:${objectKey}`,
     );
   } catch {
-    throw fatal(
-      failures.wrongMasterKey,
-      `${objectKey} does not open: it was altered or cut short after it was sealed; put back an intact copy`,
-    );
+    throw damaged(objectKey);
   }
 }
+
+/** Undefined when it is no envelope, or not a whole one. */
+function readEnvelope(text: string): Envelope | undefined {
+  try {
+    const envelope = JSON.parse(text) as Partial<Envelope> | null;
+    const { masterKeyId, wrappedKey, sealed } = envelope ?? {};
+    if (envelope?.format !== 'holdfast-envelope-1') return undefined;
+    return typeof masterKeyId === 'string' && typeof wrappedKey === 'string' && typeof sealed === 'string'
+      ? { format: envelope.format, masterKeyId, wrappedKey, sealed }
+      : undefined;
+  } catch {
+    return undefined; // cut short: no JSON any more
+  }
+}
+
+const damaged = (objectKey: string) =>
+  fatal(failures.wrongMasterKey, `${objectKey} does not open: it was altered or cut short after it was sealed; put back an intact copy`);
 
 /** @throws Error when it is not 32 bytes in base64. */
 export function parseMasterKey(text: string): Uint8Array {

@@ -80,7 +80,7 @@ export function createSecretStore(
     const [kind = '', name = ''] = user.secret.split(/:(.*)/s);
     const missing = (where: string) => fatal(failures.secretMissing, `user ${user.name}: secret ${user.secret} cannot be read: ${where}`);
     if (kind === 'generated') {
-      const generated = secrets.users[user.name];
+      const generated = Object.hasOwn(secrets.users, user.name) ? secrets.users[user.name] : undefined; // a user may be named `constructor`
       if (generated === undefined) throw missing('none was generated yet; apply the spec again');
       return generated;
     }
@@ -105,7 +105,7 @@ export function createSecretStore(
       const made: string[] = [];
       const users = { ...before?.users };
       for (const user of spec.security.users) {
-        if (user.secret !== 'generated' || users[user.name] !== undefined) continue;
+        if (user.secret !== 'generated' || Object.hasOwn(users, user.name)) continue;
         users[user.name] = password();
         made.push(`password of ${user.name}`);
       }
@@ -147,7 +147,14 @@ export function createSecretStore(
 
 async function readMasterKey(settings: Settings): Promise<Uint8Array> {
   const { HOLDFAST_MASTER_KEY: inline, HOLDFAST_MASTER_KEY_FILE: file } = settings;
-  if (inline !== undefined) return parseMasterKey(inline);
+  const parse = (text: string) => {
+    try {
+      return parseMasterKey(text);
+    } catch (error) {
+      throw fatal(failures.wrongMasterKey, messageOf(error)); // trying again does not mend it
+    }
+  };
+  if (inline !== undefined) return parse(inline);
   if (file === undefined)
     throw fatal(
       failures.wrongMasterKey,
@@ -156,5 +163,5 @@ async function readMasterKey(settings: Settings): Promise<Uint8Array> {
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
     throw fatal(failures.wrongMasterKey, `the master key cannot be read: ${messageOf(error)}`);
   });
-  return parseMasterKey(text);
+  return parse(text);
 }
