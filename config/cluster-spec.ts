@@ -48,7 +48,7 @@ const user = z.strictObject({
       'rules cannot hold passwords, nopass or reset: use secret',
     )
     .refine((rules) => !/[\r\n"'\\]/.test(rules), 'rules are one line without quotes or backslashes')
-    .default('~* &* +@all -@admin -@dangerous')
+    .default('~* &* +@all -@admin -@dangerous +info')
     .describe('ACL rules as `ACL SETUSER` takes them, without passwords: `~app:* +@all -@admin -@dangerous`.'),
   secret: secretReference.describe(
     'Where the password comes from: `generated`, `env:NAME` (variable HOLDFAST_SECRET_NAME of the worker) or `file:name` (in its HOLDFAST_SECRETS_DIR).',

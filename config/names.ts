@@ -12,11 +12,11 @@ export const lockWorkflowId = (cluster: string) => `cluster/${cluster}/lock`;
 /** The id that our own starters give to an operation. People may use any other. */
 export const operationWorkflowId = (cluster: string, operation: string, unique: string) => `cluster/${cluster}/${operation}/${unique}`;
 
+/** The id of a workflow that only looks at all clusters. */
+export const listWorkflowId = (unique: string) => `list/${unique}`;
+
 /** Workflows and light activities. */
 export const WORKFLOW_TASK_QUEUE = 'holdfast';
-
-/** Activities that move data. */
-export const DATA_TASK_QUEUE = 'holdfast-data';
 
 /** Activities that must run next to one host's engine. */
 export const hostTaskQueue = (host: string) => `host/${host}`;

@@ -4,6 +4,11 @@ import { placesOf } from './layout.ts';
 import { answered, type Observation } from './observation.ts';
 import { quorumOf } from './server-conf.ts';
 import { countSlots, SLOTS } from './slots.ts';
+import { count } from './words.ts';
+
+/** The node that has an address; the address itself when no container has it. */
+const nameOf = (observation: Observation, address: string): string =>
+  observation.containers.find((container) => container.address === address)?.name ?? address;
 
 /** Every node must have the same view of who is there and who owns what. */
 export function assessViews(spec: ClusterSpec, observation: Observation): readonly Finding[] {
@@ -25,7 +30,7 @@ export function assessViews(spec: ClusterSpec, observation: Observation): readon
       code: 'members',
       subject: spec.name,
       message: `it has ${view.members.length} members, the spec wants ${expected}`,
-      next: 'holdfast apply completes it',
+      next: 'holdfast apply -f <spec> completes it',
     });
   }
   for (const member of view?.members ?? []) {
@@ -34,19 +39,19 @@ export function assessViews(spec: ClusterSpec, observation: Observation): readon
       findings.push({
         severity: 'critical',
         code: 'member-flags',
-        subject: member.address,
+        subject: nameOf(observation, member.address),
         message: `the cluster lists it as ${odd.join(', ')}`,
-        next: 'holdfast status shows which node it is',
+        next: 'look at that node: it is gone, or the cluster was told to forget it only in part',
       });
   }
   for (const node of observation.nodes.filter(answered)) {
     if (node.failing.length > 0 || node.unlinked.length > 0) {
-      const count = new Set([...node.failing, ...node.unlinked]).size;
+      const peers = new Set([...node.failing, ...node.unlinked]).size;
       findings.push({
         severity: 'warning',
         code: 'links',
         subject: node.name,
-        message: `it has no working link to ${count} other node(s)`,
+        message: `it has no working link to ${count(peers, 'other node')}`,
         next: 'wait for cluster-node-timeout; then look at those nodes',
       });
     }
@@ -55,7 +60,7 @@ export function assessViews(spec: ClusterSpec, observation: Observation): readon
         severity: 'critical',
         code: 'slots-open',
         subject: node.name,
-        message: `${node.openSlots.length} slot(s) are open: ${node.openSlots.slice(0, 3).join(' ')}`,
+        message: `open: ${count(node.openSlots.length, 'slot')}, such as ${node.openSlots.slice(0, 3).join(' ')}`,
         next: 'a move of slots was left half done; let it finish',
       });
     }
@@ -75,7 +80,7 @@ export function assessSlots(spec: ClusterSpec, observation: Observation): readon
       code: 'slots-unassigned',
       subject: spec.name,
       message: `${SLOTS - assigned} of ${SLOTS} slots belong to nobody`,
-      next: 'holdfast apply completes a half-made cluster',
+      next: 'holdfast apply -f <spec> completes a half-made cluster',
     });
   }
   const notOk = nodes.filter((node) => node.clusterState !== 'ok').map((node) => node.name);
@@ -93,7 +98,7 @@ export function assessSlots(spec: ClusterSpec, observation: Observation): readon
     findings.push({
       severity: 'warning',
       code: 'empty-primary',
-      subject: member.address,
+      subject: nameOf(observation, member.address),
       message: 'it is a primary without slots',
       next: 'it should be a replica, or be given slots',
     });
@@ -119,7 +124,7 @@ export function assessReplication(spec: ClusterSpec, observation: Observation): 
   const owners = new Set(observation.views[0]?.members.filter((m) => m.role === 'primary' && m.slots.length > 0).map((m) => m.nodeId));
   for (const node of nodes.filter((n) => n.role === 'primary' && (spec.mode === 'sentinel' || owners.has(n.nodeId)))) {
     if (node.replication.replicas < spec.replicasPerShard) {
-      const message = `it has ${node.replication.replicas} online replica(s), the spec wants ${spec.replicasPerShard}`;
+      const message = `it has ${count(node.replication.replicas, 'online replica')}, the spec wants ${spec.replicasPerShard}`;
       findings.push({ severity: 'critical', code: 'replicas', subject: node.name, message, next: 'look at the replicas of its shard' });
     }
   }
@@ -152,6 +157,6 @@ export function assessSentinels(spec: ClusterSpec, observation: Observation): re
       add('sentinel-replicas', sentinel.name, `it knows ${sentinel.replicas} replicas, not ${spec.replicasPerShard}`, next);
   }
   if (observation.sentinels.filter(answered).length < quorumOf(spec))
-    add('sentinels', spec.name, 'too few sentinels answer to agree on a failover', 'holdfast apply completes it');
+    add('sentinels', spec.name, 'too few sentinels answer to agree on a failover', 'holdfast apply -f <spec> completes it');
   return findings;
 }

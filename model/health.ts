@@ -2,7 +2,8 @@ import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { Finding, Verdict } from '../config/status.ts';
 import { assessReplication, assessSentinels, assessSlots, assessViews } from './health-cluster.ts';
 import { placesOf } from './layout.ts';
-import { answered, type Observation } from './observation.ts';
+import { answered, type Observation, type ObservedContainer } from './observation.ts';
+import { count } from './words.ts';
 
 /** What an observation means, measured by the spec. */
 export interface Health {
@@ -41,12 +42,19 @@ const DOWN = new Set(['cluster-state', 'slots-unassigned', 'no-primary', 'two-pr
 function headline(spec: ClusterSpec, verdict: Verdict, findings: readonly Finding[]): string {
   const shape =
     spec.mode === 'cluster'
-      ? `${spec.shards} shards, ${spec.replicasPerShard} replica(s) each`
-      : `one primary, ${spec.replicasPerShard} replica(s), ${spec.sentinels} sentinels`;
+      ? `${spec.shards} shards, ${count(spec.replicasPerShard, 'replica')} each`
+      : `one primary, ${count(spec.replicasPerShard, 'replica')}, ${spec.sentinels} sentinels`;
   const first = findings.find((finding) => finding.severity !== 'info');
   if (verdict === 'absent') return 'nothing runs';
   return verdict === 'healthy' ? `${shape}: all there, all agree` : `${first?.subject}: ${first?.message}`;
 }
+
+const STATES: Readonly<Record<Exclude<ObservedContainer['state'], 'running'>, string>> = {
+  created: 'its container was made but never started',
+  restarting: 'its container ends and is started again, over and over',
+  exited: 'its container has stopped',
+  other: 'its container does not run',
+};
 
 /** Containers and whether the servers in them answer. */
 function assessNodes(spec: ClusterSpec, observation: Observation): readonly Finding[] {
@@ -54,11 +62,11 @@ function assessNodes(spec: ClusterSpec, observation: Observation): readonly Find
   const answers = new Map([...observation.nodes, ...observation.sentinels].map((node) => [node.name, node]));
   return placesOf(spec).flatMap((place): readonly Finding[] => {
     const container = containers.get(place.name);
-    const next = `holdfast apply completes it; docker logs ${place.name} says why it went`;
+    const next = `holdfast apply -f <spec> completes it; docker logs ${place.name} says why it went`;
     if (container === undefined)
       return [{ severity: 'critical', code: 'node-missing', subject: place.name, message: 'it has no container', next }];
     if (container.state !== 'running')
-      return [{ severity: 'critical', code: 'node-stopped', subject: place.name, message: `its container is ${container.state}`, next }];
+      return [{ severity: 'critical', code: 'node-stopped', subject: place.name, message: STATES[container.state], next }];
     const node = answers.get(place.name);
     if (node === undefined || node.answers) return [];
     return [

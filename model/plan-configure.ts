@@ -6,6 +6,7 @@ import { canonicalJson, nanoCpus, placesOf } from './layout.ts';
 import { answered, type Observation } from './observation.ts';
 import { normalise, sameValue } from './parameters.ts';
 import { liveParameters, maxmemoryOf } from './server-conf.ts';
+import { count } from './words.ts';
 
 /** A plan with what the runbook needs to carry it out and to take it back. */
 export interface ConfigurePlan extends Plan {
@@ -67,7 +68,7 @@ export function planConfigure(spec: ClusterSpec, known: KnownCluster, observatio
       : [
           {
             name: configureSteps.limits,
-            change: `${limitNodes.length} container(s): ${spec.resources.memory} of memory, ${spec.resources.cpus} CPU`,
+            change: `${count(limitNodes.length, 'container')}: ${spec.resources.memory} of memory, ${spec.resources.cpus} CPU`,
             undo: 'set the former limits',
           },
         ];
@@ -92,7 +93,7 @@ export function planConfigure(spec: ClusterSpec, known: KnownCluster, observatio
     ...(accepts ? [{ name: configureSteps.accept, change: `generation ${known.generation + 1} is the spec that holds` }] : []),
   ];
   const summary =
-    steps.length === 0 ? `${spec.name} already has these settings` : `${spec.name}: ${steps.length} change(s), all while it serves`;
+    steps.length === 0 ? `${spec.name} already has these settings` : `${spec.name}: ${count(steps.length, 'change')}, all while it serves`;
   return {
     summary,
     steps,

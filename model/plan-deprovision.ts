@@ -3,6 +3,7 @@ import type { DeprovisionInput } from '../config/operations.ts';
 import type { Plan, PlanStep } from '../config/progress.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import type { Observation } from './observation.ts';
+import { count } from './words.ts';
 
 /** A plan with what the runbook needs to carry it out. */
 export interface DeprovisionPlan extends Plan {
@@ -50,7 +51,7 @@ export function planDeprovision(input: DeprovisionInput, known: KnownCluster, ob
       ? [
           {
             name: deprovisionSteps.volumes,
-            change: `remove ${volumes.length} volume(s) with all data in them`,
+            change: `remove ${count(volumes.length, 'volume')} with all data in them`,
             cost: 'the data is gone for good',
           },
         ]
@@ -60,10 +61,10 @@ export function planDeprovision(input: DeprovisionInput, known: KnownCluster, ob
   ];
   const refusals = refuse(input, known, observation);
   const kept = keepVolumes
-    ? `; ${observation.volumes.length} volume(s) such as ${volumeName(observation.volumes[0]?.node ?? `${cluster}-0-0`)}, the network and the secrets stay`
+    ? `; ${count(observation.volumes.length, 'volume')} such as ${volumeName(observation.volumes[0]?.node ?? `${cluster}-0-0`)}, the network and the secrets stay`
     : '';
   return {
-    summary: `remove ${cluster}: ${containers.length} container(s), ${volumes.length} volume(s)${kept}${force ? ' (forced)' : ''}`,
+    summary: `remove ${cluster}: ${count(containers.length, 'container')}, ${count(volumes.length, 'volume')}${kept}${force ? ' (forced)' : ''}`,
     steps,
     refusals,
     containers,

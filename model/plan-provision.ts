@@ -8,6 +8,7 @@ import type { KnownCluster } from './known-cluster.ts';
 import { type NodePlace, placesOf, prefixFor, specHash } from './layout.ts';
 import type { Observation } from './observation.ts';
 import { usableOffsets } from './subnets.ts';
+import { count } from './words.ts';
 
 /** A plan with what the runbook needs to carry it out. */
 export interface ProvisionPlan extends Plan {
@@ -103,7 +104,7 @@ function nodeStep(spec: ClusterSpec, node: NodePlace, exists: boolean, hasVolume
 }
 
 const summarise = (spec: ClusterSpec): string =>
-  `${spec.engine} ${spec.version} in ${spec.mode} mode: ${spec.mode === 'cluster' ? `${spec.shards} shards with ${spec.replicasPerShard} replica(s) each` : `a primary, ${spec.replicasPerShard} replica(s), ${spec.sentinels} sentinels`}, TLS ${spec.security.tls ? 'on' : 'off'}`;
+  `${spec.engine} ${spec.version} in ${spec.mode} mode: ${spec.mode === 'cluster' ? `${spec.shards} shards with ${count(spec.replicasPerShard, 'replica')} each` : `a primary, ${count(spec.replicasPerShard, 'replica')}, ${spec.sentinels} sentinels`}, TLS ${spec.security.tls ? 'on' : 'off'}`;
 
 const formation = (spec: ClusterSpec): string =>
   spec.mode === 'cluster'
@@ -126,7 +127,9 @@ function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation
     );
   }
   if (known.spec !== undefined && specHash(known.spec) !== specHash(spec)) {
-    refusals.push(`${cluster} exists with another spec (generation ${known.generation}): use configure, or holdfast apply, which chooses`);
+    refusals.push(
+      `${cluster} exists with another spec (generation ${known.generation}): use configure, or holdfast apply -f <spec>, which chooses`,
+    );
   }
   const other = observation.containers.find((container) => container.specHash !== specHash(spec));
   if (known.source === 'none' && other !== undefined) {

@@ -6,6 +6,7 @@ import type { KnownCluster } from './known-cluster.ts';
 import { placesOf } from './layout.ts';
 import { answered, type Observation, type ObservedNode } from './observation.ts';
 import { countSlots, formatRange } from './slots.ts';
+import { count } from './words.ts';
 
 interface Holder {
   readonly workflowId: string;
@@ -41,7 +42,7 @@ export function reportStatus(
 function withoutSpec({ cluster, containers, volumes }: Observation): Health {
   if (containers.length === 0 && volumes.length === 0)
     return { verdict: 'absent', headline: `there is no cluster named ${cluster}`, findings: [] };
-  const message = `${containers.length} container(s) and ${volumes.length} volume(s) carry its label, but no spec of it is on record`;
+  const message = `${count(containers.length, 'container')} and ${count(volumes.length, 'volume')} carry its label, but no spec of it is on record`;
   const next = `apply its spec to complete it, or remove it: holdfast deprovision ${cluster} --force`;
   return {
     verdict: 'degraded',

@@ -1,6 +1,7 @@
 import { failures } from '../config/failures.ts';
 import type { OperationResult } from '../config/progress.ts';
 import { planConfigure, configureSteps as steps } from '../model/plan-configure.ts';
+import { count } from '../model/words.ts';
 import { fail } from './support/failure.ts';
 import { operation } from './support/operation.ts';
 import { control, onHost } from './support/proxies.ts';
@@ -15,7 +16,10 @@ export async function configure(raw: unknown): Promise<OperationResult> {
     async (op, { spec }) => {
       const former = op.known.spec;
       if (former === undefined)
-        throw fail(failures.clusterNotFound, `there is no cluster named ${spec.name}: provision makes it (holdfast apply chooses)`);
+        throw fail(
+          failures.clusterNotFound,
+          `there is no cluster named ${spec.name}: provision makes it (holdfast apply -f <spec> chooses)`,
+        );
       const [hostName = 'local'] = former.placement.hosts;
       const host = onHost(hostName);
       await control.requireHostWorker(hostName);
@@ -32,7 +36,7 @@ export async function configure(raw: unknown): Promise<OperationResult> {
         await op.step(
           steps.limits,
           () => Promise.all(plan.limitNodes.map((node) => onHost(hostName, node).setLimits(spec, node))),
-          (set) => `${set.length} container(s)`,
+          (set) => `${count(set.length, 'container')}`,
         );
       };
       const parameters = async () => {

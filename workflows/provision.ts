@@ -1,6 +1,7 @@
 import type { OperationResult } from '../config/progress.ts';
 import { planProvision, provisionSteps as steps } from '../model/plan-provision.ts';
 import { membersForNewNode, sentinelPrimary } from '../model/topology.ts';
+import { count } from '../model/words.ts';
 import { operation } from './support/operation.ts';
 import { control, onHost } from './support/proxies.ts';
 import { settleAll } from './support/undo.ts';
@@ -77,7 +78,7 @@ export async function provision(raw: unknown): Promise<OperationResult> {
           () => control.acceptSpec(spec, generation),
           () => `generation ${generation}`,
         );
-      return { summary: `${spec.name} is healthy: ${plan.nodes.length} node(s) started on ${subnet}`, generation };
+      return { summary: `${spec.name} is healthy: ${count(plan.nodes.length, 'node')} started on ${subnet}`, generation };
     },
   );
 }

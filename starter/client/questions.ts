@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
-import { keeperWorkflowId, operationWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { keeperWorkflowId, listWorkflowId, operationWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { JournalEntry } from '../../config/progress.ts';
 import { type ClusterSummary, type KeeperDescription, keeperHandlers, type StatusReport } from '../../config/status.ts';
 import { ClusterNotKept, NoWorker, OperationNotFound } from './errors.ts';
@@ -59,7 +59,7 @@ export const askStatus = (temporal: Temporal, cluster: string) =>
   ask<StatusReport>(temporal, 'status', operationWorkflowId(cluster, 'status', shortUnique()), { cluster }, { cluster });
 
 /** Every cluster that a keeper, an engine or the object store knows. */
-export const askList = (temporal: Temporal) => ask<readonly ClusterSummary[]>(temporal, 'list', `list/${shortUnique()}`, {});
+export const askList = (temporal: Temporal) => ask<readonly ClusterSummary[]>(temporal, 'list', listWorkflowId(shortUnique()), {});
 
 async function askKeeper<T>(temporal: Temporal, cluster: string, query: string): Promise<T> {
   const id = keeperWorkflowId(cluster);

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
@@ -26,8 +27,23 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
-/** @param withWorker starts one worker right away. */
+/**
+ * @param withWorker starts one worker right away.
+ *
+ * Ports are free when they are chosen, and somebody else may take one before the server does: then it starts anew with others.
+ */
 export async function startStack({ withWorker = true }: { readonly withWorker?: boolean } = {}): Promise<Stack> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await startOnce(withWorker);
+    } catch (error) {
+      if (tries === 3) throw error;
+      process.stderr.write(`test stack did not start, trying other ports: ${String(error)}\n`);
+    }
+  }
+}
+
+async function startOnce(withWorker: boolean): Promise<Stack> {
   const folder = mkdtempSync(join(tmpdir(), 'holdfast-test-'));
   const [temporalPort, uiPort, metricsPort, s3Port] = [await freePort(), await freePort(), await freePort(), await freePort()];
   mkdirSync(join(folder, 's3'));
@@ -63,7 +79,6 @@ export async function startStack({ withWorker = true }: { readonly withWorker?: 
       { log: join(folder, 'temporal.log') },
     );
   const answers = (port: number) => async () => {
-    const { Socket } = await import('node:net');
     return new Promise<boolean>((resolve) => {
       const socket = new Socket().once('connect', () => resolve(true)).once('error', () => resolve(false));
       socket.connect(port, '127.0.0.1').unref();
@@ -75,15 +90,25 @@ export async function startStack({ withWorker = true }: { readonly withWorker?: 
     env: { ROOT_ACCESS_KEY: env.HOLDFAST_S3_ACCESS_KEY_ID, ROOT_SECRET_KEY: env.HOLDFAST_S3_SECRET_ACCESS_KEY },
     log: join(folder, 's3.log'),
   });
-  await until('Temporal listens', answers(temporalPort));
-  await until('the object store listens', answers(s3Port));
-  const connection = await until('Temporal answers', () =>
-    Connection.connect({ address: env.HOLDFAST_TEMPORAL_ADDRESS }).catch(() => undefined),
-  );
+  const endServers = async () => {
+    await Promise.all([temporal.kill('SIGKILL'), s3.kill('SIGKILL')]);
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const connection = await startServers().catch(async (error: unknown) => {
+    const log = readFileSync(join(folder, 'temporal.log'), 'utf8').slice(-2000);
+    await endServers();
+    throw new Error(`${String(error)}; Temporal's log ends with: ${log}`);
+  });
+  async function startServers(): Promise<Connection> {
+    await until('Temporal listens', answers(temporalPort));
+    await until('the object store listens', answers(s3Port));
+    const made = await until('Temporal answers', () =>
+      Connection.connect({ address: env.HOLDFAST_TEMPORAL_ADDRESS }).catch(() => undefined),
+    );
+    await until('the namespace is there', () => made.workflowService.describeNamespace({ namespace: 'default' }).catch(() => undefined));
+    return made;
+  }
   const client = new Client({ connection });
-  await until('the namespace is there', () =>
-    connection.workflowService.describeNamespace({ namespace: 'default' }).catch(() => undefined),
-  );
   const dependencies = createDependencies(settings, {});
   await dependencies.store.ensureBucket();
   const workers = new Set<Running>();
@@ -116,8 +141,7 @@ export async function startStack({ withWorker = true }: { readonly withWorker?: 
       await Promise.all([...workers].map((worker) => worker.kill('SIGKILL')));
       await connection.close();
       await dependencies.close();
-      await Promise.all([temporal.kill('SIGKILL'), s3.kill('SIGKILL')]);
-      rmSync(folder, { recursive: true, force: true });
+      await endServers();
     },
   };
   if (withWorker) stack.startWorker();

@@ -39,7 +39,7 @@ test('in sentinel mode the default is one primary, one replica and three sentine
 
 test('a user without rules may use all keys, but nothing that is for administrators or dangerous', () => {
   const { security } = clusterSpec.parse({ ...least, security: { users: [{ name: 'app' }] } });
-  expect(security.users).toEqual([{ name: 'app', rules: '~* &* +@all -@admin -@dangerous', secret: 'generated' }]);
+  expect(security.users).toEqual([{ name: 'app', rules: '~* &* +@all -@admin -@dangerous +info', secret: 'generated' }]);
 });
 
 test('a server parameter may be given as a number', () => {

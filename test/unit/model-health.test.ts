@@ -76,7 +76,7 @@ describe('each thing that can be wrong is found under its code', () => {
     ],
     [
       'member-flags',
-      '10.213.16.17',
+      'orders-0-1',
       'degraded',
       withMembers(healthy, (m) => (m.address === '10.213.16.17' ? { ...m, flags: ['fail'] } : m)),
     ],
@@ -92,7 +92,7 @@ describe('each thing that can be wrong is found under its code', () => {
     ['cluster-state', 'orders-0-1', 'down', withNode(healthy, 'orders-0-1', { clusterState: 'fail' })],
     [
       'empty-primary',
-      '10.213.16.17',
+      'orders-0-1',
       'degraded',
       withMembers(healthy, (m) => (m.address === '10.213.16.17' ? { ...m, role: 'primary', primaryId: '' } : m)),
     ],

@@ -209,7 +209,7 @@ describe('planning a deprovision', () => {
   test('keeps volumes, network and secrets when asked to', () => {
     const plan = planDeprovision(input({ keepVolumes: true }), knownAs(spec), healthyObservation(spec));
     expect(plan).toMatchObject({ volumes: [], removesNetwork: false, removesRecords: false, closesKeeper: true });
-    expect(plan.summary).toContain('6 volume(s) such as orders-0-0-data, the network and the secrets stay');
+    expect(plan.summary).toContain('6 volumes such as orders-0-0-data, the network and the secrets stay');
   });
 
   test('finishes what an interrupted one left', () => {

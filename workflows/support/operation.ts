@@ -46,7 +46,7 @@ export async function operation<N extends OperationName>(
   const board = createProgressBoard(name, cluster);
   const controls = createControls(board);
   const undos = createUndoList(board);
-  upsertMemo({ cluster, operation: name });
+  upsertMemo({ cluster, operation: name, dryRun: input.dryRun });
   const { by, searchAttributes: ready } = await control.openOperation();
   if (ready) upsertSearchAttributes(attributesOf(cluster, name));
 
