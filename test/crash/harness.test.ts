@@ -1,22 +1,20 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { lockWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
-import { type GoodRun, onCluster, runWell, surviveCrash } from '../support/crash-harness.ts';
+import { beginStack, endStacks, type GoodRun, onCluster, runWell, surviveCrash } from '../support/crash-harness.ts';
 import { expectRemains, nothing } from '../support/crash-remains.ts';
 import { provisionSmall } from '../support/crash-survivors.ts';
-import { type Stack, startStack } from '../support/stack.ts';
+import type { Stack } from '../support/stack.ts';
 
 // The harness must be able to fail: what it is there to find is put in its way.
 let stack: Stack;
 let good: GoodRun;
 
 beforeAll(async () => {
-  stack = await startStack({ withWorker: false });
+  stack = await beginStack();
   good = await runWell(stack, provisionSmall);
 });
 
-afterAll(async () => {
-  await stack.stop();
-});
+afterAll(endStacks);
 
 test('the crash harness finds a volume that a repeated activity leaves behind', async () => {
   const point = { activity: 'ensureNode', occurrence: 1, when: 'after' } as const;

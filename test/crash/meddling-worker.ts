@@ -46,11 +46,8 @@ async function die(): Promise<never> {
 async function hold(context: Context): Promise<void> {
   writeFileSync(`${gate}.held`, '');
   const beats = setInterval(() => heartbeat(context.info.heartbeatDetails), 500);
-  const opened = async () => {
-    while (!existsSync(`${gate}.open`)) await pause(20);
-  };
   try {
-    await Promise.race([opened(), context.cancelled]);
+    while (!existsSync(`${gate}.open`)) await Promise.race([pause(20), context.cancelled]);
   } finally {
     clearInterval(beats);
   }

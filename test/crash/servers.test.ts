@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { holdAt } from '../support/crash-cancel.ts';
 import { reasonNotToRestart, restartEngine, startEngineProxy } from '../support/crash-engine.ts';
-import { type GoodRun, onCluster, resultOf, runWell, type Subject, whileRuns } from '../support/crash-harness.ts';
+import { beginStack, endStacks, type GoodRun, onCluster, resultOf, runWell, type Subject, whileRuns } from '../support/crash-harness.ts';
 import { expectRemains } from '../support/crash-remains.ts';
 import { all } from '../support/crash-suite.ts';
 import { provisionCluster } from '../support/crash-survivors.ts';
 import { until } from '../support/processes.ts';
-import { type Stack, startStack } from '../support/stack.ts';
+import type { Stack } from '../support/stack.ts';
 
 // A server goes away while nodes start: one stands before its start, others are in the middle of theirs.
 const point = { activity: 'ensureNode', occurrence: 2, when: 'before' } as const;
@@ -14,13 +14,11 @@ let stack: Stack;
 let good: GoodRun;
 
 beforeAll(async () => {
-  stack = await startStack({ withWorker: false });
+  stack = await beginStack();
   good = await runWell(stack, provisionCluster);
 });
 
-afterAll(async () => {
-  await stack.stop();
-});
+afterAll(endStacks);
 
 const endsWell = async (subject: Subject, held: Awaited<ReturnType<typeof holdAt>>) => {
   const result = await whileRuns(subject, held.worker, resultOf(held.handle));

@@ -6,6 +6,8 @@ import { lockWorkflowId } from '../../config/names.ts';
 import { operationHandlers, type Progress } from '../../config/progress.ts';
 import { holdAt } from '../support/crash-cancel.ts';
 import {
+  beginStack,
+  endStacks,
   execute,
   expectHealthy,
   type GoodRun,
@@ -20,7 +22,7 @@ import {
 import { expectRemains, nothing, remainsOf } from '../support/crash-remains.ts';
 import { provisionSmall } from '../support/crash-survivors.ts';
 import { until } from '../support/processes.ts';
-import { type Stack, startStack } from '../support/stack.ts';
+import type { Stack } from '../support/stack.ts';
 
 const atNetwork = { activity: 'ensureNetwork', occurrence: 1, when: 'before' } as const;
 const atSecondNode = { activity: 'ensureNode', occurrence: 2, when: 'after' } as const;
@@ -28,13 +30,11 @@ let stack: Stack;
 let good: GoodRun;
 
 beforeAll(async () => {
-  stack = await startStack({ withWorker: false });
+  stack = await beginStack();
   good = await runWell(stack, provisionSmall);
 });
 
-afterAll(async () => {
-  await stack.stop();
-});
+afterAll(endStacks);
 
 const onEmptyCluster = (work: (subject: Subject) => Promise<void>) => onCluster(stack, work);
 const input = (cluster: string, changes: object = {}) => ({ ...(provisionSmall.input(cluster) as object), ...changes });

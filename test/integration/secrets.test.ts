@@ -7,11 +7,22 @@ import { failures } from '../../config/failures.ts';
 import { objectKeys } from '../../config/names.ts';
 import { testSpec } from '../support/clusters.ts';
 import { bucketEvidence, engineEvidence, fileEvidence, workflowEvidence } from '../support/crash-evidence.ts';
-import { execute, onCluster, resultOf, type Subject, start, stopWorkers, whileRuns, worker } from '../support/crash-harness.ts';
+import {
+  beginStack,
+  endStacks,
+  execute,
+  onCluster,
+  resultOf,
+  type Subject,
+  start,
+  stopWorkers,
+  whileRuns,
+  worker,
+} from '../support/crash-harness.ts';
 import type { Point } from '../support/crash-points.ts';
 import { type Evidence, findSecrets, formsOf, type Secrets } from '../support/crash-secret-forms.ts';
 import { until } from '../support/processes.ts';
-import { type Stack, startStack } from '../support/stack.ts';
+import type { Stack } from '../support/stack.ts';
 
 const secret = () => randomBytes(18).toString('base64url');
 /** Passwords that a person brings, by each kind of reference. */
@@ -32,7 +43,7 @@ async function executeWithCrash(subject: Subject, operation: string, input: unkn
 }
 
 beforeAll(async () => {
-  stack = await startStack({ withWorker: false });
+  stack = await beginStack();
   const folder = join(stack.folder, 'secrets');
   mkdirSync(folder);
   writeFileSync(join(folder, 'reports'), `${fromFile}\n`);
@@ -47,7 +58,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   for (const name of ['HOLDFAST_LOG_LEVEL', 'HOLDFAST_SECRETS_DIR', 'HOLDFAST_SECRET_BATCH']) delete process.env[name];
-  await stack.stop();
+  await endStacks();
 });
 
 /** A cluster's whole life, with everything that can go wrong with secrets on the way. */

@@ -72,27 +72,68 @@ export async function expectHealthy(subject: Subject): Promise<StatusReport> {
 /** A cluster of its own on the stack, and nothing of it afterwards. Without workers before, and without any after. */
 export async function onCluster<T>(stack: Stack, work: (subject: Subject) => Promise<T>): Promise<T> {
   const subject = { stack, cluster: uniqueName('c') };
+  begunOn(stack).clusters.add(subject.cluster);
   try {
     return await work(subject);
   } finally {
-    await stopWorkers(stack);
-    await removeRemains(stack, subject.cluster);
+    await removeBegun(stack);
   }
 }
 
-/** Workers that run, by stack: a run that fails in the middle must not leave one to the next. */
-const running = new Map<Stack, Set<Running>>();
+/** What was begun on a stack. A run that fails in the middle must leave nothing to the next; one that hangs is never finished by itself. */
+interface Begun {
+  readonly workers: Set<Running>;
+  readonly clusters: Set<string>;
+}
+
+const begun = new Map<Stack, Begun>();
+
+function begunOn(stack: Stack): Begun {
+  const found = begun.get(stack) ?? { workers: new Set(), clusters: new Set() };
+  begun.set(stack, found);
+  return found;
+}
+
+async function removeBegun(stack: Stack): Promise<void> {
+  await stopWorkers(stack);
+  const { clusters } = begunOn(stack);
+  for (const cluster of clusters) {
+    await removeRemains(stack, cluster);
+    clusters.delete(cluster);
+  }
+}
+
+/** A stack without a worker. `endStacks` ends it. */
+export async function beginStack(): Promise<Stack> {
+  const stack = await startStack({ withWorker: false });
+  begunOn(stack);
+  return stack;
+}
+
+/** For `afterAll`: ends every stack that was begun, and removes what a test that ran out of time has left. */
+export async function endStacks(): Promise<void> {
+  await Promise.all(
+    [...begun.keys()].map(async (stack) => {
+      try {
+        await removeBegun(stack);
+      } finally {
+        begun.delete(stack);
+        await stack.stop();
+      }
+    }),
+  );
+}
 
 export function worker(stack: Stack, meddling?: Meddling): Running {
   const started = meddling === undefined ? stack.startWorker() : startMeddlingWorker(stack, meddling);
-  running.set(stack, (running.get(stack) ?? new Set()).add(started));
+  begunOn(stack).workers.add(started);
   return started;
 }
 
 export async function stopWorkers(stack: Stack): Promise<void> {
-  const all = [...(running.get(stack) ?? [])];
-  running.delete(stack);
-  await Promise.all(all.map((one) => one.kill('SIGKILL')));
+  const { workers } = begunOn(stack);
+  await Promise.all([...workers].map((one) => one.kill('SIGKILL')));
+  workers.clear();
 }
 
 /** What is waited for, or an error when the worker that should do it ends before: nobody else would. */
@@ -147,40 +188,37 @@ export interface Survival {
 }
 
 /**
- * Disturbs the operation at every point that `chosen` takes, on several stacks side by side, and prints a line for each.
+ * Disturbs the operation at every point that `chosen` takes, on several stacks side by side, and prints a line for each. The stacks stay for
+ * `endStacks`.
  * @throws Error when a chosen point does not exist any more.
  */
 export async function throughPoints<S extends Survivor>(
   survivor: S,
   { disturb, chosen, lanes }: { readonly disturb: Disturbed<S>; readonly chosen: readonly string[] | 'all'; readonly lanes: number },
 ): Promise<readonly Survival[]> {
-  const stacks = await Promise.all(Array.from({ length: lanes }, () => startStack({ withWorker: false })));
-  try {
-    const [first] = stacks;
-    if (first === undefined) throw new RangeError('at least one lane');
-    const good = await runWell(first, survivor);
-    const gone = chosen === 'all' ? [] : chosen.filter((name) => good.points.every((point) => formatPoint(point) !== name));
-    if (gone.length > 0) throw new Error(`${survivor.operation} has no such activity any more: ${gone.join(', ')}`);
-    const queue = good.points.filter((point) => chosen === 'all' || chosen.includes(formatPoint(point)));
-    const survivals: Survival[] = [];
-    await Promise.all(
-      stacks.map(async (stack) => {
-        for (let point = queue.shift(); point !== undefined; point = queue.shift()) {
-          const startedAt = Date.now();
-          const problem = await disturb(stack, survivor, good, point).then(
-            () => undefined,
-            (error: unknown) => (error instanceof Error ? error.message : String(error)),
-          );
-          const survival = { point, tookMs: Date.now() - startedAt, ...(problem === undefined ? {} : { problem }) };
-          survivals.push(survival);
-          print(survivor, survival);
-        }
-      }),
-    );
-    return survivals;
-  } finally {
-    await Promise.all(stacks.map((stack) => stack.stop()));
-  }
+  const stacks = await Promise.all(Array.from({ length: lanes }, beginStack));
+  const [first] = stacks;
+  if (first === undefined) throw new RangeError('at least one lane');
+  const good = await runWell(first, survivor);
+  const gone = chosen === 'all' ? [] : chosen.filter((name) => good.points.every((point) => formatPoint(point) !== name));
+  if (gone.length > 0) throw new Error(`${survivor.operation} has no such activity any more: ${gone.join(', ')}`);
+  const queue = good.points.filter((point) => chosen === 'all' || chosen.includes(formatPoint(point)));
+  const survivals: Survival[] = [];
+  await Promise.all(
+    stacks.map(async (stack) => {
+      for (let point = queue.shift(); point !== undefined; point = queue.shift()) {
+        const startedAt = Date.now();
+        const problem = await disturb(stack, survivor, good, point).then(
+          () => undefined,
+          (error: unknown) => (error instanceof Error ? error.message : String(error)),
+        );
+        const survival = { point, tookMs: Date.now() - startedAt, ...(problem === undefined ? {} : { problem }) };
+        survivals.push(survival);
+        print(survivor, survival);
+      }
+    }),
+  );
+  return survivals;
 }
 
 const print = ({ operation }: Survivor, { point, tookMs, problem }: Survival): void => {

@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import { type Disturbed, type Survivor, throughPoints } from './crash-harness.ts';
+import { afterAll, expect, test } from 'vitest';
+import { type Disturbed, endStacks, type Survivor, throughPoints } from './crash-harness.ts';
 
 /** `npm run test:crash`: everything, and not the sample that a normal run takes. */
 export const all = process.env.HOLDFAST_TEST_ALL === 'true';
@@ -11,6 +11,7 @@ export const LANES = 2;
 
 /** One test: disturbed at every point, the operation ends as it should; a normal run takes the sample. */
 export function testPoints<S extends Survivor>(title: string, survivor: S, disturb: Disturbed<S>, sample: readonly string[]): void {
+  afterAll(endStacks);
   test(title, { timeout: all ? 3_600_000 : 300_000 }, async () => {
     const survivals = await throughPoints(survivor, { disturb, chosen: all ? 'all' : sample, lanes: LANES });
     expect(survivals.filter(({ problem }) => problem !== undefined)).toEqual([]);
