@@ -35,7 +35,9 @@ export async function findLockHolder(client: Client, cluster: string): Promise<L
   const lock = await client.workflow.getHandle(lockWorkflowId(cluster)).describe().catch(notFound);
   if (lock === undefined || lock.status.name !== 'RUNNING') return undefined;
   const parent = lock.parentExecution;
-  if (parent?.workflowId === undefined || parent.workflowId === null) return undefined;
+  // Somebody started it by hand: it holds the cluster all the same, until somebody ends it.
+  if (parent?.workflowId === undefined || parent.workflowId === null)
+    return { workflowId: lock.workflowId, runId: lock.runId, operation: 'a lock without an operation', alive: true };
   const holder = await client.workflow
     .getHandle(parent.workflowId, parent.runId ?? undefined)
     .describe()
