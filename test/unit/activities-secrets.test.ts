@@ -23,7 +23,7 @@ function memoryStore(): ObjectStore & { readonly objects: Map<string, Uint8Array
   return {
     objects,
     writes: 0,
-    async ensureBucket() {},
+    ensureBucket: async () => undefined,
     get: async (key) => objects.get(key),
     async put(key, body) {
       this.writes += 1;
@@ -31,7 +31,7 @@ function memoryStore(): ObjectStore & { readonly objects: Map<string, Uint8Array
     },
     remove: async (key) => void objects.delete(key),
     list: async (prefix) => [...objects.keys()].filter((key) => key.startsWith(prefix)),
-    close() {},
+    close: () => undefined,
   };
 }
 

@@ -1,0 +1,272 @@
+import { activityInfo, cancelled } from '@temporalio/activity';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { type ControlActivities, createControlActivities } from '../../activities/control-activities.ts';
+import type { HostActivities } from '../../activities/host-activities.ts';
+import type { SecretStore } from '../../activities/secrets/secret-store.ts';
+import type { ObjectStore } from '../../activities/storage/object-store.ts';
+import { beating } from '../../activities/support/beating.ts';
+import { type ClusterSpec, type ClusterSpecInput, clusterSpec, parseBytes } from '../../config/cluster-spec.ts';
+import { hostTaskQueue, volumeName, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import type { OperationName } from '../../config/operations.ts';
+import { type OperationResult, operationHandlers, type Progress } from '../../config/progress.ts';
+import { nanoCpus } from '../../model/layout.ts';
+import type { Observation } from '../../model/observation.ts';
+import { liveParameters } from '../../model/server-conf.ts';
+import { paths } from '../../scripts/setup/home.ts';
+import { bundleWorkflows, payloadConverterPath } from '../../workers/worker.ts';
+import { uniqueName } from '../support/clusters.ts';
+import { CLUSTER_ID, emptyObservation, healthyObservation, subnetOf } from '../unit/model-observations.ts';
+
+/** What an activity is made to do before it does its work: throw, or wait. */
+type Before = (args: readonly unknown[]) => Promise<void> | void;
+
+/** An engine, its nodes and their secrets, played by a few sets. What activities change in it, later ones see. */
+export interface World {
+  readonly spec: ClusterSpec;
+  /** Activities that ran, in order, with the node that they were about. */
+  readonly calls: string[];
+  readonly containers: Set<string>;
+  readonly volumes: Set<string>;
+  network: boolean;
+  secrets: boolean;
+  /** What the servers and limits are set to now. */
+  parametersOf: ClusterSpec;
+  readonly limitsOf: Map<string, ClusterSpec>;
+  usersOf: ClusterSpec;
+  /** Changes what is observed, from now on. */
+  distort: (seen: Observation) => Observation;
+  before(activity: keyof HostActivities | keyof ControlActivities, what: Before): void;
+  /** Makes calls of an activity wait, until they are released or cancelled. */
+  hold(activity: keyof HostActivities | keyof ControlActivities): Hold;
+}
+
+export interface Hold {
+  readonly reached: Promise<void>;
+  release(): void;
+}
+
+export interface Bench {
+  readonly client: Client;
+  /** Whether the namespace has the search attributes; without them by default. */
+  searchAttributes: () => Promise<boolean>;
+  /** A world with nothing in it, of a cluster of its own. */
+  world(changes?: Partial<ClusterSpecInput>): World;
+  start(world: World, operation: OperationName, input?: object): Promise<WorkflowHandle>;
+  execute(world: World, operation: OperationName, input?: object): Promise<OperationResult>;
+  stop(): Promise<void>;
+}
+
+/** A real Temporal server and the real workflows, with activities that play the world. Records, locks and journal are the real code. */
+export async function startBench(): Promise<Bench> {
+  const logger = new DefaultLogger('ERROR');
+  Runtime.install({ logger });
+  const [env, workflowBundle] = await Promise.all([
+    TestWorkflowEnvironment.createLocal({
+      server: { executable: { type: 'existing-path', path: paths.temporal }, log: { format: 'pretty', level: 'error' } },
+    }),
+    bundleWorkflows(logger),
+  ]);
+  const worlds = new Map<string, World & { readonly befores: Map<string, Before> }>();
+  /** The world of the operation that called: its cluster's name is the first part of the workflow's id. */
+  const current = () => {
+    const world = worlds.get(activityInfo().workflowExecution?.workflowId.split(':')[0] ?? '');
+    if (world === undefined) throw new Error('an activity of no world');
+    return world;
+  };
+  const objects = new Map<string, Uint8Array>();
+  const store: ObjectStore = {
+    ensureBucket: async () => undefined,
+    get: async (key) => objects.get(key),
+    put: async (key, body) => void objects.set(key, Buffer.from(body)),
+    remove: async (key) => void objects.delete(key),
+    list: async (prefix) => [...objects.keys()].filter((key) => key.startsWith(prefix)),
+    close: () => undefined,
+  };
+  const { client } = env;
+  let next = 0;
+  const bench: Bench = {
+    client,
+    searchAttributes: async () => false,
+    world(changes = {}) {
+      const spec = clusterSpec.parse({ name: uniqueName(), engine: 'valkey', version: '9.1', deletionProtection: false, ...changes });
+      const befores = new Map<string, Before>();
+      const world = {
+        spec,
+        calls: [],
+        containers: new Set<string>(),
+        volumes: new Set<string>(),
+        network: false,
+        secrets: false,
+        parametersOf: spec,
+        limitsOf: new Map<string, ClusterSpec>(),
+        usersOf: spec,
+        distort: (seen: Observation) => seen,
+        befores,
+        before: (activity: string, what: Before) => void befores.set(activity, what),
+        hold(activity: string): Hold {
+          const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+          befores.set(activity, async () => {
+            reached.resolve();
+            await Promise.race([released.promise, cancelled()]);
+          });
+          return {
+            reached: reached.promise,
+            release: () => {
+              befores.delete(activity);
+              released.resolve();
+            },
+          };
+        },
+      };
+      worlds.set(spec.name, world);
+      return world;
+    },
+    start: (world, operation, input = defaultInput(world, operation)) =>
+      client.workflow.start(operation, {
+        workflowId: `${world.spec.name}:${operation}:${next++}`,
+        taskQueue: WORKFLOW_TASK_QUEUE,
+        args: [input],
+      }),
+    execute: async (world, operation, input) => (await bench.start(world, operation, input)).result() as Promise<OperationResult>,
+    async stop() {
+      for (const worker of workers) worker.shutdown();
+      await Promise.all(running);
+      await env.teardown();
+    },
+  };
+
+  const secrets = playedSecrets(current);
+  const control = createControlActivities({ client, store, secrets, searchAttributes: () => bench.searchAttributes() });
+  const watched = <A extends object>(activities: A): A =>
+    Object.fromEntries(
+      Object.entries(activities).map(([name, run]) => [
+        name,
+        async (...args: unknown[]) => {
+          const world = current();
+          const before = world.befores.get(name);
+          world.calls.push([name, subjectOf(args)].filter((part) => part !== '').join(' '));
+          await before?.(args);
+          return run(...args);
+        },
+      ]),
+    ) as A;
+  const shared = { connection: env.nativeConnection, dataConverter: { payloadConverterPath }, maxHeartbeatThrottleInterval: '100ms' };
+  const workers = await Promise.all([
+    Worker.create({ ...shared, taskQueue: WORKFLOW_TASK_QUEUE, workflowBundle, activities: beating(watched(control)) }),
+    Worker.create({ ...shared, taskQueue: hostTaskQueue('local'), activities: beating(watched(playedHost(current))) }),
+  ]);
+  const running = workers.map((worker) => worker.run());
+  return bench;
+}
+
+const defaultInput = ({ spec }: World, operation: OperationName): object =>
+  operation === 'deprovision' ? { cluster: spec.name, confirm: spec.name } : { spec };
+
+/** The node that an activity is about, when it is about one. */
+function subjectOf(args: readonly unknown[]): string {
+  const [first, second] = args;
+  if (typeof first === 'object' && first !== null && 'place' in first) return (first.place as { name: string }).name;
+  return typeof second === 'string' ? second : '';
+}
+
+const playedSecrets = (current: () => World): SecretStore => ({
+  read: async () =>
+    current().secrets
+      ? { clusterId: CLUSTER_ID, ca: { cert: '', key: '' }, system: { operator: '', replication: '', sentinel: '' }, users: {} }
+      : undefined,
+  require: () => Promise.reject(new Error('not played')),
+  async ensure() {
+    const made = current().secrets ? [] : ['CA'];
+    current().secrets = true;
+    return { clusterId: CLUSTER_ID, made };
+  },
+  hashUsers: () => Promise.reject(new Error('not played')),
+  readCredentials: () => Promise.reject(new Error('not played')),
+  async remove() {
+    current().secrets = false;
+  },
+});
+
+function playedHost(current: () => World): HostActivities {
+  return {
+    async observe() {
+      const world = current();
+      const { spec, containers, volumes, network, parametersOf, limitsOf } = world;
+      const all = healthyObservation(spec);
+      const there = <T extends { readonly name: string }>(things: readonly T[]) => things.filter(({ name }) => containers.has(name));
+      const { network: made, ...rest } = all;
+      const seen: Observation = {
+        ...rest,
+        ...(network && made !== undefined ? { network: made } : {}),
+        containers: there(all.containers).map((container) => {
+          const limits = limitsOf.get(container.name) ?? spec;
+          return { ...container, memoryBytes: parseBytes(limits.resources.memory), nanoCpus: nanoCpus(limits) };
+        }),
+        nodes: there(all.nodes).map((node) => (node.answers ? { ...node, parameters: liveParameters(parametersOf) } : node)),
+        sentinels: there(all.sentinels),
+        volumes: all.volumes.filter((volume) => volumes.has(volume.name)),
+        views: containers.size === 0 ? [] : all.views,
+      };
+      return world.distort(containers.size + volumes.size > 0 || network ? seen : emptyObservation(spec));
+    },
+    listClusters: async () => [],
+    ensureImage: async () => ({ pulled: false }),
+    async ensureNetwork(spec) {
+      current().network = true;
+      return { name: '', subnet: subnetOf(spec) };
+    },
+    async ensureNode({ place }) {
+      const { containers, volumes } = current();
+      const did = containers.has(place.name) ? 'found' : 'made';
+      containers.add(place.name);
+      volumes.add(volumeName(place.name));
+      return { did };
+    },
+    awaitFormed: async () => ({ headline: 'all there' }),
+    async applyParameters(spec) {
+      current().parametersOf = spec;
+    },
+    async applyUsers(spec) {
+      current().usersOf = spec;
+      return { removed: [] };
+    },
+    async setLimits(spec, node) {
+      current().limitsOf.set(node, spec);
+    },
+    async removeNode(_, node, { withVolume }) {
+      current().containers.delete(node);
+      if (withVolume) current().volumes.delete(volumeName(node));
+    },
+    async removeVolume(_, volume) {
+      current().volumes.delete(volume);
+    },
+    async removeNetwork() {
+      current().network = false;
+    },
+  };
+}
+
+/** The operation's progress, once it is as wanted. */
+export async function progressOf(handle: WorkflowHandle, wanted: (progress: Progress) => boolean): Promise<Progress> {
+  const end = Date.now() + 20_000;
+  for (;;) {
+    const progress = await handle.query<Progress>(operationHandlers.progress);
+    if (wanted(progress)) return progress;
+    if (Date.now() > end) throw new Error(`the progress stays ${JSON.stringify(progress)}`);
+  }
+}
+
+/** Why an operation failed: the type and message that a person gets to see. */
+export async function failureOf(
+  result: Promise<unknown>,
+): Promise<{ readonly type: string; readonly message: string; readonly details: readonly unknown[] }> {
+  const error = await result.then(
+    () => undefined,
+    (problem: unknown) => problem,
+  );
+  if (!(error instanceof Error) || !(error.cause instanceof Error)) throw new Error(`it did not fail: ${String(error)}`);
+  const cause = error.cause as Error & { readonly type?: string; readonly details?: readonly unknown[] };
+  return { type: cause.type ?? cause.name, message: cause.message, details: cause.details ?? [] };
+}
