@@ -23,7 +23,8 @@ export async function configure(raw: unknown): Promise<OperationResult> {
       const [hostName = 'local'] = former.placement.hosts;
       const host = onHost(hostName);
       await control.requireHostWorker(hostName);
-      const before = await op.observe(former);
+      // Also the values of parameters that only the new spec names: they are what it is taken back to.
+      const before = await op.observe({ ...former, config: { ...former.config, ...spec.config } });
       const plan = await op.propose(planConfigure(spec, op.known, before));
       const generation = op.known.generation + (plan.accepts ? 1 : 0);
       const planned = (name: string) => plan.steps.some((step) => step.name === name);
