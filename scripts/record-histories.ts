@@ -1,0 +1,103 @@
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir, hostname } from 'node:os';
+import { join } from 'node:path';
+import { Client, type WorkflowHandle } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { keeperWorkflowId, lockWorkflowId, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
+import { operationHandlers, type Progress } from '../config/progress.ts';
+import { sweep, testSpec } from '../test/support/clusters.ts';
+import { until } from '../test/support/processes.ts';
+import { startStack } from '../test/support/stack.ts';
+import { checkout, home } from './setup/home.ts';
+
+const folder = join(checkout, 'test', 'replay', 'histories');
+const RECORDER = 'record-histories';
+const clusters = ['golden', 'golden-sentinel', 'golden-cancelled', 'golden-failed'] as const;
+
+/**
+ * Runs every workflow once on real parts and writes down what Temporal remembers of it. The replay tests hold today's workflow code against
+ * these: code that would act otherwise on one of them would break every operation that runs while Holdfast is updated.
+ */
+async function record(): Promise<void> {
+  const stack = await startStack();
+  const client = new Client({ connection: stack.client.connection, identity: RECORDER });
+  const histories = new Map<string, string>();
+  const keep = async (name: string, handle: WorkflowHandle) => {
+    histories.set(name, scrub(historyToJSON(await handle.fetchHistory()), handle.workflowId));
+    process.stdout.write(`${name}\n`);
+  };
+  const start = (name: string, type: string, input: unknown) =>
+    client.workflow.start(type, { taskQueue: WORKFLOW_TASK_QUEUE, workflowId: `golden/${name}`, args: [input] });
+  /** Waits for its end, however that is, and keeps it. */
+  const run = async (name: string, type: string, input: unknown, meanwhile?: (handle: WorkflowHandle) => Promise<unknown>) => {
+    const handle = await start(name, type, input);
+    await meanwhile?.(handle);
+    await handle.result().catch(() => undefined); // some are meant to fail
+    await keep(name, handle);
+  };
+  const progress = (handle: WorkflowHandle, so: (now: Progress) => boolean) => () =>
+    handle.query<Progress>(operationHandlers.progress).then(so, () => false);
+
+  try {
+    const [cluster, sentinel, cancelled, failed] = clusters;
+    const spec = testSpec(cluster);
+    await run('provision-dry-run', 'provision', { spec, dryRun: true });
+    await run('provision-cluster', 'provision', { spec, approval: {} }, async (handle) => {
+      await until(
+        'it waits for approval',
+        progress(handle, (now) => now.stage === 'approval'),
+      );
+      await handle.executeUpdate(operationHandlers.approve, { args: [{ by: RECORDER }] });
+    });
+    await keep('lock', client.workflow.getHandle(lockWorkflowId(cluster)));
+    await run('provision-unchanged', 'provision', { spec });
+    await run('provision-refused', 'provision', { spec: testSpec(cluster, { replicasPerShard: 2 }) });
+    await run('configure', 'configure', {
+      spec: testSpec(cluster, {
+        resources: { memory: '160Mi' },
+        config: { hz: 20 },
+        security: { users: [{ name: 'app' }, { name: 'report' }] },
+      }),
+    });
+    await run('provision-sentinel', 'provision', { spec: testSpec(sentinel, { mode: 'sentinel' }) });
+    await run('provision-cancelled', 'provision', { spec: testSpec(cancelled) }, async (handle) => {
+      await until(
+        'a node starts',
+        progress(handle, (now) => now.steps.some((step) => step.name.startsWith('start ') && step.state === 'running')),
+      );
+      await handle.cancel();
+    });
+    await run('provision-failed', 'provision', {
+      spec: testSpec(failed, { security: { users: [{ name: 'app', rules: '~* +no-such-command' }] } }),
+    });
+    await run('status', 'status', { cluster });
+    await run('list', 'list', {});
+    await run('unknown', 'provison', { spec });
+    await run('invalid-input', 'provision', { spec: { name: cluster } });
+    await keep('keeper', client.workflow.getHandle(keeperWorkflowId(cluster)));
+    await run('deprovision', 'deprovision', { cluster, confirm: cluster });
+    await keep('keeper-closed', client.workflow.getHandle(keeperWorkflowId(cluster)));
+  } finally {
+    for (const cluster of clusters) await sweep(stack.dependencies.docker, cluster);
+    await stack.stop();
+  }
+  for (const file of readdirSync(folder)) rmSync(join(folder, file));
+  for (const [name, history] of histories) writeFileSync(join(folder, `${name}.json`), history);
+}
+
+/** Takes out who and where: names of processes and machines, and stack traces, which hold paths. Workflow code sees none of them. */
+function scrub(json: string, workflowId: string): string {
+  const history: unknown = JSON.parse(json, (key, value: unknown) => {
+    if (/identity$/i.test(key) && typeof value === 'string') return RECORDER;
+    if (key === 'stackTrace') return '';
+    return typeof value === 'string' ? value.replace(/^\d+@[\w.-]+/, RECORDER) : value; // a sticky task queue is named after its process
+  });
+  const text = `${JSON.stringify({ workflowId, history }, null, 1)}\n`;
+  const payloads = [...text.matchAll(/"data": "([^"]*)"/g)].map(([, data = '']) => Buffer.from(data, 'base64').toString());
+  for (const secret of [hostname(), homedir(), home, checkout].filter((part) => part.length > 3)) {
+    if ([text, ...payloads].some((part) => part.includes(secret))) throw new Error(`the history of ${workflowId} holds ${secret}`);
+  }
+  return text;
+}
+
+await record();
