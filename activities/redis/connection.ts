@@ -1,5 +1,7 @@
 import { Redis } from 'ioredis';
+import { failures } from '../../config/failures.ts';
 import { ports, systemUsers } from '../../config/names.ts';
+import { fatal } from '../support/failure.ts';
 
 /** Where a node listens, and who asks. */
 export interface NodeAddress {
@@ -74,9 +76,15 @@ export async function pipeline(node: Redis, commands: readonly (readonly string[
   return results.map(([error, value]) => error ?? value);
 }
 
-/** As `pipeline`, but an error of any of them is thrown. */
+/**
+ * As `pipeline`, but an error of any of them is thrown.
+ * @throws EngineRefused with the server's own words, when it says ERR: it will say so again. What has a name of its own (LOADING, MISCONF) passes.
+ */
 export async function pipelineAll(node: Redis, commands: readonly (readonly string[])[]): Promise<readonly unknown[]> {
   const results = await pipeline(node, commands);
-  for (const result of results) if (result instanceof Error) throw result;
+  for (const result of results) {
+    if (!(result instanceof Error)) continue;
+    throw /^ERR /.test(result.message) ? fatal(failures.engineRefused, `the server refuses it: ${result.message}`) : result;
+  }
   return results;
 }
