@@ -2,6 +2,7 @@ import { type ClusterSpec, parseBytes } from '../config/cluster-spec.ts';
 import { type EngineVersion, findEngineVersion } from '../config/engines.ts';
 import { networkName } from '../config/names.ts';
 import type { Plan, PlanStep } from '../config/progress.ts';
+import { refuseEmptyNodes } from './empty-nodes.ts';
 import { assess } from './health.ts';
 import { refuseLimits } from './host-room.ts';
 import type { KnownCluster } from './known-cluster.ts';
@@ -15,7 +16,10 @@ export interface ProvisionPlan extends Plan {
   readonly engine: EngineVersion;
   /** Nodes to make or start. */
   readonly nodes: readonly NodePlace[];
-  /** Nodes that did not exist before, and so are removed again when the operation fails; with their volume when that is new too. */
+  /**
+   * Nodes that did not exist before, and so are removed again when the operation fails; with their volume when that is new too. None for a
+   * cluster that was accepted before: a node that joined it may hold the only copy of something by then.
+   */
   readonly newNodes: readonly { readonly name: string; readonly newVolume: boolean }[];
   readonly makesSecrets: boolean;
   readonly makesNetwork: boolean;
@@ -42,10 +46,9 @@ export function planProvision(spec: ClusterSpec, known: KnownCluster, observatio
   const containers = new Map(observation.containers.map((container) => [container.name, container]));
   const volumes = new Set(observation.volumes.map((volume) => volume.node));
   const nodes = placesOf(spec).filter((place) => containers.get(place.name)?.state !== 'running');
-  const newNodes = nodes
-    .filter((place) => !containers.has(place.name))
-    .map((place) => ({ name: place.name, newVolume: !volumes.has(place.name) }));
-  const refusals = refuse(spec, known, observation, newNodes.length);
+  const missing = nodes.filter((place) => !containers.has(place.name));
+  const newNodes = known.source === 'none' ? missing.map((place) => ({ name: place.name, newVolume: !volumes.has(place.name) })) : [];
+  const refusals = refuse(spec, known, observation, missing.length);
   const makesSecrets = known.clusterId === undefined;
   const makesNetwork = observation.network === undefined;
   const accepts = known.source !== 'keeper';
@@ -80,7 +83,7 @@ export function planProvision(spec: ClusterSpec, known: KnownCluster, observatio
           },
         ]
       : []),
-    ...nodes.map((node) => nodeStep(spec, node, containers.has(node.name), volumes.has(node.name))),
+    ...nodes.map((node) => nodeStep(spec, node, known.source === 'none', containers.has(node.name), volumes.has(node.name))),
     ...(works ? [{ name: provisionSteps.form, change: formation(spec), cost: 'about 3 s until the servers agree' }] : []),
     ...(accepts ? [{ name: provisionSteps.accept, change: `generation ${generation} is the spec that holds` }] : []),
   ];
@@ -91,7 +94,7 @@ export function planProvision(spec: ClusterSpec, known: KnownCluster, observatio
   return { summary, steps, refusals, engine, nodes, newNodes, makesSecrets, makesNetwork, accepts, generation };
 }
 
-function nodeStep(spec: ClusterSpec, node: NodePlace, exists: boolean, hasVolume: boolean): PlanStep {
+function nodeStep(spec: ClusterSpec, node: NodePlace, undoes: boolean, exists: boolean, hasVolume: boolean): PlanStep {
   const limits = `${spec.resources.memory} of memory, ${spec.resources.cpus} CPU`;
   const change = exists
     ? `its container is started again`
@@ -99,7 +102,7 @@ function nodeStep(spec: ClusterSpec, node: NodePlace, exists: boolean, hasVolume
   return {
     name: provisionSteps.node(node),
     change,
-    ...(exists ? {} : { undo: hasVolume ? 'remove the container, keep the volume' : 'remove container and volume' }),
+    ...(exists || !undoes ? {} : { undo: hasVolume ? 'remove the container, keep the volume' : 'remove container and volume' }),
   };
 }
 
@@ -142,18 +145,6 @@ function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation
   if (room !== undefined && room < usableOffsets(`0.0.0.0/${prefixFor(spec)}`)) {
     refusals.push(`network.subnet ${spec.network.subnet} is too small: this cluster needs a /${prefixFor(spec)} or larger`);
   }
-  if (known.source !== 'none') refusals.push(...lostShards(spec, observation));
+  if (known.source !== 'none') refusals.push(...refuseEmptyNodes(spec, known, observation));
   return refusals;
-}
-
-/** A shard of an accepted cluster of which no volume is left has lost its data: an empty one in its place would hide that. */
-function lostShards(spec: ClusterSpec, observation: Observation): readonly string[] {
-  const volumes = new Set(observation.volumes.map((volume) => volume.node));
-  const data = placesOf(spec).filter((place) => place.kind === 'data');
-  const lost = [...new Set(data.map((place) => place.shard))].filter((shard) =>
-    data.every((place) => place.shard !== shard || !volumes.has(place.name)),
-  );
-  return lost.map(
-    (shard) => `shard ${shard} has lost every volume, and with them its data: restore it from a backup, or deprovision and start anew`,
-  );
 }

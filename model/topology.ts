@@ -1,7 +1,7 @@
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import { findEngineVersion } from '../config/engines.ts';
 import { ports } from '../config/names.ts';
-import { addressOf, nodeIdOf, placesOf, shardIdOf } from './layout.ts';
+import { addressOf, type NodePlace, nodeIdOf, placesOf, shardIdOf } from './layout.ts';
 import { answered, type ClusterMember, type Observation } from './observation.ts';
 import { evenSlotRanges, formatRange } from './slots.ts';
 
@@ -27,20 +27,29 @@ export function initialMembers(spec: ClusterSpec, clusterId: string, subnet: str
 
 /**
  * The members as a node that is created now must know them: what most of the live nodes see, with those that they do not know yet from the
- * initial layout. Facts come from the cluster; the layout only fills what is not there.
+ * initial layout. Facts come from the cluster; the layout only fills what is not there. A node without slots whose shard has an owner comes as
+ * its replica: what it was before it lost its volume does not count.
  */
 export function membersForNewNode(
   spec: ClusterSpec,
   clusterId: string,
   subnet: string,
   observation: Observation,
+  place: NodePlace,
 ): readonly ClusterMember[] {
-  const initial = initialMembers(spec, clusterId, subnet);
   const seen = observation.views[0]?.members ?? [];
   const known = new Set(seen.map((member) => member.nodeId));
-  const owned = seen.some((member) => member.slots.length > 0);
-  const missing = initial.filter((member) => !known.has(member.nodeId)).map((member) => (owned ? { ...member, slots: [] } : member));
-  return [...seen, ...missing];
+  const owners = new Map(seen.filter((member) => member.slots.length > 0).map((member) => [member.nodeId, member]));
+  const all = [...seen, ...initialMembers(spec, clusterId, subnet).filter((member) => !known.has(member.nodeId))];
+  if (owners.size === 0) return all;
+  const shards = new Map(placesOf(spec).map((one) => [nodeIdOf(clusterId, one.name), one.shard]));
+  const ownerOf = (nodeId: string) => [...owners.keys()].find((owner) => shards.get(owner) === shards.get(nodeId));
+  const own = nodeIdOf(clusterId, place.name);
+  return all.map((member): ClusterMember => {
+    if (owners.has(member.nodeId) || (known.has(member.nodeId) && member.nodeId !== own)) return member;
+    const owner = ownerOf(member.nodeId);
+    return owner === undefined ? { ...member, slots: [] } : { ...member, role: 'replica', primaryId: owner, slots: [] };
+  });
 }
 
 /**
@@ -63,11 +72,13 @@ export function renderNodesConf(spec: ClusterSpec, clusterId: string, members: r
   return `${lines.join('\n')}\nvars currentEpoch ${epoch} lastVoteEpoch 0\n`;
 }
 
-/** The address of the node that is the primary in sentinel mode: the one that says so and has most replicas, or what the sentinels watch. */
+/**
+ * The address of the primary in sentinel mode: of the node that says that it is one, and has most replicas; without any, of the node that a new
+ * cluster begins with.
+ */
 export function sentinelPrimary(spec: ClusterSpec, subnet: string, observation: Observation): string {
   const primaries = observation.nodes.filter(answered).filter((node) => node.role === 'primary');
-  const watched = observation.sentinels.filter(answered).map((sentinel) => sentinel.primaryAddress);
   const [first] = placesOf(spec);
   const initial = first === undefined ? '' : addressOf(first, subnet);
-  return watched[0] ?? [...primaries].sort((a, b) => b.replication.replicas - a.replication.replicas)[0]?.address ?? initial;
+  return primaries.toSorted((a, b) => b.replication.replicas - a.replication.replicas)[0]?.address ?? initial;
 }

@@ -1,4 +1,5 @@
 import type { OperationResult } from '../config/progress.ts';
+import type { NodePlace } from '../model/layout.ts';
 import { planProvision, provisionSteps as steps } from '../model/plan-provision.ts';
 import { membersForNewNode, sentinelPrimary } from '../model/topology.ts';
 import { count } from '../model/words.ts';
@@ -40,15 +41,17 @@ export async function provision(raw: unknown): Promise<OperationResult> {
       const network = () => host.ensureNetwork(spec, clusterId);
       const { subnet } = plan.makesNetwork ? await op.step(steps.network, network, (made) => made.subnet) : await network();
 
-      const members = before.views.length === 0 ? {} : { members: membersForNewNode(spec, clusterId, subnet, before) };
+      const members = (place: NodePlace) =>
+        before.views.length === 0 ? {} : { members: membersForNewNode(spec, clusterId, subnet, before, place) };
       const primaryAddress = sentinelPrimary(spec, subnet, before);
-      op.onFailure('remove new nodes', () =>
-        settleAll(
-          plan.newNodes.map(({ name, newVolume }) =>
-            onHost(hostName, name).removeNode(spec.name, name, { orderly: false, withVolume: newVolume }),
+      if (plan.newNodes.length > 0)
+        op.onFailure('remove new nodes', () =>
+          settleAll(
+            plan.newNodes.map(({ name, newVolume }) =>
+              onHost(hostName, name).removeNode(spec.name, name, { orderly: false, withVolume: newVolume }),
+            ),
           ),
-        ),
-      );
+        );
       // Sentinels learn of replicas when they first ask the primary; those that come later are seen only ten seconds on.
       for (const kind of ['data', 'sentinel'] as const) {
         const nodes = plan.nodes.filter((node) => node.kind === kind);
@@ -57,7 +60,16 @@ export async function provision(raw: unknown): Promise<OperationResult> {
             (place) => () =>
               op.step(
                 steps.node(place),
-                () => onHost(hostName, place.name).ensureNode({ spec, clusterId, generation, place, subnet, primaryAddress, ...members }),
+                () =>
+                  onHost(hostName, place.name).ensureNode({
+                    spec,
+                    clusterId,
+                    generation,
+                    place,
+                    subnet,
+                    primaryAddress,
+                    ...members(place),
+                  }),
                 ({ did }) => did,
               ),
           ),

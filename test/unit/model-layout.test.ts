@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parseClusterNodes } from '../../activities/redis/parse.ts';
 import { findEngineVersion } from '../../config/engines.ts';
 import { settingsSchema } from '../../config/settings.ts';
-import { addressOf, canonicalJson, nodeIdOf, placesOf, prefixFor, specHash } from '../../model/layout.ts';
+import { addressOf, canonicalJson, type NodePlace, nodeIdOf, placesOf, prefixFor, specHash } from '../../model/layout.ts';
 import { countSlots, SLOTS } from '../../model/slots.ts';
 import { addressAt, subnetsOverlap } from '../../model/subnets.ts';
 import { initialMembers, membersForNewNode, renderNodesConf, sentinelPrimary } from '../../model/topology.ts';
@@ -162,11 +162,13 @@ const nodesConfOf = (spec: ReturnType<typeof specOf>): string => {
   return renderNodesConf(spec, CLUSTER_ID, members, members[0]?.nodeId ?? '');
 };
 
+const first = (spec: ReturnType<typeof specOf>): NodePlace => ({ name: `${spec.name}-0-0`, kind: 'data', shard: 0, ordinal: 0 });
+
 describe('the members that a new node is told of', () => {
   test('without a live node they are the initial ones', () => {
     fc.assert(
       fc.property(clusterSpecs, (spec) => {
-        expect(membersForNewNode(spec, CLUSTER_ID, subnetOf(spec), emptyObservation(spec))).toEqual(
+        expect(membersForNewNode(spec, CLUSTER_ID, subnetOf(spec), emptyObservation(spec), first(spec))).toEqual(
           initialMembers(spec, CLUSTER_ID, subnetOf(spec)),
         );
       }),
@@ -184,7 +186,7 @@ describe('the members that a new node is told of', () => {
           ...healthy,
           views: healthy.views.map((view) => ({ ...view, members: view.members.filter((m) => !away.has(m.nodeId)) })),
         };
-        const members = membersForNewNode(spec, CLUSTER_ID, subnetOf(spec), half);
+        const members = membersForNewNode(spec, CLUSTER_ID, subnetOf(spec), half, first(spec));
         expect(new Set(members.map((member) => member.nodeId)).size).toBe(members.length);
         expect(members).toHaveLength(spec.shards * (1 + spec.replicasPerShard));
         expect(countSlots(members.flatMap((member) => member.slots))).toBeLessThanOrEqual(SLOTS);
@@ -203,9 +205,24 @@ describe('the members that a new node is told of', () => {
           ? { ...member, role: 'primary', primaryId: '', slots: [[0, 5460]] }
           : member,
     );
-    const members = membersForNewNode(spec, CLUSTER_ID, subnetOf(spec), failedOver);
+    const members = membersForNewNode(spec, CLUSTER_ID, subnetOf(spec), failedOver, first(spec));
     expect(members.find((member) => member.nodeId === successor)).toMatchObject({ role: 'primary', slots: [[0, 5460]] });
     expect(members.find((member) => member.nodeId === old)).toMatchObject({ role: 'replica', primaryId: successor });
+  });
+
+  test('make a former primary that lost its volume a replica of whoever has its slots now', () => {
+    const spec = specOf();
+    const old = nodeIdOf(CLUSTER_ID, 'orders-0-0');
+    const successor = nodeIdOf(CLUSTER_ID, 'orders-0-1');
+    const takenOver = withMembers(healthyObservation(spec), (member) =>
+      member.nodeId === old
+        ? { ...member, flags: ['fail'], slots: [] }
+        : member.nodeId === successor
+          ? { ...member, role: 'primary', primaryId: '', slots: [[0, 5460]] }
+          : member,
+    );
+    const members = membersForNewNode(spec, CLUSTER_ID, subnetOf(spec), takenOver, first(spec));
+    expect(members.find((member) => member.nodeId === old)).toMatchObject({ role: 'replica', primaryId: successor, slots: [] });
   });
 });
 
@@ -218,13 +235,13 @@ describe('the primary in sentinel mode', () => {
     expect(sentinelPrimary(spec, subnet, emptyObservation(spec))).toBe(at(0));
   });
 
-  test('is what the sentinels watch, once they do', () => {
+  test('is the node that says so, not one that a sentinel still watches', () => {
     const healthy = healthyObservation(spec);
     const moved = healthy.sentinels.reduce((seen, { name }) => withSentinel(seen, name, { primaryAddress: at(1) }), healthy);
-    expect(sentinelPrimary(spec, subnet, moved)).toBe(at(1));
+    expect(sentinelPrimary(spec, subnet, moved)).toBe(at(0));
   });
 
-  test('is, without sentinels, the node that says so and has most replicas', () => {
+  test('is, of two that say so, the one that has most replicas', () => {
     const healthy = healthyObservation(spec);
     const alone = withoutNodes(
       healthy,

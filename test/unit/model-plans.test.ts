@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
 import { type DeprovisionInput, deprovisionInput } from '../../config/operations.ts';
-import { placesOf } from '../../model/layout.ts';
+import { nodeIdOf, placesOf } from '../../model/layout.ts';
 import type { Observation } from '../../model/observation.ts';
 import { configureSteps, planConfigure } from '../../model/plan-configure.ts';
 import { deprovisionSteps, planDeprovision } from '../../model/plan-deprovision.ts';
@@ -20,6 +20,7 @@ import {
   specWithSomeNodes,
   unknownCluster,
   withContainer,
+  withMembers,
   withNode,
   withoutNodes,
 } from './model-observations.ts';
@@ -57,7 +58,8 @@ describe('planning a provision', () => {
         const plan = planProvision(spec, knownAs(spec), withoutNodes(healthyObservation(spec), gone, false));
         expect(plan.refusals).toEqual([]);
         expect(plan.nodes.map((node) => node.name)).toEqual(gone);
-        expect(plan.newNodes).toEqual(gone.map((name) => ({ name, newVolume: false })));
+        // What joined an accepted cluster is not taken away again: it may hold the only copy of something by then.
+        expect(plan.newNodes).toEqual([]);
         expect(names(plan).filter((name) => name.startsWith('start '))).toEqual(gone.map((name) => `start ${name}`));
         expect(names(plan).includes(provisionSteps.form)).toBe(gone.length > 0);
       }),
@@ -175,8 +177,32 @@ describe('planning a provision', () => {
       );
     });
 
-    test('not when one volume of the shard is left', () => {
-      expect(refusals(withoutNodes(healthyObservation(spec), ['orders-0-0'], true))).toBe('');
+    test('when a node without volume still owns slots: an empty primary would make its replica throw its data away', () => {
+      const lost = withoutNodes(healthyObservation(spec), ['orders-0-0'], true);
+      expect(refusals(lost)).toContain('orders-0-0 has lost its volume, and cannot come back empty: the cluster still says that it owns');
+    });
+
+    test('not when a replica has taken the slots over', () => {
+      const [old, successor] = [nodeIdOf(CLUSTER_ID, 'orders-0-0'), nodeIdOf(CLUSTER_ID, 'orders-0-1')];
+      const range = healthyObservation(spec).views[0]?.members.find((member) => member.nodeId === old)?.slots ?? [];
+      const takenOver = withMembers(withoutNodes(healthyObservation(spec), ['orders-0-0'], true), (member) =>
+        member.nodeId === old
+          ? { ...member, slots: [] }
+          : member.nodeId === successor
+            ? { ...member, role: 'primary', primaryId: '', slots: range }
+            : member,
+      );
+      expect(refusals(takenOver)).toBe('');
+    });
+
+    test('not when a replica has lost its volume', () => {
+      expect(refusals(withoutNodes(healthyObservation(spec), ['orders-0-1'], true))).toBe('');
+    });
+
+    test('when the primary of a sentinel cluster has lost its volume and nobody has taken over', () => {
+      const sentinel = sentinelSpec();
+      const lost = withoutNodes(healthyObservation(sentinel), ['orders-0-0'], true);
+      expect(refusals(lost, knownAs(sentinel), sentinel)).toContain('no node is the primary now');
     });
   });
 });
