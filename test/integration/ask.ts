@@ -46,7 +46,14 @@ export async function onNode<T>(
 ): Promise<T> {
   const address = (await nodesOf(stack, cluster, 'data')).find(({ name }) => name === node)?.address ?? '';
   const { ca, ...auth } = await login(stack, cluster, user);
-  const redis = new Redis({ host: address, port: ports.server, ...auth, lazyConnect: true, retryStrategy: () => null, ...(tls ? { tls: { ca } } : {}) });
+  const redis = new Redis({
+    host: address,
+    port: ports.server,
+    ...auth,
+    lazyConnect: true,
+    retryStrategy: () => null,
+    ...(tls ? { tls: { ca } } : {}),
+  });
   redis.on('error', () => undefined); // the promise tells it
   try {
     await redis.connect();
@@ -61,7 +68,11 @@ export async function asApplication<T>(
   stack: Stack,
   cluster: string,
   work: (client: Redis | Cluster) => Promise<T>,
-  { mode = 'cluster', tls = true, user = 'app' }: { readonly mode?: 'cluster' | 'sentinel'; readonly tls?: boolean; readonly user?: string } = {},
+  {
+    mode = 'cluster',
+    tls = true,
+    user = 'app',
+  }: { readonly mode?: 'cluster' | 'sentinel'; readonly tls?: boolean; readonly user?: string } = {},
 ): Promise<T> {
   const { ca, ...auth } = await login(stack, cluster, user);
   const secure = tls ? { tls: { ca } } : {};

@@ -49,7 +49,8 @@ describe('today’s workflows act on what was recorded as they did then', () => 
 test('there is a golden history of every workflow type', () => {
   const types = names.map((name) => {
     const [started] = read(name).history.events;
-    return (started?.workflowExecutionStartedEventAttributes as { workflowType: { name: string } }).workflowType.name;
+    const attributes = started?.workflowExecutionStartedEventAttributes as { readonly workflowType: { readonly name: string } } | undefined;
+    return attributes?.workflowType.name;
   });
   expect([...new Set(types)].sort()).toEqual([...operationNames, 'keeper', 'list', 'lock', 'provison', 'status'].sort());
 });
