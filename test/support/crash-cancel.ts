@@ -17,10 +17,15 @@ export interface Held {
   open(): void;
 }
 
-/** Starts the operation and waits until it stands at the point. */
-export async function holdAt(subject: Subject, { operation, input }: Pick<Survivor, 'operation' | 'input'>, point: Point): Promise<Held> {
+/** Starts the operation and waits until it stands at the point. Its worker may be one that dies at a later one. */
+export async function holdAt(
+  subject: Subject,
+  { operation, input }: Pick<Survivor, 'operation' | 'input'>,
+  point: Point,
+  crashAt?: Point,
+): Promise<Held> {
   const gate = join(subject.stack.folder, uniqueName('gate'));
-  const doer = worker(subject.stack, { holdAt: point, gate });
+  const doer = worker(subject.stack, { holdAt: point, gate, ...(crashAt === undefined ? {} : { crashAt }) });
   const handle = await start(subject, operation, input(subject.cluster));
   const standing = until(`the operation stands at ${formatPoint(point)}`, async () => existsSync(`${gate}.held`), 60_000);
   await whileRuns(subject, doer, standing);
@@ -29,8 +34,8 @@ export async function holdAt(subject: Subject, { operation, input }: Pick<Surviv
 
 /** An operation that can be taken back. */
 export interface Cancellable extends Survivor {
-  /** What must be true when it was cancelled, while a worker runs. */
-  readonly undone: (subject: Subject, good: GoodRun) => Promise<void>;
+  /** What must be true when it was cancelled at the point, while a worker runs. */
+  readonly undone: (subject: Subject, good: GoodRun, point: Point) => Promise<void>;
 }
 
 /** All is done and verified when the journal is written: a cancellation then comes too late, and must not undo anything. */
@@ -61,5 +66,5 @@ export const cancelAt = (stack: Stack, survivor: Cancellable, good: GoodRun, poi
     );
     const { status } = await handle.describe();
     if (status.name !== 'CANCELLED') throw new Error(`it is ${status.name}: ${ended}`);
-    await survivor.undone(subject, good);
+    await survivor.undone(subject, good, point);
   });
