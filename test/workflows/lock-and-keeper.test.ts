@@ -168,11 +168,13 @@ describe.concurrent('a keeper', () => {
     const keeper = await startKeeper();
     await keeper.tell(keeperHandlers.accept, acceptance(keeper.name, 2));
     const current = bench.client.workflow.getHandle(keeperWorkflowId(keeper.name));
-    // Signals that change nothing make history all the same.
-    await until('the keeper continued as new', async () => {
+    // Signals that change nothing make history all the same. The query waits until they are taken in.
+    const continued = async () => {
       await Promise.all(Array.from({ length: 100 }, () => keeper.tell(keeperHandlers.record, entry('same'))));
+      await keeper.journal();
       return (await current.describe()).runId !== keeper.handle.firstExecutionRunId;
-    });
+    };
+    await until('the keeper continued as new', continued, 55_000);
     await keeper.tell(keeperHandlers.record, entry('last'));
     expect((await keeper.journal()).map((line) => line.runId)).toEqual(['same', 'last']);
     expect(await keeper.describe()).toMatchObject({ generation: 2 });

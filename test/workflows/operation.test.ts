@@ -246,7 +246,7 @@ describe.concurrent('a cancellation', () => {
     expect(world.containers.size).toBe(6);
   });
 
-  test('of a provision that completes a cluster removes only what it made itself', async () => {
+  test('of a provision that completes a cluster takes nothing of it away, and leaves the started node to it', async () => {
     const world = await standing();
     world.containers.delete(`${world.spec.name}-1-1`);
     const hold = world.hold('awaitFormed');
@@ -254,7 +254,7 @@ describe.concurrent('a cancellation', () => {
     await hold.reached;
     await handle.cancel();
     await failureOf(handle.result());
-    expect(world.containers.size).toBe(5);
+    expect(world.containers.size).toBe(6);
     expect(world.volumes.size).toBe(6);
     expect([world.network, world.secrets]).toEqual([true, true]);
     expect((await journalOf(world)).map((entry) => entry.outcome)).toEqual(['done', 'cancelled']);
