@@ -13,7 +13,11 @@ module.exports = {
     only('model', ['config'], 'pure: no I/O, no order of steps'),
     only('activities', ['config', 'model'], 'activities know no workflow and no worker'),
     only('workers', ['config', 'model', 'activities', 'workflows'], 'workers host'),
-    only('workflows', ['config', 'model', 'activities'], 'workflows decide the order; of activities only types, which test/unit/imports.test.ts holds'),
+    only(
+      'workflows',
+      ['config', 'model', 'activities'],
+      'workflows decide the order; of activities only types, which test/unit/imports.test.ts holds',
+    ),
     {
       name: 'no-node-in-workflows',
       comment: 'the sandbox has no Node',

@@ -16,6 +16,10 @@ COPY activities activities
 COPY workers workers
 COPY starter starter
 
+# Made once here, and not by each worker that starts.
+RUN node workers/bundle.ts workflow-bundle.js
+ENV HOLDFAST_WORKFLOW_BUNDLE=/holdfast/workflow-bundle.js
+
 # Nothing in the image is writable to this user. It reaches the Docker socket by a group that compose adds (DOCKER_GID).
 USER 10001:10001
 ENTRYPOINT []

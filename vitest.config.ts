@@ -24,7 +24,8 @@ const ORDER = ['unit', 'workflows', 'cli', 'integration', 'crash', 'crash-all', 
 export default defineConfig({
   test: {
     // .ci/run reads the counts from the report.
-    reporters: process.env.CI === undefined ? ['default'] : ['default', ['json', { outputFile: 'node_modules/.holdfast/test-report.json' }]],
+    reporters:
+      process.env.CI === undefined ? ['default'] : ['default', ['json', { outputFile: 'node_modules/.holdfast/test-report.json' }]],
     projects: [
       layer('unit', ['test/unit/**/*.test.ts'], { timeoutMs: 30_000, parallel: true }),
       layer('workflows', ['test/workflows/**/*.test.ts', 'test/replay/**/*.test.ts'], { timeoutMs: 60_000, parallel: false }),

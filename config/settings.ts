@@ -44,6 +44,12 @@ export const settingsSchema = z.object({
     .max(28)
     .default(24)
     .describe('Prefix length of a cluster network taken from the pool.'),
+  HOLDFAST_WORKFLOW_BUNDLE: z
+    .string()
+    .optional()
+    .describe(
+      'File with the workflow bundle that `node workers/bundle.ts <file>` made. Without it the worker bundles the sources when it starts.',
+    ),
   HOLDFAST_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('Least level of what the worker logs.'),
   HOLDFAST_LOG_FORMAT: z.enum(['json', 'pretty']).default('json').describe('Logs as one JSON object a line, or for reading.'),
 });

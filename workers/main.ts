@@ -5,7 +5,8 @@ import { NativeConnection, Runtime } from '@temporalio/worker';
 import { InvalidSettings, readSettings } from '../config/settings.ts';
 import { createDependencies } from './dependencies.ts';
 import { createLogger } from './logger.ts';
-import { bundleWorkflows, createWorkers, type WorkersOptions } from './worker.ts';
+import { createWorkers, type WorkersOptions } from './worker.ts';
+import { findWorkflowBundle } from './workflow-bundle.ts';
 
 /** Settings that bootstrap wrote; what the environment says already wins. */
 export function loadSettingsFile(): void {
@@ -23,7 +24,7 @@ export async function runWorkers(extra: Pick<WorkersOptions, 'interceptors'> = {
   const connection = await connect(settings.HOLDFAST_TEMPORAL_ADDRESS);
   try {
     await dependencies.store.ensureBucket();
-    const workflowBundle = await bundleWorkflows(logger);
+    const workflowBundle = await findWorkflowBundle(settings, logger);
     const workers = await createWorkers({ connection, dependencies, logger, workflowBundle, ...extra });
     logger.info('holdfast worker runs', {
       temporal: settings.HOLDFAST_TEMPORAL_ADDRESS,

@@ -1,39 +1,16 @@
-import { fileURLToPath } from 'node:url';
-import {
-  bundleWorkflowCode,
-  DefaultLogger,
-  type Logger,
-  type NativeConnection,
-  Worker,
-  type WorkerInterceptors,
-  type WorkerOptions,
-  type WorkflowBundleWithSourceMap,
-} from '@temporalio/worker';
+import { type Logger, type NativeConnection, Worker, type WorkerInterceptors, type WorkerOptions } from '@temporalio/worker';
 import { createControlActivities } from '../activities/control-activities.ts';
 import { createHostActivities } from '../activities/host-activities.ts';
 import { hostTaskQueue, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
 import { createClient, type Dependencies } from './dependencies.ts';
 import { createSearchAttributes } from './search-attributes.ts';
-
-/** The sources run as they are in a checkout, and as JavaScript in the published package. */
-const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-const path = (relative: string) => fileURLToPath(new URL(`${relative}.${extension}`, import.meta.url));
-
-export const payloadConverterPath = path('./payload-converter');
-export const workflowsPath = path('../workflows/index');
-
-/** The bundler tells at length of what went well. */
-const quiet = (logger: Logger): Logger => new DefaultLogger('WARN', ({ level, message, meta }) => logger.log(level, message, meta));
-
-/** All workflows as one script; a second of work, so workers of one process share it. */
-export const bundleWorkflows = (logger: Logger): Promise<WorkflowBundleWithSourceMap> =>
-  bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger: quiet(logger) });
+import { payloadConverterPath, type WorkflowBundle } from './workflow-bundle.ts';
 
 export interface WorkersOptions {
   readonly connection: NativeConnection;
   readonly dependencies: Dependencies;
   readonly logger: Logger;
-  readonly workflowBundle: WorkflowBundleWithSourceMap;
+  readonly workflowBundle: WorkflowBundle;
   /** For the crash harness, which kills the process around an activity. */
   readonly interceptors?: WorkerInterceptors;
 }

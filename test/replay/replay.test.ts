@@ -4,7 +4,7 @@ import { historyFromJSON } from '@temporalio/common/lib/proto-utils.js';
 import { DefaultLogger, Runtime, Worker, type WorkflowBundleWithSourceMap } from '@temporalio/worker';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { operationNames } from '../../config/operations.ts';
-import { bundleWorkflows, payloadConverterPath } from '../../workers/worker.ts';
+import { bundleWorkflows, payloadConverterPath } from '../../workers/workflow-bundle.ts';
 
 const folder = join(import.meta.dirname, 'histories');
 const names = readdirSync(folder).map((file) => file.replace(/\.json$/, ''));

@@ -7,6 +7,7 @@ import { Client, Connection } from '@temporalio/client';
 import { readSettings, type Settings } from '../../config/settings.ts';
 import { checkout, paths } from '../../scripts/setup/home.ts';
 import { createDependencies, type Dependencies } from '../../workers/dependencies.ts';
+import { currentBundle } from './bundle.ts';
 import { freePort, type Running, run, until } from './processes.ts';
 
 /** Real servers of a test's own, in a folder of its own: they disturb nothing and nothing disturbs them. */
@@ -55,6 +56,7 @@ async function startOnce(withWorker: boolean): Promise<Stack> {
     HOLDFAST_S3_ACCESS_KEY_ID: 'test',
     HOLDFAST_S3_SECRET_ACCESS_KEY: randomBytes(12).toString('hex'),
     HOLDFAST_MASTER_KEY: randomBytes(32).toString('base64'),
+    HOLDFAST_WORKFLOW_BUNDLE: currentBundle(),
   };
   const settings = readSettings(env);
   const startTemporal = () =>

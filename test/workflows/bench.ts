@@ -15,7 +15,7 @@ import { nanoCpus } from '../../model/layout.ts';
 import type { Observation } from '../../model/observation.ts';
 import { liveParameters } from '../../model/server-conf.ts';
 import { paths } from '../../scripts/setup/home.ts';
-import { bundleWorkflows, payloadConverterPath } from '../../workers/worker.ts';
+import { bundleWorkflows, payloadConverterPath } from '../../workers/workflow-bundle.ts';
 import { uniqueName } from '../support/clusters.ts';
 import { CLUSTER_ID, emptyObservation, healthyObservation, subnetOf } from '../unit/model-observations.ts';
 
