@@ -3,7 +3,7 @@ import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { JournalEntry } from '../config/progress.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
-import { listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
+import { asOfNow, listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
 import type { ObjectStore } from './storage/object-store.ts';
 import { beating } from './support/beating.ts';
 import { type Acceptance, acceptSpec, closeKeeper, describeKeeper, readJournal, recordInJournal } from './temporal/keeper.ts';
@@ -29,8 +29,8 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     const [keeper, record, held] = await Promise.all([describeKeeper(client, cluster), readRecord(store, cluster), secrets.read(cluster)]);
     const found = keeper ?? record;
     return {
-      ...(held === undefined ? {} : { clusterId: held.clusterId }),
-      ...(found === undefined ? {} : { spec: found.spec }),
+      ...(held === undefined ? {} : { clusterId: held.clusterId, host: held.host }),
+      ...(found === undefined ? {} : { spec: asOfNow(found.spec) }),
       generation: found?.generation ?? 0,
       source: keeper !== undefined ? 'keeper' : record !== undefined ? 'record' : 'none',
     };
@@ -42,7 +42,8 @@ export function createControlActivities({ client, store, secrets, searchAttribut
       return { by, searchAttributes: ready };
     },
     requireHostWorker: (host: string) => requireHostWorker(client, host),
-    awaitLockFree: (cluster: string, wait: boolean) => awaitLockFree(client, cluster, wait),
+    /** The lock's holder lets go in a moment; else ClusterBusy. */
+    requireLockFree: (cluster: string) => awaitLockFree(client, cluster, false),
     findLockHolder: (cluster: string) => findLockHolder(client, cluster),
     readCluster,
     readJournal: (cluster: string) => readJournal(client, cluster),
@@ -69,3 +70,9 @@ export function createControlActivities({ client, store, secrets, searchAttribut
 }
 
 export type ControlActivities = ReturnType<typeof createControlActivities>;
+
+/** Waits that may take days, on a queue of their own: they must not take the places of those activities that end them. */
+export const createWaitingActivities = (client: Client) =>
+  beating({ awaitLockFree: (cluster: string) => awaitLockFree(client, cluster, true) });
+
+export type WaitingActivities = ReturnType<typeof createWaitingActivities>;

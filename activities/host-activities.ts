@@ -1,6 +1,7 @@
 import type Docker from 'dockerode';
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { Settings } from '../config/settings.ts';
+import type { NodePlace } from '../model/layout.ts';
 import type { Observation } from '../model/observation.ts';
 import { ensureImage } from './docker/images.ts';
 import { listClusters } from './docker/inventory.ts';
@@ -35,10 +36,10 @@ export function createHostActivities(deps: HostDeps) {
     awaitFormed: (spec: ClusterSpec) => awaitFormed(deps, spec, (health) => report({ note: health.headline })),
     applyParameters: (spec: ClusterSpec, parameters: Readonly<Record<string, string>>) => applyParameters(deps, spec, parameters),
     applyUsers: (spec: ClusterSpec) => applyUsers(deps, spec),
-    setLimits: (spec: ClusterSpec, node: string) => setLimits(docker, spec, node),
+    setLimits: (spec: ClusterSpec, node: string, kind: NodePlace['kind']) => setLimits(docker, spec, node, kind),
     removeNode: (cluster: string, node: string, how: Removal) => removeNode(docker, cluster, node, how),
-    removeVolume: (cluster: string, volume: string) => removeVolume(docker, cluster, volume),
-    removeNetwork: (cluster: string) => removeNetwork(docker, cluster),
+    removeVolume: (cluster: string, volume: string, clusterId?: string) => removeVolume(docker, cluster, volume, clusterId),
+    removeNetwork: (cluster: string, clusterId?: string) => removeNetwork(docker, cluster, clusterId),
   });
 }
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { engineCatalogue, findEngineVersion } from './engines.ts';
 import { systemUsers } from './names.ts';
-import { serverParameters } from './server-parameters.ts';
+import { serverBytes, serverParameters } from './server-parameters.ts';
 
 /** A cluster's name: lower-case letters, digits and dashes; up to 40 characters. */
 export const clusterName = z
@@ -157,6 +157,13 @@ export const clusterSpec = fields
       for (const name of Object.keys(spec.config))
         if (name.startsWith('cluster-')) refuse('config', `${name} has no meaning in sentinel mode`);
     }
+    const maxmemory = spec.config.maxmemory === undefined ? undefined : serverBytes(spec.config.maxmemory);
+    const limit = parseBytes(spec.resources.memory);
+    if (maxmemory !== undefined && (maxmemory === 0 || maxmemory > limit * 0.9))
+      refuse(
+        'config',
+        `maxmemory ${spec.config.maxmemory} must be above 0 and at most 90 % of resources.memory (${spec.resources.memory}): the rest is for buffers and forks`,
+      );
     const nodes = (spec.shards ?? 3) * (1 + spec.replicasPerShard);
     if (nodes > 1000) refuse('shards', `${nodes} nodes are more than the 1000 that a cluster's gossip bears`);
     const seen = new Set<string>();

@@ -18,6 +18,9 @@ export const listWorkflowId = (unique: string) => `list/${unique}`;
 /** Workflows and light activities. */
 export const WORKFLOW_TASK_QUEUE = 'holdfast';
 
+/** Waits for other operations to end; many at a time, so that they take no room from those who end them. */
+export const WAITING_TASK_QUEUE = 'holdfast-waiting';
+
 /** Activities that must run next to one host's engine. */
 export const hostTaskQueue = (host: string) => `host/${host}`;
 
@@ -60,6 +63,9 @@ export const objectKeys = {
   clusterPrefix: (cluster: string) => `clusters/${cluster}/`,
   /** The spec that was accepted last, in plain JSON: it holds no secret. */
   spec: (cluster: string) => `clusters/${cluster}/spec.json`,
+  /** Every spec that was ever accepted, by generation. */
+  acceptedSpecs: (cluster: string) => `clusters/${cluster}/specs/`,
+  acceptedSpec: (cluster: string, generation: number) => `clusters/${cluster}/specs/${generation}.json`,
   /** The cluster's id, CA and passwords, sealed. */
   secrets: (cluster: string) => `clusters/${cluster}/secrets.sealed`,
 } as const;

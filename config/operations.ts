@@ -20,6 +20,11 @@ const shared = {
     })
     .optional()
     .describe('Ask a person before acting. Without an answer in time the operation is rejected.'),
+  planDigest: z
+    .string()
+    .regex(/^[0-9a-f]{16}$/, 'a digest as a plan has it: 16 hex digits')
+    .optional()
+    .describe('Digest of the plan that was shown (a dry run has it in its result): when it has changed since, nothing is done.'),
   reason: z.string().max(500).optional().describe('Why it is done, for the journal.'),
 };
 

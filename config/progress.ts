@@ -18,6 +18,8 @@ export interface Plan {
   readonly steps: readonly PlanStep[];
   /** Why it cannot be done, each with what to do next. */
   readonly refusals: readonly string[];
+  /** Of the steps and refusals; equal digests mean equal plans. Made when the plan is proposed. */
+  readonly digest?: string;
 }
 
 export type StepState = 'waiting' | 'running' | 'done' | 'failed' | 'undone' | 'undo failed';
@@ -48,6 +50,8 @@ export interface Progress {
   readonly plan?: Plan;
   readonly steps: readonly StepProgress[];
   readonly approval?: { readonly until: string };
+  /** Who approved the plan, and why. */
+  readonly approvedBy?: string;
   /** Warnings that a person must see, such as an undo that failed. */
   readonly warnings: readonly string[];
 }
@@ -96,5 +100,6 @@ export interface JournalEntry {
   readonly outcome: 'done' | 'unchanged' | 'failed' | 'cancelled' | 'rejected';
   readonly summary: string;
   readonly reason?: string;
+  readonly approvedBy?: string;
   readonly generation?: number;
 }

@@ -23,7 +23,6 @@ export const allowedServerParameters: Readonly<Record<string, ServerParameter>> 
   },
   'client-query-buffer-limit': bytes,
   'cluster-allow-reads-when-down': yesNo,
-  'cluster-migration-barrier': integer,
   'cluster-node-timeout': integer,
   'cluster-replica-validity-factor': integer,
   'cluster-require-full-coverage': yesNo,
@@ -84,6 +83,8 @@ export const ownedServerParameters: Readonly<Record<string, string>> = {
   appendfsync: inSpec('persistence.fsync'),
   appendonly: inSpec('persistence.aof'),
   bind: placed,
+  'cluster-allow-replica-migration': 'Holdfast owns it: a replica stays in its shard, as the spec counts it',
+  'cluster-migration-barrier': 'it has no meaning: a replica stays in its shard, as the spec counts it',
   'cluster-announce-bus-port': placed,
   'cluster-announce-ip': placed,
   'cluster-announce-port': placed,
@@ -138,3 +139,11 @@ export const serverParameters = z
       else if (!allowed.pattern.test(value)) refuse(`${name}: ${JSON.stringify(value)} is not ${allowed.looks}`);
     }
   });
+
+const SERVER_UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, k: 1e3, kb: 1024, m: 1e6, mb: 1024 ** 2, g: 1e9, gb: 1024 ** 3 };
+
+/** Bytes of a size the way servers read it: `64mb` is 64 x 1024^2, `64m` is 64 x 10^6. NaN when it is no size. */
+export function serverBytes(size: string): number {
+  const match = /^(\d+)(b|kb?|mb?|gb?)?$/i.exec(size);
+  return match === null ? Number.NaN : Number(match[1]) * (SERVER_UNITS[(match[2] ?? '').toLowerCase()] ?? Number.NaN);
+}

@@ -1,7 +1,5 @@
 import { z } from 'zod';
-
-/** A cluster name: what every container, volume, key and workflow id is made from. */
-const hostName = z.string().regex(/^[a-z][a-z0-9-]{0,30}$/, 'lower-case letters, digits and dashes, starting with a letter');
+import { hostName } from './cluster-spec.ts';
 
 const flag = z.enum(['true', 'false']).transform((v) => v === 'true');
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { type ClusterSpec, clusterName } from './cluster-spec.ts';
-import type { JournalEntry, OperationResult } from './progress.ts';
+import type { JournalEntry } from './progress.ts';
 
 /** Input of the workflow `status`. */
 export const statusInput = z.strictObject({ cluster: clusterName });
@@ -76,8 +76,8 @@ export interface ClusterSummary {
   /** Containers that run, of all that exist. */
   readonly running: number;
   readonly containers: number;
-  /** `kept`: a keeper holds the spec. `orphaned`: only containers, volumes or records were found. */
-  readonly state: 'kept' | 'orphaned';
+  /** `kept`: it is on record and has containers. `orphaned`: only one of the two. `unreachable`: no worker of its host answers. */
+  readonly state: 'kept' | 'orphaned' | 'unreachable';
 }
 
 /** Answer to the query `describe` of a cluster's keeper. */
@@ -90,5 +90,3 @@ export interface KeeperDescription {
 
 /** Names of the keeper's queries and signals. */
 export const keeperHandlers = { describe: 'describe', journal: 'journal', accept: 'accept', record: 'record', close: 'close' } as const;
-
-export type { OperationResult };

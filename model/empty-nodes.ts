@@ -1,7 +1,7 @@
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import { networkName } from '../config/names.ts';
 import type { KnownCluster } from './known-cluster.ts';
-import { nodeIdOf, placesOf } from './layout.ts';
+import { type NodePlace, nodeIdOf, placesOf } from './layout.ts';
 import { answered, type Observation } from './observation.ts';
 import { countSlots } from './slots.ts';
 
@@ -12,7 +12,11 @@ import { countSlots } from './slots.ts';
 export function refuseEmptyNodes(spec: ClusterSpec, known: KnownCluster, observation: Observation): readonly string[] {
   const volumes = new Set(observation.volumes.map((volume) => volume.node));
   const data = placesOf(spec).filter((place) => place.kind === 'data');
-  const empty = data.filter((place) => !volumes.has(place.name));
+  const running = new Set(observation.containers.filter((container) => container.state === 'running').map((container) => container.name));
+  const shardRuns = (shard: number) => data.some((place) => place.shard === shard && running.has(place.name));
+  // Without AOF a server that starts is as good as empty, while another of its shard has the data.
+  const forgets = (place: NodePlace) => !spec.persistence.aof && !running.has(place.name) && shardRuns(place.shard);
+  const empty = data.filter((place) => !volumes.has(place.name) || forgets(place));
   const refusals: string[] = [];
   if (observation.network === undefined && empty.length < data.length) {
     refusals.push(
@@ -27,7 +31,10 @@ export function refuseEmptyNodes(spec: ClusterSpec, known: KnownCluster, observa
   for (const place of empty.filter(({ shard }) => !gone.includes(shard))) {
     const why =
       spec.mode === 'cluster' ? whyNotReplica(nodeIdOf(known.clusterId ?? '', place.name), observation) : whyNoPrimary(observation);
-    if (why !== undefined) refusals.push(`${place.name} has lost its volume, and cannot come back empty: ${why}`);
+    if (why !== undefined)
+      refusals.push(
+        `${place.name} ${volumes.has(place.name) ? 'has no AOF to load' : 'has lost its volume'}, and cannot come back empty: ${why}`,
+      );
   }
   return refusals;
 }

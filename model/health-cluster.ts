@@ -83,7 +83,8 @@ export function assessSlots(spec: ClusterSpec, observation: Observation): readon
       next: 'holdfast apply -f <spec> completes a half-made cluster',
     });
   }
-  const notOk = nodes.filter((node) => node.clusterState !== 'ok').map((node) => node.name);
+  // A server that loads does not say; a replica that says so is cut off, and the others tell whether writes are taken.
+  const notOk = nodes.filter((node) => node.clusterState !== 'ok' && node.role === 'primary' && !node.loading).map((node) => node.name);
   if (notOk.length > 0) {
     findings.push({
       severity: 'critical',
@@ -111,13 +112,22 @@ export function assessReplication(spec: ClusterSpec, observation: Observation): 
   const nodes = observation.nodes.filter(answered);
   const findings: Finding[] = [];
   for (const node of nodes) {
-    if (node.role === 'replica' && node.replication.linkUp !== true) {
+    if (node.role !== 'replica' || node.replication.linkUp === true || node.loading) continue;
+    if (node.replication.syncing === true) {
+      findings.push({
+        severity: 'warning',
+        code: 'replica-syncing',
+        subject: node.name,
+        message: 'it is copying the data of its primary',
+        next: `holdfast status ${spec.name} --watch`,
+      });
+    } else {
       findings.push({
         severity: 'critical',
         code: 'replica-link',
         subject: node.name,
         message: 'its link to its primary is down',
-        next: `docker logs ${node.name}`,
+        next: `docker logs --tail 20 ${node.name}`,
       });
     }
   }

@@ -12,6 +12,8 @@ export interface Health {
   readonly headline: string;
   /** Worst first. */
   readonly findings: readonly Finding[];
+  /** All nodes are there, agree and replicate. A full memory does not count: an operation can neither cause nor mend it by being undone. */
+  readonly sound: boolean;
 }
 
 const RANK = { critical: 0, warning: 1, info: 2 } as const;
@@ -27,11 +29,12 @@ export function assess(spec: ClusterSpec, observation: Observation): Health {
     ...assessServers(spec, observation),
   ].sort((a, b) => RANK[a.severity] - RANK[b.severity]);
   const verdict = verdictOf(observation, findings);
-  return { verdict, headline: headline(spec, verdict, findings), findings };
+  const sound = findings.every((finding) => finding.severity === 'info' || finding.code === 'memory');
+  return { verdict, headline: headline(spec, verdict, findings), findings, sound };
 }
 
 function verdictOf(observation: Observation, findings: readonly Finding[]): Verdict {
-  if (observation.containers.length === 0) return 'absent';
+  if (observation.containers.length === 0) return 'down';
   if (findings.some((finding) => DOWN.has(finding.code))) return 'down';
   return findings.some((finding) => finding.severity !== 'info') ? 'degraded' : 'healthy';
 }
@@ -45,7 +48,6 @@ function headline(spec: ClusterSpec, verdict: Verdict, findings: readonly Findin
       ? `${spec.shards} shards, ${count(spec.replicasPerShard, 'replica')} each`
       : `one primary, ${count(spec.replicasPerShard, 'replica')}, ${spec.sentinels} sentinels`;
   const first = findings.find((finding) => finding.severity !== 'info');
-  if (verdict === 'absent') return 'nothing runs';
   return verdict === 'healthy' ? `${shape}: all there, all agree` : `${first?.subject}: ${first?.message}`;
 }
 

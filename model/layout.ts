@@ -1,8 +1,8 @@
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js';
-import type { ClusterSpec } from '../config/cluster-spec.ts';
+import { type ClusterSpec, parseBytes } from '../config/cluster-spec.ts';
 import { nodeName, sentinelName } from '../config/names.ts';
-import { addressAt } from './subnets.ts';
+import { addressAt, usableOffsets } from './subnets.ts';
 
 /** A node as the spec wants it: where it stands, not what role it has. */
 export interface NodePlace {
@@ -45,13 +45,31 @@ export function addressOf(place: NodePlace, subnet: string): string {
   );
 }
 
-/** The longest prefix of a subnet that has room for every node of the spec. */
+/** Addresses at the end of a subnet that are for guests: workers in containers, applications. No node is ever given one of them. */
+const GUESTS = 16;
+
+/** The longest prefix of a subnet that has room for every node of the spec, and for guests. */
 export function prefixFor(spec: ClusterSpec): number {
-  return 32 - Math.ceil(Math.log2(FIRST_DATA + spec.shards * NODES_A_SHARD + 1));
+  return 32 - Math.ceil(Math.log2(FIRST_DATA + spec.shards * NODES_A_SHARD + GUESTS));
 }
 
-/** CPU limit in the engine's unit. */
-export const nanoCpus = (spec: ClusterSpec): number => Math.round(spec.resources.cpus * 1e9);
+/** The block of a subnet that the engine may take addresses from on its own. */
+export function guestRange(subnet: string): string {
+  return `${addressAt(subnet, usableOffsets(subnet) + 2 - GUESTS)}/${32 - Math.log2(GUESTS)}`;
+}
+
+/** What a node's container may use. A sentinel holds no data, and needs little whatever the spec gives to nodes that do. */
+export function limitsOf(spec: ClusterSpec, kind: NodePlace['kind']): { readonly memoryBytes: number; readonly cpus: number } {
+  const memoryBytes = parseBytes(spec.resources.memory);
+  return kind === 'data'
+    ? { memoryBytes, cpus: spec.resources.cpus }
+    : { memoryBytes: Math.min(memoryBytes, SENTINEL_BYTES), cpus: Math.min(1, spec.resources.cpus) };
+}
+
+const SENTINEL_BYTES = 64 * 1024 ** 2;
+
+/** CPUs in the engine's unit. */
+export const nanoCpus = (cpus: number): number => Math.round(cpus * 1e9);
 
 /** Node ids are made from the cluster's own id, so that every attempt to create a node gives it the same one. 40 hex digits. */
 export const nodeIdOf = (clusterId: string, node: string): string => digest(`node/${clusterId}/${node}`).slice(0, 40);

@@ -80,6 +80,8 @@ export type ObservedNode =
         /** Of a replica: the primary's address, and whether the link is up. */
         readonly primaryAddress?: string;
         readonly linkUp?: boolean;
+        /** Of a replica: it copies the whole data set of its primary. */
+        readonly syncing?: boolean;
         /** Of a primary: its real replicas (an archiver, which announces port 0, is left out). */
         readonly replicas: number;
       };

@@ -1,10 +1,10 @@
-const UNITS: Readonly<Record<string, number>> = { '': 1, b: 1, k: 1e3, kb: 1024, m: 1e6, mb: 1024 ** 2, g: 1e9, gb: 1024 ** 3 };
+import { serverBytes } from '../config/server-parameters.ts';
 
 /** Bytes, the way servers read sizes: `64mb` is 64 x 1024^2, `64m` is 64 x 10^6; numbers without leading zeros. Other values as they are. */
 export function normalise(value: string): string {
   if (/^-?\d{1,15}$/.test(value)) return String(Number(value));
-  const match = /^(\d+)(b|kb?|mb?|gb?)$/i.exec(value);
-  return match === null ? value : String(Number(match[1]) * (UNITS[(match[2] ?? '').toLowerCase()] ?? 1));
+  const bytes = serverBytes(value);
+  return Number.isNaN(bytes) ? value : String(bytes);
 }
 
 /** Words that servers use in turn for the same thing, and sizes inside of longer values. */

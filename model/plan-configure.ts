@@ -1,9 +1,10 @@
 import { type ClusterSpec, parseBytes } from '../config/cluster-spec.ts';
+import { systemUsers } from '../config/names.ts';
 import type { Plan, PlanStep } from '../config/progress.ts';
 import { refuseLimits } from './host-room.ts';
 import type { KnownCluster } from './known-cluster.ts';
-import { canonicalJson, nanoCpus, placesOf } from './layout.ts';
-import { answered, type Observation } from './observation.ts';
+import { canonicalJson, limitsOf, nanoCpus, placesOf } from './layout.ts';
+import { answered, type Observation, type ObservedContainer } from './observation.ts';
 import { normalise, sameValue } from './parameters.ts';
 import { liveParameters, maxmemoryOf } from './server-conf.ts';
 import { count } from './words.ts';
@@ -11,7 +12,7 @@ import { count } from './words.ts';
 /** A plan with what the runbook needs to carry it out and to take it back. */
 export interface ConfigurePlan extends Plan {
   /** Nodes whose container limits change. */
-  readonly limitNodes: readonly string[];
+  readonly limitNodes: readonly { readonly name: string; readonly kind: ObservedContainer['kind'] }[];
   /** Limits grow before maxmemory does, and shrink after it. */
   readonly limitsFirst: boolean;
   /** Server parameters to set on every data node, and what they were. */
@@ -54,13 +55,14 @@ export function planConfigure(spec: ClusterSpec, known: KnownCluster, observatio
   );
   const parameters = Object.fromEntries(changed.map((name) => [name, wanted[name] ?? '']));
   const formerParameters = Object.fromEntries(changed.map((name) => [name, nodes[0]?.parameters[name] ?? '']));
-  const memory = parseBytes(spec.resources.memory);
-  const limitNodes = observation.containers.filter((c) => c.memoryBytes !== memory || c.nanoCpus !== nanoCpus(spec)).map((c) => c.name);
-  const limitsFirst = memory >= Math.max(0, ...observation.containers.map((c) => c.memoryBytes));
+  const limitNodes = observation.containers.filter((c) => otherLimits(spec, former, c)).map(({ name, kind }) => ({ name, kind }));
+  const data = observation.containers.filter((c) => c.kind === 'data');
+  const limitsFirst = parseBytes(spec.resources.memory) >= Math.max(0, ...data.map((c) => c.memoryBytes));
   const removedUsers = former.security.users
     .map((user) => user.name)
     .filter((name) => spec.security.users.every((user) => user.name !== name));
-  const usersChange = canonicalJson(former.security.users) !== canonicalJson(spec.security.users);
+  const usersChange =
+    canonicalJson(former.security.users) !== canonicalJson(spec.security.users) || nodes.some((node) => otherUsers(spec, node.users));
   const accepts = canonicalJson(former) !== canonicalJson(spec) || known.source !== 'keeper';
   const limits: readonly PlanStep[] =
     limitNodes.length === 0
@@ -108,6 +110,28 @@ export function planConfigure(spec: ClusterSpec, known: KnownCluster, observatio
   };
 }
 
+/** Limits that are not the spec's; and whether the engine may start the node again, which hangs on AOF. */
+function otherLimits(spec: ClusterSpec, former: ClusterSpec, { kind, memoryBytes, nanoCpus: has }: ObservedContainer): boolean {
+  const limits = limitsOf(spec, kind);
+  return (
+    memoryBytes !== limits.memoryBytes ||
+    has !== nanoCpus(limits.cpus) ||
+    (kind === 'data' && former.persistence.aof !== spec.persistence.aof)
+  );
+}
+
+/** Somebody made or removed users by hand. */
+function otherUsers(spec: ClusterSpec, users: Readonly<Record<string, string>>): boolean {
+  const system: readonly string[] = [
+    'default',
+    systemUsers.operator,
+    systemUsers.replication,
+    ...(spec.mode === 'sentinel' ? [systemUsers.sentinel] : []),
+  ];
+  const wanted = [...system, ...spec.security.users.map((user) => user.name)].sort();
+  return Object.keys(users).length > 0 && wanted.join(' ') !== Object.keys(users).sort().join(' ');
+}
+
 function usersStep(spec: ClusterSpec, former: ClusterSpec, removed: readonly string[]): PlanStep {
   const before = new Map(former.security.users.map((user) => [user.name, canonicalJson(user)]));
   const added = spec.security.users.filter((user) => !before.has(user.name)).map((user) => user.name);
@@ -121,7 +145,7 @@ function usersStep(spec: ClusterSpec, former: ClusterSpec, removed: readonly str
   ];
   return {
     name: configureSteps.users,
-    change: parts.filter((part) => part !== '').join('; '),
+    change: parts.filter((part) => part !== '').join('; ') || 'put right what was changed by hand',
     ...(removed.length > 0 ? { cost: 'clients of removed users are disconnected' } : {}),
     undo: 'set the former users',
   };
@@ -149,7 +173,10 @@ function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation
     refusals.push(
       `${away.join(', ')} cannot be reached, and every node must take the change: apply the former spec, which completes the cluster, or start them`,
     );
-  const more = observation.containers.reduce((sum, container) => sum + parseBytes(spec.resources.memory) - container.memoryBytes, 0);
+  const more = observation.containers.reduce(
+    (sum, container) => sum + limitsOf(spec, container.kind).memoryBytes - container.memoryBytes,
+    0,
+  );
   refusals.push(...refuseLimits(spec, observation.host, Math.max(0, more)));
   for (const node of observation.nodes.filter(answered)) {
     const wanted = Number(normalise(spec.config.maxmemory ?? String(maxmemoryOf(spec))));

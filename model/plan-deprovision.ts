@@ -8,7 +8,7 @@ import { count } from './words.ts';
 /** A plan with what the runbook needs to carry it out. */
 export interface DeprovisionPlan extends Plan {
   /** Containers, in the order of their removal: sentinels first, so that none of them promotes while the others go. */
-  readonly containers: readonly string[];
+  readonly waves: readonly (readonly string[])[];
   /** Volumes, removed last. Empty when they are kept. */
   readonly volumes: readonly string[];
   readonly removesNetwork: boolean;
@@ -38,12 +38,14 @@ export function planDeprovision(input: DeprovisionInput, known: KnownCluster, ob
     observation.containers.length > 0 ||
     observation.volumes.length > 0 ||
     observation.network !== undefined;
-  const kinds = { sentinel: 0, data: 1 } as const;
-  const containers = [...observation.containers].sort((a, b) => kinds[a.kind] - kinds[b.kind]).map((container) => container.name);
+  const waves = (['sentinel', 'data'] as const).map((kind) =>
+    observation.containers.filter((one) => one.kind === kind).map((one) => one.name),
+  );
+  const containers = waves.flat();
   const volumes = keepVolumes ? [] : observation.volumes.map((volume) => volume.name);
   const removesNetwork = observation.network !== undefined && !keepVolumes;
   const removesRecords = !keepVolumes && (known.clusterId !== undefined || known.source !== 'none');
-  const closesKeeper = known.source === 'keeper';
+  const closesKeeper = known.source === 'keeper' && !keepVolumes;
   const steps: readonly PlanStep[] = [
     ...containers.map((name) => ({ name: deprovisionSteps.container(name), change: `stop and remove container ${name}` })),
     ...(removesNetwork ? [{ name: deprovisionSteps.network, change: `remove network ${networkName(cluster)}` }] : []),
@@ -67,7 +69,7 @@ export function planDeprovision(input: DeprovisionInput, known: KnownCluster, ob
     summary: `remove ${cluster}: ${count(containers.length, 'container')}, ${count(volumes.length, 'volume')}${kept}${force ? ' (forced)' : ''}`,
     steps,
     refusals,
-    containers,
+    waves,
     volumes,
     removesNetwork,
     removesRecords,
@@ -76,9 +78,14 @@ export function planDeprovision(input: DeprovisionInput, known: KnownCluster, ob
   };
 }
 
-function refuse({ cluster, force }: DeprovisionInput, known: KnownCluster, observation: Observation): readonly string[] {
+function refuse({ cluster, force, keepVolumes }: DeprovisionInput, known: KnownCluster, observation: Observation): readonly string[] {
   if (force) return [];
   const refusals: string[] = [];
+  if (keepVolumes && known.spec?.persistence.aof === false) {
+    refusals.push(
+      `${cluster} keeps no AOF, so its volumes would not hold its data: set persistence.aof: true in its spec and apply it first`,
+    );
+  }
   if (known.spec?.deletionProtection === true) {
     refusals.push(`${cluster} is under deletion protection: set deletionProtection: false in its spec and apply it, or use --force`);
   }

@@ -1,4 +1,4 @@
-import { type ClusterSpec, parseBytes } from '../config/cluster-spec.ts';
+import type { ClusterSpec } from '../config/cluster-spec.ts';
 import { type EngineVersion, findEngineVersion } from '../config/engines.ts';
 import { networkName } from '../config/names.ts';
 import type { Plan, PlanStep } from '../config/progress.ts';
@@ -6,7 +6,7 @@ import { refuseEmptyNodes } from './empty-nodes.ts';
 import { assess } from './health.ts';
 import { refuseLimits } from './host-room.ts';
 import type { KnownCluster } from './known-cluster.ts';
-import { type NodePlace, placesOf, prefixFor, specHash } from './layout.ts';
+import { limitsOf, type NodePlace, placesOf, prefixFor, specHash } from './layout.ts';
 import type { Observation } from './observation.ts';
 import { usableOffsets } from './subnets.ts';
 import { count } from './words.ts';
@@ -48,13 +48,13 @@ export function planProvision(spec: ClusterSpec, known: KnownCluster, observatio
   const nodes = placesOf(spec).filter((place) => containers.get(place.name)?.state !== 'running');
   const missing = nodes.filter((place) => !containers.has(place.name));
   const newNodes = known.source === 'none' ? missing.map((place) => ({ name: place.name, newVolume: !volumes.has(place.name) })) : [];
-  const refusals = refuse(spec, known, observation, missing.length);
+  const refusals = refuse(spec, known, observation, missing);
   const makesSecrets = known.clusterId === undefined;
   const makesNetwork = observation.network === undefined;
   const accepts = known.source !== 'keeper';
   const generation = known.spec === undefined ? known.generation + 1 : known.generation;
-  const healthy = assess(spec, observation).verdict === 'healthy';
-  const works = makesSecrets || makesNetwork || nodes.length > 0 || !healthy;
+  const { sound } = assess(spec, observation);
+  const works = makesSecrets || makesNetwork || nodes.length > 0 || !sound;
   const steps: readonly PlanStep[] = [
     ...(makesSecrets
       ? [
@@ -95,7 +95,8 @@ export function planProvision(spec: ClusterSpec, known: KnownCluster, observatio
 }
 
 function nodeStep(spec: ClusterSpec, node: NodePlace, undoes: boolean, exists: boolean, hasVolume: boolean): PlanStep {
-  const limits = `${spec.resources.memory} of memory, ${spec.resources.cpus} CPU`;
+  const { memoryBytes, cpus } = limitsOf(spec, node.kind);
+  const limits = `${node.kind === 'data' ? spec.resources.memory : `${memoryBytes / 1024 ** 2}Mi`} of memory, ${cpus} CPU`;
   const change = exists
     ? `its container is started again`
     : `container ${node.name} (${limits}) with ${hasVolume ? 'the volume that is there' : 'a new volume'}`;
@@ -114,7 +115,7 @@ const formation = (spec: ClusterSpec): string =>
     ? 'every node agrees on members and slots, and every replica follows its primary'
     : 'replicas follow the primary, and the sentinels agree on it';
 
-function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation, newNodes: number): readonly string[] {
+function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation, newNodes: readonly NodePlace[]): readonly string[] {
   const { cluster, host } = observation;
   const refusals = observation.foreign.map(
     (thing) => `${thing} exists and is not Holdfast's: remove or rename it, or choose another cluster name`,
@@ -140,7 +141,13 @@ function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation
       `${cluster} was begun with another spec and never finished (${other.name}): finish it with that spec, or remove it with holdfast deprovision ${cluster}`,
     );
   }
-  refusals.push(...refuseLimits(spec, host, newNodes * parseBytes(spec.resources.memory)));
+  refusals.push(
+    ...refuseLimits(
+      spec,
+      host,
+      newNodes.reduce((sum, { kind }) => sum + limitsOf(spec, kind).memoryBytes, 0),
+    ),
+  );
   const room = spec.network.subnet === undefined ? undefined : usableOffsets(spec.network.subnet);
   if (room !== undefined && room < usableOffsets(`0.0.0.0/${prefixFor(spec)}`)) {
     refusals.push(`network.subnet ${spec.network.subnet} is too small: this cluster needs a /${prefixFor(spec)} or larger`);

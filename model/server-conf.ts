@@ -28,7 +28,7 @@ const snapshotsOf = (spec: ClusterSpec): string => spec.persistence.snapshots.ma
  */
 export function liveParameters(spec: ClusterSpec): Readonly<Record<string, string>> {
   return {
-    ...(spec.mode === 'cluster' ? { 'cluster-node-timeout': '5000' } : {}),
+    ...(spec.mode === 'cluster' ? { 'cluster-node-timeout': '5000', 'cluster-allow-replica-migration': 'no' } : {}),
     'repl-diskless-sync-delay': '0',
     'repl-backlog-size': '16mb',
     maxmemory: String(maxmemoryOf(spec)),
@@ -77,6 +77,12 @@ export function renderServerConf(spec: ClusterSpec, address: string, passwords: 
     ...bufferLimits(buffers).map((limit) => `client-output-buffer-limit ${limit}`),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+/** A server.conf, whoever wrote it, for a server that shall start as a replica of another. */
+export function withReplicaOf(conf: string, primaryAddress: string): string {
+  const lines = conf.split('\n').filter((line) => !/^\s*(replicaof|slaveof)\s/i.test(line));
+  return `${lines.join('\n').trimEnd()}\nreplicaof ${primaryAddress} ${ports.server}\n`;
 }
 
 /** `normal 0 0 0 pubsub 32mb 8mb 60` has one class every four words; the file wants one a line. */

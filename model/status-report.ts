@@ -39,15 +39,16 @@ export function reportStatus(
 }
 
 /** Nobody knows what it should be; that there is something at all is the finding. */
-function withoutSpec({ cluster, containers, volumes }: Observation): Health {
-  if (containers.length === 0 && volumes.length === 0)
-    return { verdict: 'absent', headline: `there is no cluster named ${cluster}`, findings: [] };
+function withoutSpec({ cluster, containers, volumes, network }: Observation): Health {
+  if (containers.length === 0 && volumes.length === 0 && network === undefined)
+    return { verdict: 'absent', headline: `there is no cluster named ${cluster}`, findings: [], sound: false };
   const message = `${count(containers.length, 'container')} and ${count(volumes.length, 'volume')} carry its label, but no spec of it is on record`;
   const next = `apply its spec to complete it, or remove it: holdfast deprovision ${cluster} --force`;
   return {
     verdict: 'degraded',
     headline: message,
     findings: [{ severity: 'critical', code: 'orphaned', subject: cluster, message, next }],
+    sound: false,
   };
 }
 

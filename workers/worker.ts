@@ -1,7 +1,7 @@
 import { type Logger, type NativeConnection, Worker, type WorkerInterceptors, type WorkerOptions } from '@temporalio/worker';
-import { createControlActivities } from '../activities/control-activities.ts';
+import { createControlActivities, createWaitingActivities } from '../activities/control-activities.ts';
 import { createHostActivities } from '../activities/host-activities.ts';
-import { hostTaskQueue, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
+import { hostTaskQueue, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
 import { createClient, type Dependencies } from './dependencies.ts';
 import { createSearchAttributes } from './search-attributes.ts';
 import { payloadConverterPath, type WorkflowBundle } from './workflow-bundle.ts';
@@ -48,6 +48,12 @@ export async function createWorkers({
       activities: createControlActivities({ client, store, secrets, searchAttributes }),
       // A killed worker's sticky queue would hold up its workflows for the default of ten seconds.
       stickyQueueScheduleToStartTimeout: '2 seconds',
+    }),
+    Worker.create({
+      ...shared,
+      taskQueue: WAITING_TASK_QUEUE,
+      activities: createWaitingActivities(client),
+      maxConcurrentActivityTaskExecutions: 2000,
     }),
     Worker.create({
       ...shared,

@@ -1,5 +1,6 @@
 import { failures } from '../config/failures.ts';
 import type { OperationResult } from '../config/progress.ts';
+import { hostOf } from '../model/known-cluster.ts';
 import { planConfigure, configureSteps as steps } from '../model/plan-configure.ts';
 import { count } from '../model/words.ts';
 import { fail } from './support/failure.ts';
@@ -20,24 +21,26 @@ export async function configure(raw: unknown): Promise<OperationResult> {
           failures.clusterNotFound,
           `there is no cluster named ${spec.name}: provision makes it (holdfast apply -f <spec> chooses)`,
         );
-      const [hostName = 'local'] = former.placement.hosts;
+      const hostName = hostOf(former);
       const host = onHost(hostName);
       await control.requireHostWorker(hostName);
-      // Also the values of parameters that only the new spec names: they are what it is taken back to.
-      const before = await op.observe({ ...former, config: { ...former.config, ...spec.config } });
-      const plan = await op.propose(planConfigure(spec, op.known, before));
+      const { plan } = await op.propose(
+        // Also the values of parameters that only the new spec names: they are what it is taken back to.
+        () => op.observe({ ...former, config: { ...former.config, ...spec.config } }),
+        (seen) => planConfigure(spec, op.known, seen),
+      );
       const generation = op.known.generation + (plan.accepts ? 1 : 0);
       const planned = (name: string) => plan.steps.some((step) => step.name === name);
 
       const limits = async () => {
         if (!planned(steps.limits)) return;
         op.onFailure('set the former limits', () =>
-          settleAll(plan.limitNodes.map((node) => onHost(hostName, node).setLimits(former, node))),
+          settleAll(plan.limitNodes.map(({ name, kind }) => onHost(hostName, name).setLimits(former, name, kind))),
         );
         await op.step(
           steps.limits,
-          () => Promise.all(plan.limitNodes.map((node) => onHost(hostName, node).setLimits(spec, node))),
-          (set) => `${count(set.length, 'container')}`,
+          () => settleAll(plan.limitNodes.map(({ name, kind }) => onHost(hostName, name).setLimits(spec, name, kind))),
+          () => count(plan.limitNodes.length, 'container'),
         );
       };
       const parameters = async () => {

@@ -1,9 +1,11 @@
 import { failures } from '../config/failures.ts';
 import type { OperationResult } from '../config/progress.ts';
+import { hostOfKnown } from '../model/known-cluster.ts';
 import { planDeprovision, deprovisionSteps as steps } from '../model/plan-deprovision.ts';
 import { fail } from './support/failure.ts';
 import { operation } from './support/operation.ts';
 import { control, looksAt, onHost } from './support/proxies.ts';
+import { settleAll } from './support/undo.ts';
 
 /** Removes a cluster: containers, then the network, then the volumes, then the secrets that open them. There is no way back, so nothing is undone. */
 export async function deprovision(raw: unknown): Promise<OperationResult> {
@@ -13,31 +15,33 @@ export async function deprovision(raw: unknown): Promise<OperationResult> {
     (input) => input.cluster,
     async (op, input) => {
       const { cluster, keepVolumes } = input;
-      const [hostName = 'local'] = op.known.spec?.placement.hosts ?? [];
+      const hostName = hostOfKnown(op.known);
       const host = onHost(hostName);
       await control.requireHostWorker(hostName);
-      const before = await looksAt(hostName).observe({ cluster, parameters: [] });
-      const found = planDeprovision(input, op.known, before);
-      if (!found.exists) throw fail(failures.clusterNotFound, `there is no cluster named ${cluster}: holdfast list shows those that are`);
-      const plan = await op.propose(found);
+      const look = () => looksAt(hostName).observe({ cluster, parameters: [] });
+      const { plan } = await op.propose(look, (seen) => {
+        const found = planDeprovision(input, op.known, seen);
+        if (!found.exists) throw fail(failures.clusterNotFound, `there is no cluster named ${cluster}: holdfast list shows those that are`);
+        return found;
+      });
+      // A forced one takes whatever bears the name; else only what is this installation's.
+      const mine = input.force || op.known.clusterId === undefined ? {} : { clusterId: op.known.clusterId };
 
-      await op.together(
-        plan.containers.map(
-          (name) => () =>
-            op.step(steps.container(name), () =>
-              onHost(hostName, name).removeNode(cluster, name, { orderly: keepVolumes, withVolume: false }),
-            ),
-        ),
-      );
-      if (plan.removesNetwork) await op.step(steps.network, () => host.removeNetwork(cluster));
+      for (const names of plan.waves) {
+        const removal = { ...mine, orderly: keepVolumes, withVolume: false };
+        await op.together(
+          names.map((name) => () => op.step(steps.container(name), () => onHost(hostName, name).removeNode(cluster, name, removal))),
+        );
+      }
+      if (plan.removesNetwork) await op.step(steps.network, () => host.removeNetwork(cluster, mine.clusterId));
       if (plan.volumes.length > 0)
         await op.step(
           steps.volumes,
-          () => Promise.all(plan.volumes.map((volume) => onHost(hostName, volume).removeVolume(cluster, volume))),
-          (gone) => `${gone.length} removed`,
+          () => settleAll(plan.volumes.map((volume) => onHost(hostName, volume).removeVolume(cluster, volume, mine.clusterId))),
+          () => `${plan.volumes.length} removed`,
         );
 
-      const after = await looksAt(hostName).observe({ cluster, parameters: [] });
+      const after = await look();
       const left = [...after.containers, ...(keepVolumes ? [] : after.volumes)].map((thing) => thing.name);
       if (left.length > 0)
         throw fail(failures.verificationFailed, `still there: ${left.join(', ')}; run it again, and look at docker inspect of what stays`);

@@ -1,4 +1,5 @@
 import type { OperationResult } from '../config/progress.ts';
+import { hostOf } from '../model/known-cluster.ts';
 import type { NodePlace } from '../model/layout.ts';
 import { planProvision, provisionSteps as steps } from '../model/plan-provision.ts';
 import { membersForNewNode, sentinelPrimary } from '../model/topology.ts';
@@ -8,8 +9,8 @@ import { control, onHost } from './support/proxies.ts';
 import { settleAll } from './support/undo.ts';
 
 /**
- * Makes the cluster of a spec. On a half-made one it makes what is missing; on a healthy one it changes nothing. What it made itself is removed
- * again when it fails; what was there before is never touched.
+ * Makes the cluster of a spec. On a half-made one it makes what is missing; on a healthy one it changes nothing. When it fails, what it made itself
+ * is removed again, unless the cluster was accepted before: what joined a cluster that holds data stays.
  */
 export async function provision(raw: unknown): Promise<OperationResult> {
   return operation(
@@ -17,14 +18,16 @@ export async function provision(raw: unknown): Promise<OperationResult> {
     raw,
     (input) => input.spec.name,
     async (op, { spec }) => {
-      const [hostName = 'local'] = spec.placement.hosts;
+      const hostName = hostOf(spec);
       const host = onHost(hostName);
       await control.requireHostWorker(hostName);
-      const before = await op.observe(spec);
-      const plan = await op.propose(planProvision(spec, op.known, before));
+      const { plan, seen: before } = await op.propose(
+        () => op.observe(spec),
+        (seen) => planProvision(spec, op.known, seen),
+      );
       const { generation } = plan;
 
-      if (plan.makesSecrets) op.onFailure('remove certificates and passwords', () => control.removeSecrets(spec.name));
+      if (plan.makesSecrets) op.onFailure('remove certificates and passwords', () => control.removeSecrets(spec.name), 'last');
       const secrets = () => control.ensureSecrets(spec);
       const { clusterId } = plan.makesSecrets
         ? await op.step(steps.secrets, secrets, ({ made }) => `made ${made.length}`)
@@ -37,7 +40,7 @@ export async function provision(raw: unknown): Promise<OperationResult> {
           ({ pulled }) => (pulled ? 'pulled' : 'is on the host'),
         );
 
-      if (plan.makesNetwork) op.onFailure('remove network', () => host.removeNetwork(spec.name));
+      if (plan.makesNetwork) op.onFailure('remove network', () => host.removeNetwork(spec.name, clusterId));
       const network = () => host.ensureNetwork(spec, clusterId);
       const { subnet } = plan.makesNetwork ? await op.step(steps.network, network, (made) => made.subnet) : await network();
 
@@ -48,7 +51,7 @@ export async function provision(raw: unknown): Promise<OperationResult> {
         op.onFailure('remove new nodes', () =>
           settleAll(
             plan.newNodes.map(({ name, newVolume }) =>
-              onHost(hostName, name).removeNode(spec.name, name, { orderly: false, withVolume: newVolume }),
+              onHost(hostName, name).removeNode(spec.name, name, { clusterId, orderly: false, withVolume: newVolume }),
             ),
           ),
         );

@@ -2,6 +2,7 @@ import { failures } from '../config/failures.ts';
 import { parseInput } from '../config/input.ts';
 import { type ClusterSummary, listInput, type StatusReport, statusInput } from '../config/status.ts';
 import { summariseClusters } from '../model/cluster-list.ts';
+import { DEFAULT_HOST, hostOf, hostOfKnown } from '../model/known-cluster.ts';
 import { liveParameters } from '../model/server-conf.ts';
 import { reportStatus } from '../model/status-report.ts';
 import { fail } from './support/failure.ts';
@@ -17,8 +18,7 @@ export async function status(raw: unknown): Promise<StatusReport> {
     controlReads.readJournal(cluster),
     controlReads.findLockHolder(cluster),
   ]);
-  const [host = 'local'] = known.spec?.placement.hosts ?? [];
-  const observation = await hostReads(host).observe({
+  const observation = await hostReads(hostOfKnown(known)).observe({
     cluster,
     parameters: known.spec === undefined ? [] : Object.keys(liveParameters(known.spec)),
     ...(known.spec === undefined ? {} : { tls: known.spec.security.tls }),
@@ -31,13 +31,14 @@ export async function list(raw: unknown): Promise<readonly ClusterSummary[]> {
   const parsed = parseInput(listInput, raw ?? {}, 'list');
   if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
   const records = await controlReads.listRecords();
-  const hosts = [...new Set(['local', ...records.flatMap((record) => record.spec.placement.hosts)])];
+  const hosts = [...new Set([DEFAULT_HOST, ...records.map((record) => hostOf(record.spec))])];
   const found = await Promise.all(
-    hosts.map((host) =>
-      hostReads(host)
+    hosts.map(async (host) => ({
+      host,
+      clusters: await hostReads(host)
         .listClusters()
-        .catch(() => []),
-    ),
-  ); // a host without a worker has nothing to tell
-  return summariseClusters(records, found.flat());
+        .catch(() => undefined), // no worker of that host answers; the list says so
+    })),
+  );
+  return summariseClusters(records, found);
 }

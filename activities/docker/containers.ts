@@ -1,9 +1,9 @@
 import type Docker from 'dockerode';
 import type { ContainerCreateOptions } from 'dockerode';
-import { type ClusterSpec, parseBytes } from '../../config/cluster-spec.ts';
+import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { findEngineVersion } from '../../config/engines.ts';
 import { labels, networkName, nodePaths, volumeName } from '../../config/names.ts';
-import { addressOf, type NodePlace, nanoCpus, specHash } from '../../model/layout.ts';
+import { addressOf, limitsOf, type NodePlace, nanoCpus, specHash } from '../../model/layout.ts';
 import { engineCall } from './engine.ts';
 
 /** Any unprivileged numeric user: no image is asked whether it knows it. */
@@ -21,10 +21,15 @@ export const nodeLabels = (spec: ClusterSpec, clusterId: string, generation: num
   ...Object.fromEntries(Object.entries(spec.labels).map(([name, value]) => [labels.userPrefix + name, value])),
 });
 
-/** Limits as the engine takes them. Memory and memory with swap are equal: a node that swaps is worse than one that is refused. */
-export const limitsOf = (spec: ClusterSpec) => {
-  const bytes = parseBytes(spec.resources.memory);
-  return { Memory: bytes, MemorySwap: bytes, NanoCpus: nanoCpus(spec) };
+/**
+ * What can be changed while a container runs. Memory and memory with swap are equal: a node that swaps is worse than one that is refused. A data
+ * node without AOF is not started again by the engine: it would come back empty before anybody failed over, and its replicas would throw away what
+ * they have.
+ */
+export const limitsFor = (spec: ClusterSpec, kind: NodePlace['kind']) => {
+  const { memoryBytes, cpus } = limitsOf(spec, kind);
+  const restart = kind === 'sentinel' || spec.persistence.aof ? 'unless-stopped' : 'no';
+  return { Memory: memoryBytes, MemorySwap: memoryBytes, NanoCpus: nanoCpus(cpus), RestartPolicy: { Name: restart } };
 };
 
 /** What a node's container is made with. The image gives the programs, and nothing else: no entrypoint, no user of it is used. */
@@ -50,14 +55,13 @@ export function containerOptions(
     Labels: nodeLabels(spec, clusterId, generation, place),
     StopTimeout: 60,
     HostConfig: {
-      ...limitsOf(spec),
+      ...limitsFor(spec, place.kind),
       PidsLimit: 256,
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges'],
       ReadonlyRootfs: true,
       Mounts: [{ Type: 'volume', Source: volumeName(place.name), Target: nodePaths.mount }],
       NetworkMode: network,
-      RestartPolicy: { Name: 'unless-stopped' },
       LogConfig: { Type: 'json-file', Config: { 'max-size': '10m', 'max-file': '3' } },
     },
     NetworkingConfig: { EndpointsConfig: { [network]: { IPAMConfig: { IPv4Address: addressOf(place, subnet) } } } },

@@ -4,7 +4,7 @@ import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import { labels, networkName } from '../../config/names.ts';
 import type { Settings } from '../../config/settings.ts';
-import { prefixFor } from '../../model/layout.ts';
+import { guestRange, prefixFor } from '../../model/layout.ts';
 import { addressAt, freeSubnets, subnetsOverlap } from '../../model/subnets.ts';
 import { fatal, messageOf } from '../support/failure.ts';
 import { engineCall, engineFailure, ownContainer, statusOf } from './engine.ts';
@@ -45,8 +45,12 @@ export async function ensureNetwork(docker: Docker, settings: Settings, spec: Cl
   let tries = 0;
   for (const subnet of candidates) {
     if (await create(docker, name, subnet, spec, clusterId)) {
+      // Another attempt of this step may have made it, in another subnet: what is there counts, not what was asked for.
+      const made = await findNetwork(docker, name);
+      if (made?.clusterId !== clusterId)
+        throw fatal(failures.nameTaken, `network ${name} exists and is not this cluster's: remove it, or choose another cluster name`);
       await reach(docker, name);
-      return { name, subnet };
+      return { name, subnet: made.subnet };
     }
     if (++tries >= TRIES) break;
   }
@@ -63,7 +67,8 @@ async function create(docker: Docker, name: string, subnet: string, spec: Cluste
       Name: name,
       CheckDuplicate: true,
       Driver: 'bridge',
-      IPAM: { Driver: 'default', Config: [{ Subnet: subnet, Gateway: addressAt(subnet, 1) }] },
+      // What joins without an address of its own is given one from the end, never a node's.
+      IPAM: { Driver: 'default', Config: [{ Subnet: subnet, Gateway: addressAt(subnet, 1), IPRange: guestRange(subnet) }] },
       Labels: { [labels.cluster]: spec.name, [labels.clusterId]: clusterId },
     });
     return true;
@@ -121,20 +126,25 @@ export async function reach(docker: Docker, network: string): Promise<void> {
     });
 }
 
-/** Removes the cluster's network; one that is gone is no error. The worker's own container leaves it first. */
-export async function removeNetwork(docker: Docker, cluster: string): Promise<void> {
+/**
+ * Removes the cluster's network; one that is gone, or is another cluster's, is left alone. Who is still in it (workers in containers, an
+ * application) leaves it first: the cluster is gone.
+ */
+export async function removeNetwork(docker: Docker, cluster: string, clusterId: string | undefined): Promise<void> {
   const name = networkName(cluster);
   const found = await findNetwork(docker, name);
-  if (found === undefined || found.cluster !== cluster) return;
-  const self = await ownContainer(docker);
-  if (self !== undefined)
-    await docker
-      .getNetwork(name)
-      .disconnect({ Container: self, Force: true })
-      .catch(ignoreStatus(403, 404, 500));
+  if (found === undefined || found.cluster !== cluster || (clusterId !== undefined && found.clusterId !== clusterId)) return;
+  const network = docker.getNetwork(name);
+  const details = await engineCall(
+    `look at network ${name}`,
+    () => network.inspect(),
+    () => undefined,
+  );
+  for (const Container of Object.keys(details?.Containers ?? {}))
+    await network.disconnect({ Container, Force: true }).catch(ignoreStatus(403, 404, 500));
   await engineCall(
     `remove network ${name}`,
-    () => docker.getNetwork(name).remove(),
+    () => network.remove(),
     () => undefined,
   );
 }

@@ -1,19 +1,20 @@
 import type Docker from 'dockerode';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
-import { labels, nodePaths, volumeName } from '../../config/names.ts';
+import { labels, networkName, nodePaths, volumeName } from '../../config/names.ts';
 import { addressOf, type NodePlace, nodeIdOf } from '../../model/layout.ts';
 import type { ClusterMember } from '../../model/observation.ts';
-import { renderAcl, renderSentinelAcl, renderSentinelConf, renderServerConf } from '../../model/server-conf.ts';
+import { renderAcl, renderSentinelAcl, renderSentinelConf, renderServerConf, withReplicaOf } from '../../model/server-conf.ts';
 import { initialMembers, renderNodesConf } from '../../model/topology.ts';
 import { type NodeAddress, pingNode, replicaLinkUp } from '../redis/connection.ts';
 import { issueNodeCertificate } from '../secrets/certificates.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { fatal, messageOf } from '../support/failure.ts';
 import { refuseWhenCancelled, until } from '../support/until.ts';
-import { containerOptions, inspectContainer, lastLogLines, limitsOf, nodeLabels } from './containers.ts';
+import { containerOptions, inspectContainer, lastLogLines, limitsFor, nodeLabels } from './containers.ts';
 import { engineCall, engineFailure, statusOf } from './engine.ts';
-import { isLaidOut, layOut, type NodeFile } from './node-files.ts';
+import { reach } from './networks.ts';
+import { isLaidOut, layOut, type NodeFile, putIntoNode, readFromNode } from './node-files.ts';
 
 /** What a node is made from. */
 export interface NodeRequest {
@@ -53,6 +54,7 @@ export async function ensureNode(
   else await createContainer(docker, request);
   const started = before !== undefined && before.State.StartedAt !== NEVER_STARTED;
   if (!started && !(await isLaidOut(docker, place.name))) await layOut(docker, place.name, await filesOf(secrets, request));
+  if (started && before?.State.Running !== true) await followNow(docker, request);
   if (before?.State.Running !== true) await engineCall(`start ${place.name}`, () => start(docker, place.name));
   const { system, ca } = await secrets.require(spec.name);
   const target: NodeAddress = {
@@ -61,9 +63,22 @@ export async function ensureNode(
     password: system.operator,
     ...(spec.security.tls ? { caCert: ca.cert } : {}),
   };
+  await reach(docker, networkName(spec.name));
   await awaitAnswer(docker, place, () => pingNode(target));
   if (spec.mode === 'sentinel' && place.kind === 'data' && request.primaryAddress !== target.address) await awaitLink(target);
   return { did: before === undefined ? 'made' : before.State.Running ? 'found' : 'started' };
+}
+
+/**
+ * A data node of sentinel mode that was stopped may have been the primary: started as it was, it would take writes until the sentinels come by, and
+ * lose them. So it starts as a replica of whoever is the primary now.
+ */
+async function followNow(docker: Docker, { spec, place, subnet, primaryAddress }: NodeRequest): Promise<void> {
+  if (spec.mode !== 'sentinel' || place.kind !== 'data' || primaryAddress === undefined || primaryAddress === addressOf(place, subnet))
+    return;
+  const conf = await readFromNode(docker, place.name, nodePaths.serverConf);
+  if (conf !== undefined)
+    await putIntoNode(docker, place.name, [{ path: nodePaths.serverConf, text: withReplicaOf(conf, primaryAddress) }]);
 }
 
 /** 304: it runs already. */
@@ -177,17 +192,27 @@ async function awaitAnswer(docker: Docker, place: NodePlace, ping: () => Promise
   );
 }
 
+const owns = (found: Readonly<Record<string, string>> | null | undefined, cluster: string, clusterId: string | undefined): boolean =>
+  found?.[labels.cluster] === cluster && (clusterId === undefined || found[labels.clusterId] === clusterId);
+
 /** How a node goes. */
 export interface Removal {
+  /** Only what is this cluster's and no namesake's of another installation; left out by a forced deprovision. */
+  readonly clusterId?: string;
   /** The server is asked to end, and writes down what it has; else it is killed. */
   readonly orderly: boolean;
   readonly withVolume: boolean;
 }
 
 /** The node's container is gone, and its volume too when asked. Only what carries the cluster's label is touched; what is gone already is no error. */
-export async function removeNode(docker: Docker, cluster: string, node: string, { orderly, withVolume }: Removal): Promise<void> {
+export async function removeNode(
+  docker: Docker,
+  cluster: string,
+  node: string,
+  { clusterId, orderly, withVolume }: Removal,
+): Promise<void> {
   const container = await inspectContainer(docker, node);
-  if (container?.Config.Labels[labels.cluster] === cluster) {
+  if (container !== undefined && owns(container.Config.Labels, cluster, clusterId)) {
     if (orderly && container.State.Running)
       await engineCall(
         `stop ${node}`,
@@ -204,7 +229,7 @@ export async function removeNode(docker: Docker, cluster: string, node: string, 
       late: () => engineFailure(new Error('it is still there after 30 s'), `remove ${node}`),
     });
   }
-  if (withVolume) await removeVolume(docker, cluster, volumeName(node));
+  if (withVolume) await removeVolume(docker, cluster, volumeName(node), clusterId);
 }
 
 const alreadyStopped = (error: unknown): void => {
@@ -216,13 +241,13 @@ const alreadyGoing = (error: unknown): void => {
 };
 
 /** The volume is gone, if it carries the cluster's label. */
-export async function removeVolume(docker: Docker, cluster: string, volume: string): Promise<void> {
+export async function removeVolume(docker: Docker, cluster: string, volume: string, clusterId?: string): Promise<void> {
   const found = await engineCall(
     `look at volume ${volume}`,
     () => docker.getVolume(volume).inspect(),
     () => undefined,
   );
-  if (found?.Labels?.[labels.cluster] !== cluster) return;
+  if (found === undefined || !owns(found.Labels, cluster, clusterId)) return;
   await engineCall(
     `remove volume ${volume}`,
     () => docker.getVolume(volume).remove(),
@@ -231,6 +256,6 @@ export async function removeVolume(docker: Docker, cluster: string, volume: stri
 }
 
 /** The container has the spec's limits on memory and CPU; takes effect at once. */
-export async function setLimits(docker: Docker, spec: ClusterSpec, node: string): Promise<void> {
-  await engineCall(`set limits of ${node}`, () => docker.getContainer(node).update(limitsOf(spec)));
+export async function setLimits(docker: Docker, spec: ClusterSpec, node: string, kind: NodePlace['kind']): Promise<void> {
+  await engineCall(`set limits of ${node}`, () => docker.getContainer(node).update(limitsFor(spec, kind)));
 }

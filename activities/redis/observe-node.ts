@@ -11,6 +11,9 @@ export interface NodeAnswer {
   readonly members: readonly ClusterMember[];
 }
 
+/** A node that has lost this many peers has lost the cluster; more of them tell nothing more. */
+const MOST_PEERS = 10;
+
 /** Asks one data node everything that an observation needs, in one round trip. */
 export async function observeNode(name: string, target: NodeAddress, parameters: readonly string[]): Promise<NodeAnswer> {
   const { address } = target;
@@ -40,11 +43,23 @@ export async function observeNode(name: string, target: NodeAddress, parameters:
         clusterState: typeof clusterInfo !== 'string' ? 'none' : parseInfo(clusterInfo).get('cluster_state') === 'ok' ? 'ok' : 'fail',
         viewDigest: view.length === 0 ? '' : viewDigest(view),
         openSlots: myself?.openSlots ?? [],
-        failing: view.filter((member) => member.flags.some((flag) => flag.startsWith('fail'))).map((member) => member.nodeId),
-        unlinked: members.filter((member) => !member.linked && !member.myself).map((member) => member.nodeId),
+        failing: view
+          .filter((member) => member.flags.some((flag) => flag.startsWith('fail')))
+          .map((member) => member.nodeId)
+          .slice(0, MOST_PEERS),
+        unlinked: members
+          .filter((member) => !member.linked && !member.myself)
+          .map((member) => member.nodeId)
+          .slice(0, MOST_PEERS),
         replication: {
           offset: Number(fields.get(primary ? 'master_repl_offset' : 'slave_repl_offset') ?? 0),
-          ...(primary ? {} : { primaryAddress: fields.get('master_host') ?? '', linkUp: fields.get('master_link_status') === 'up' }),
+          ...(primary
+            ? {}
+            : {
+                primaryAddress: fields.get('master_host') ?? '',
+                linkUp: fields.get('master_link_status') === 'up',
+                syncing: fields.get('master_sync_in_progress') === '1',
+              }),
           replicas: countReplicas(fields),
         },
         memoryUsedBytes: Number(fields.get('used_memory') ?? 0),

@@ -54,6 +54,9 @@ export async function observe({ docker, secrets, hostName }: ObserveDeps, reques
   };
 }
 
+/** A cluster that has fallen apart into more views than this is told well enough by these, and the answer stays small. */
+const MOST_VIEWS = 4;
+
 /** Views that agree are carried once, with the names of those that share them; the most shared one first. */
 function distinctViews(answers: readonly NodeAnswer[]): readonly ClusterView[] {
   const views = new Map<string, ClusterView>();
@@ -66,5 +69,5 @@ function distinctViews(answers: readonly NodeAnswer[]): readonly ClusterView[] {
       seenBy: [...(before?.seenBy ?? []), node.name],
     });
   }
-  return [...views.values()].sort((a, b) => b.seenBy.length - a.seenBy.length);
+  return [...views.values()].sort((a, b) => b.seenBy.length - a.seenBy.length).slice(0, MOST_VIEWS);
 }

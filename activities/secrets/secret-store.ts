@@ -5,16 +5,20 @@ import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import { objectKeys, systemUsers } from '../../config/names.ts';
 import { SECRET_PREFIX, type Settings } from '../../config/settings.ts';
+import { hostOf } from '../../model/known-cluster.ts';
 import { digest } from '../../model/layout.ts';
 import type { HashedUser, SystemPasswords } from '../../model/server-conf.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { fatal, messageOf } from '../support/failure.ts';
+import { refuseWhenCancelled } from '../support/until.ts';
 import { type KeyPair, makeCa } from './certificates.ts';
 import { open, parseMasterKey, seal } from './envelope.ts';
 
 /** A cluster's secrets, as they lie sealed in the bucket. */
 export interface ClusterSecrets {
   readonly clusterId: string;
+  /** The Docker host that the cluster was begun on: where to look for it when no spec is on record. */
+  readonly host: string;
   readonly ca: KeyPair;
   readonly system: SystemPasswords;
   /** Generated passwords of the spec's users, by name. */
@@ -25,6 +29,8 @@ export interface ClusterSecrets {
 export interface Credentials {
   readonly caCert: string;
   readonly users: readonly { readonly name: string; readonly password: string }[];
+  /** Users whose password only the worker can read, with the reason. */
+  readonly unreadable: readonly { readonly name: string; readonly why: string }[];
 }
 
 /** The only place where secrets are read and written. Nothing that it returns may leave the worker's memory but into a node's volume. */
@@ -111,17 +117,20 @@ export function createSecretStore(
       }
       const secrets: ClusterSecrets = {
         clusterId: before?.clusterId ?? randomUUID(),
+        host: before?.host ?? hostOf(spec),
         ca: before?.ca ?? (await makeCa(spec.name)),
         system: before?.system ?? { operator: password(), replication: password(), sentinel: password() },
         users,
       };
       if (before === undefined) made.unshift('CA', 'system passwords');
       for (const user of spec.security.users) await resolve(user, secrets); // every reference can be read, before anything is made with it
-      if (made.length > 0)
-        await store.put(
-          objectKeys.secrets(spec.name),
-          seal(await key(), objectKeys.secrets(spec.name), Buffer.from(JSON.stringify(secrets))),
-        );
+      if (made.length === 0) return { clusterId: secrets.clusterId, made };
+      const objectKey = objectKeys.secrets(spec.name);
+      const sealed = seal(await key(), objectKey, Buffer.from(JSON.stringify(secrets)));
+      refuseWhenCancelled();
+      if (before !== undefined) await store.put(objectKey, sealed);
+      // An attempt that was given up may have been faster; nodes may be made with its record already, so that one counts.
+      else if (!(await store.putNew(objectKey, sealed))) return { clusterId: (await require(spec.name)).clusterId, made: [] };
       return { clusterId: secrets.clusterId, made };
     },
     hashUsers: (spec, secrets) =>
@@ -136,10 +145,15 @@ export function createSecretStore(
       const secrets = await require(cluster);
       const record = await store.get(objectKeys.spec(cluster));
       const spec = record === undefined ? undefined : (JSON.parse(Buffer.from(record).toString()) as { spec: ClusterSpec }).spec;
-      const users = await Promise.all(
-        (spec?.security.users ?? []).map(async (user) => ({ name: user.name, password: await resolve(user, secrets) })),
-      );
-      return { caCert: secrets.ca.cert, users: [...users, { name: systemUsers.operator, password: secrets.system.operator }] };
+      const users: { name: string; password: string }[] = [{ name: systemUsers.operator, password: secrets.system.operator }];
+      const unreadable: { name: string; why: string }[] = [];
+      for (const user of spec?.security.users ?? []) {
+        await resolve(user, secrets).then(
+          (found) => users.unshift({ name: user.name, password: found }),
+          (error: unknown) => unreadable.push({ name: user.name, why: messageOf(error) }),
+        );
+      }
+      return { caCert: secrets.ca.cert, users, unreadable };
     },
     remove: (cluster) => store.remove(objectKeys.secrets(cluster)),
   };

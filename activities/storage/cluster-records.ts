@@ -1,4 +1,4 @@
-import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import { type ClusterSpec, clusterSpec } from '../../config/cluster-spec.ts';
 import { objectKeys } from '../../config/names.ts';
 import type { ObjectStore } from './object-store.ts';
 
@@ -9,15 +9,30 @@ export interface ClusterRecord {
   readonly acceptedAt: string;
 }
 
-export async function readRecord(store: ObjectStore, cluster: string): Promise<ClusterRecord | undefined> {
-  const found = await store.get(objectKeys.spec(cluster));
-  return found === undefined ? undefined : (JSON.parse(Buffer.from(found).toString()) as ClusterRecord);
+/** A spec that an earlier version wrote, with the defaults of this one; else a new field would look like a change. */
+export function asOfNow(spec: ClusterSpec): ClusterSpec {
+  const parsed = clusterSpec.safeParse(spec);
+  return parsed.success ? parsed.data : spec;
 }
 
-export const writeRecord = (store: ObjectStore, record: ClusterRecord): Promise<void> =>
-  store.put(objectKeys.spec(record.spec.name), JSON.stringify(record, null, 2));
+export async function readRecord(store: ObjectStore, cluster: string): Promise<ClusterRecord | undefined> {
+  const found = await store.get(objectKeys.spec(cluster));
+  if (found === undefined) return undefined;
+  const record = JSON.parse(Buffer.from(found).toString()) as ClusterRecord;
+  return { ...record, spec: asOfNow(record.spec) };
+}
 
-export const removeRecord = (store: ObjectStore, cluster: string): Promise<void> => store.remove(objectKeys.spec(cluster));
+/** The spec that holds now, and beside it every one that ever did. */
+export async function writeRecord(store: ObjectStore, record: ClusterRecord): Promise<void> {
+  const text = JSON.stringify(record, null, 2);
+  await store.put(objectKeys.acceptedSpec(record.spec.name, record.generation), text);
+  await store.put(objectKeys.spec(record.spec.name), text);
+}
+
+export async function removeRecord(store: ObjectStore, cluster: string): Promise<void> {
+  await store.remove(objectKeys.spec(cluster));
+  await Promise.all((await store.list(objectKeys.acceptedSpecs(cluster))).map((key) => store.remove(key)));
+}
 
 /** Clusters that the bucket has a record of. */
 export async function listRecords(store: ObjectStore): Promise<readonly ClusterRecord[]> {

@@ -19,6 +19,8 @@ export interface ObjectStore {
   /** The object's bytes, or undefined when there is none. */
   get(key: string): Promise<Uint8Array | undefined>;
   put(key: string, body: Uint8Array | string): Promise<void>;
+  /** Puts an object that is not there yet; false when there is one. Not atomic on every server: fence what must be by other means too. */
+  putNew(key: string, body: Uint8Array | string): Promise<boolean>;
   /** Deleting what is not there is no error. */
   remove(key: string): Promise<void>;
   /** Keys with the prefix, all pages. */
@@ -85,6 +87,15 @@ export function createObjectStore(settings: Settings): ObjectStore {
     },
     async put(key, body) {
       await client.send(new PutObjectCommand({ Bucket, Key: key, Body: body }));
+    },
+    async putNew(key, body) {
+      try {
+        await client.send(new PutObjectCommand({ Bucket, Key: key, Body: body, IfNoneMatch: '*' }));
+        return true;
+      } catch (error) {
+        if (statusOf(error) === 412 || statusOf(error) === 409) return false;
+        throw error;
+      }
     },
     async remove(key) {
       await client.send(new DeleteObjectCommand({ Bucket, Key: key })).catch((error: unknown) => {

@@ -22,18 +22,20 @@ const absent = (error: unknown): undefined => {
   throw error;
 };
 
-/** What the keeper holds, or undefined when no keeper runs. */
-export async function describeKeeper(client: Client, cluster: string): Promise<KeeperDescription | undefined> {
+/** The keeper, if it runs; one that was closed would answer queries all the same. */
+async function runningKeeper(client: Client, cluster: string) {
   const handle = client.workflow.getHandle(keeperWorkflowId(cluster));
   const running = await handle.describe().then((found) => found.status.name === 'RUNNING', absent);
-  return running === true ? handle.query<KeeperDescription>(keeperHandlers.describe) : undefined;
+  return running === true ? handle : undefined;
 }
 
+/** What the keeper holds, or undefined when no keeper runs. */
+export const describeKeeper = async (client: Client, cluster: string): Promise<KeeperDescription | undefined> =>
+  (await runningKeeper(client, cluster))?.query<KeeperDescription>(keeperHandlers.describe);
+
 /** Newest last. Empty when no keeper runs. */
-export async function readJournal(client: Client, cluster: string): Promise<readonly JournalEntry[]> {
-  const handle = client.workflow.getHandle(keeperWorkflowId(cluster));
-  return (await handle.query<readonly JournalEntry[]>(keeperHandlers.journal).catch(absent)) ?? [];
-}
+export const readJournal = async (client: Client, cluster: string): Promise<readonly JournalEntry[]> =>
+  (await (await runningKeeper(client, cluster))?.query<readonly JournalEntry[]>(keeperHandlers.journal)) ?? [];
 
 const keyword = (name: string) => defineSearchAttributeKey(name, SearchAttributeType.KEYWORD);
 

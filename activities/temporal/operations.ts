@@ -64,7 +64,7 @@ export async function awaitLockFree(client: Client, cluster: string, wait: boole
     },
     {
       timeoutMs: wait ? 7 * 86_400_000 : 30_000,
-      everyMs: 500,
+      everyMs: wait ? 2000 : 300,
       late: () => busy(cluster, { workflowId: lockWorkflowId(cluster), runId: '', operation: 'an operation', alive: false }),
     },
   );
@@ -76,6 +76,9 @@ const busy = (cluster: string, holder: LockHolder) =>
     `${holder.operation} works on ${cluster} (workflow ${holder.workflowId}): wait for it (whenBusy: "wait"), or look at it with holdfast operations show ${holder.workflowId}`,
     holder,
   );
+
+/** A live worker asks at least this often; the server goes on listing one that is dead for five minutes. */
+const POLLS_EVERY_MS = 70_000;
 
 /**
  * Some worker serves the host's task queue.
@@ -89,7 +92,9 @@ export async function requireHostWorker(client: Client, host: string): Promise<v
         taskQueue: { name: hostTaskQueue(host) },
         taskQueueType: 2,
       });
-      return (pollers ?? []).length > 0 ? true : undefined;
+      return (pollers ?? []).some(({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1000 < POLLS_EVERY_MS)
+        ? true
+        : undefined;
     },
     {
       timeoutMs: 10_000,

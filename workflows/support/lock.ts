@@ -36,8 +36,8 @@ export async function takeLock(cluster: string, whenBusy: 'fail' | 'wait'): Prom
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     }
     try {
-      if (whenBusy === 'wait') await waiting.awaitLockFree(cluster, true);
-      else await control.awaitLockFree(cluster, false);
+      if (whenBusy === 'wait') await waiting.awaitLockFree(cluster);
+      else await control.requireLockFree(cluster);
     } catch (error) {
       // The operation ends with this: the reason itself, and not "Activity task failed" around it.
       throw isCancellation(error) ? error : fail(typeOf(error) as FailureType, reasonOf(error), ...detailsOf(error));

@@ -3,7 +3,7 @@ import { CancellationScope, upsertMemo, upsertSearchAttributes, workflowInfo } f
 import type { z } from 'zod';
 import { type FailureType, failures } from '../../config/failures.ts';
 import { parseInput } from '../../config/input.ts';
-import { searchAttributes } from '../../config/names.ts';
+import { keeperWorkflowId, lockWorkflowId, searchAttributes } from '../../config/names.ts';
 import { type OperationName, operationInputs } from '../../config/operations.ts';
 import type { JournalEntry, OperationResult } from '../../config/progress.ts';
 import { createControls } from './controls.ts';
@@ -22,6 +22,9 @@ export interface Done {
   readonly summary: string;
   readonly generation?: number;
 }
+
+/** A line of the journal is for reading; the whole is in the operation's own result. */
+const SUMMARY_LENGTH = 2000;
 
 /** How an operation ended; `failure` is thrown when everything is put in order. */
 type Ending =
@@ -43,6 +46,9 @@ export async function operation<N extends OperationName>(
   if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
   const input = parsed.value as InputOf<N>;
   const cluster = subject(input);
+  const { workflowId, runId } = workflowInfo();
+  if (workflowId === keeperWorkflowId(cluster) || workflowId === lockWorkflowId(cluster))
+    throw fail(failures.invalidInput, `the workflow id ${workflowId} belongs to the cluster itself: start the operation under any other`);
   const board = createProgressBoard(name, cluster);
   const controls = createControls(board);
   const undos = createUndoList(board);
@@ -56,6 +62,9 @@ export async function operation<N extends OperationName>(
   try {
     board.stage('observe');
     const known = await control.readCluster(cluster);
+    const { spec } = 'spec' in input ? input : known;
+    if (ready && spec !== undefined)
+      upsertSearchAttributes([{ key: keyword(searchAttributes.engine), value: `${spec.engine} ${spec.version}` }]);
     const op = createStages({ title: `${name} of ${cluster}`, input, known, board, controls, undos });
     ending = { outcome: 'done', ...(await runbook(op, input)) };
   } catch (error) {
@@ -68,10 +77,11 @@ export async function operation<N extends OperationName>(
   // However it ended, it has: a cancellation that comes now comes too late.
   return CancellationScope.nonCancellable(async () => {
     if (ending.outcome !== 'planned') {
-      const { workflowId, runId } = workflowInfo();
       const [start, end] = [new Date(startedAt).toISOString(), new Date().toISOString()];
-      const { outcome, summary } = ending;
-      const why = input.reason === undefined ? {} : { reason: input.reason };
+      const { outcome } = ending;
+      const summary = ending.summary.slice(0, SUMMARY_LENGTH);
+      const { approvedBy } = board.now();
+      const why = { ...(input.reason === undefined ? {} : { reason: input.reason }), ...(approvedBy === undefined ? {} : { approvedBy }) };
       const generation = 'generation' in ending ? { generation: ending.generation } : {};
       await write(cluster, {
         workflowId,

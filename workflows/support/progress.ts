@@ -9,6 +9,7 @@ export interface ProgressBoard {
   plan(plan: Plan): void;
   paused(paused: boolean): void;
   approval(until: string | undefined): void;
+  approved(by: string): void;
   warn(warning: string): void;
   /** Changes a step, or adds it when the plan did not name it. */
   step(name: string, state: StepState, note?: string): void;
@@ -31,6 +32,7 @@ export function createProgressBoard(operation: OperationName, cluster: string): 
       progress = until === undefined ? rest : { ...rest, approval: { until } };
       change({});
     },
+    approved: (approvedBy) => change({ approvedBy }),
     warn: (warning) => change({ warnings: [...progress.warnings, warning] }),
     step: (name, state, note) => {
       const before = progress.steps.find((step) => step.name === name);
@@ -63,7 +65,7 @@ const MARKS: Readonly<Record<StepState, string>> = {
 };
 
 /** Markdown for the Temporal UI. */
-function renderDetails({ operation, cluster, stage, paused, plan, steps, approval, warnings }: Progress): string {
+function renderDetails({ operation, cluster, stage, paused, plan, steps, approval, approvedBy, warnings }: Progress): string {
   const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', '<br>');
   const changes = new Map(plan?.steps.map((step) => [step.name, step.change]));
   const rows = steps.map((step) => {
@@ -75,6 +77,7 @@ function renderDetails({ operation, cluster, stage, paused, plan, steps, approva
     ...(approval === undefined
       ? []
       : [`Waits for approval until ${approval.until}: send the signal \`approve\` or \`reject\` with \`{"by": "your name"}\`.`]),
+    ...(approvedBy === undefined ? [] : [`Approved by ${approvedBy}`]),
     ...(plan === undefined ? [] : [plan.summary]),
     ...(plan === undefined || plan.refusals.length === 0 ? [] : [`Refused:\n${plan.refusals.map((reason) => `- ${reason}`).join('\n')}`]),
     ...(rows.length === 0 ? [] : [['| | step | what | took |', '|---|---|---|---|', ...rows].join('\n')]),

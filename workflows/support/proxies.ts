@@ -1,7 +1,7 @@
 import { ActivityCancellationType, type ActivityOptions, proxyActivities } from '@temporalio/workflow';
-import type { ControlActivities } from '../../activities/control-activities.ts';
+import type { ControlActivities, WaitingActivities } from '../../activities/control-activities.ts';
 import type { HostActivities } from '../../activities/host-activities.ts';
-import { hostTaskQueue } from '../../config/names.ts';
+import { hostTaskQueue, WAITING_TASK_QUEUE } from '../../config/names.ts';
 
 /**
  * Shared by every proxy. Activities beat once a second, so a dead worker is noticed after the heartbeat timeout; a cancelled activity is waited
@@ -28,21 +28,22 @@ const brief = { initialInterval: '300 milliseconds', maximumAttempts: 3 } as con
 export const control = proxyActivities<ControlActivities>({ ...shared, startToCloseTimeout: '1 minute', retry: patient });
 
 /** Waits for another operation to end; as long as that takes. */
-export const waiting = proxyActivities<Pick<ControlActivities, 'awaitLockFree'>>({
+export const waiting = proxyActivities<WaitingActivities>({
   ...shared,
+  taskQueue: WAITING_TASK_QUEUE,
   startToCloseTimeout: '8 days',
   retry: patient,
 });
 
 /**
- * What runs next to a host's engine. A download of an image may take its time; all else ends within two minutes.
+ * What runs next to a host's engine. A download of an image takes its time, and so does the loading of much data.
  * @param summary what the Temporal UI shows beside the activity, where its type does not say enough: the node.
  */
 export const onHost = (host: string, summary?: string) =>
   proxyActivities<HostActivities>({
     ...shared,
     taskQueue: hostTaskQueue(host),
-    startToCloseTimeout: '10 minutes',
+    startToCloseTimeout: '2 hours',
     retry: patient,
     ...(summary === undefined ? {} : { summary }),
   });

@@ -2,14 +2,14 @@ import { CancellationScope } from '@temporalio/workflow';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { type FailureType, failures } from '../../config/failures.ts';
 import type { Plan } from '../../config/progress.ts';
-import { assess } from '../../model/health.ts';
-import type { KnownCluster } from '../../model/known-cluster.ts';
+import { hostOf, type KnownCluster } from '../../model/known-cluster.ts';
+import { canonicalJson, digest as sha256 } from '../../model/layout.ts';
 import type { Observation } from '../../model/observation.ts';
 import { liveParameters } from '../../model/server-conf.ts';
 import type { Controls } from './controls.ts';
 import { detailsOf, fail, isCancellation, reasonOf, typeOf } from './failure.ts';
 import type { ProgressBoard } from './progress.ts';
-import { looksAt } from './proxies.ts';
+import { looksAt, onHost } from './proxies.ts';
 import type { UndoList } from './undo.ts';
 
 /** What the stages of every operation take from a runbook, and give to it. */
@@ -18,18 +18,19 @@ export interface Operation {
   /** Asks the engine and every node. */
   observe(spec: ClusterSpec): Promise<Observation>;
   /**
-   * Shows the plan. Returns it when it is to be carried out; the operation ends here when it is refused or rejected, when it was a dry run, and
-   * when there is nothing to do.
+   * Makes the plan from what is seen now, and shows it. Returns it when it is to be carried out; the operation ends here when it is refused or
+   * rejected, when it was a dry run, and when there is nothing to do. After an approval it looks and plans again, for an answer may take days:
+   * what is carried out is what was shown, or nothing.
    */
-  propose<P extends Plan>(plan: P): Promise<P>;
+  propose<P extends Plan, S>(look: () => Promise<S>, plan: (seen: S) => P): Promise<{ readonly plan: P; readonly seen: S }>;
   /** Runs one step of the plan: not while paused, not after a cancellation. `note` tells a person what it found. */
   step<T>(name: string, run: () => Promise<T>, note?: (result: T) => string): Promise<T>;
   /** Runs steps side by side. When one fails the others are cancelled and waited for, before anything is undone. */
   together(steps: readonly (() => Promise<unknown>)[]): Promise<void>;
   /** How to undo a step; registered before the step runs, since a step that failed may have happened. Undone in reverse. */
-  onFailure(name: string, undo: () => Promise<unknown>): void;
+  onFailure(name: string, undo: () => Promise<unknown>, last?: 'last'): void;
   /** The cluster is, by its own nodes' word, what the spec says; else the operation fails, whatever its steps said. */
-  verify(spec: ClusterSpec): Promise<Observation>;
+  verify(spec: ClusterSpec): Promise<void>;
 }
 
 /** Thrown by `propose` to end the operation well, before it acts. */
@@ -45,6 +46,7 @@ interface Parts {
   readonly title: string;
   readonly input: {
     readonly dryRun: boolean;
+    readonly planDigest?: string | undefined;
     readonly approval?: { readonly required: boolean; readonly timeoutSeconds: number } | undefined;
   };
   readonly known: KnownCluster;
@@ -58,19 +60,29 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
   return {
     known,
     observe,
-    async propose(plan) {
+    async propose(look, planFrom) {
+      board.stage('observe');
+      const seen = await look();
+      const plan = planFrom(seen);
+      const digest = digestOf(plan);
       board.stage('plan');
-      board.plan({ summary: plan.summary, steps: plan.steps, refusals: plan.refusals });
+      board.plan({ summary: plan.summary, steps: plan.steps, refusals: plan.refusals, digest });
       if (input.dryRun) throw new EndsHere('planned');
       if (plan.refusals.length > 0)
         throw fail(failures.refused, `${title} is refused:\n${plan.refusals.map((reason) => `- ${reason}`).join('\n')}`, plan.refusals);
+      if (input.planDigest !== undefined && input.planDigest !== digest) throw changed(title);
       if (plan.steps.length === 0) throw new EndsHere('unchanged');
-      if (input.approval?.required === true) {
-        const { by, reason } = await controls.approval(input.approval.timeoutSeconds);
-        board.warn(`approved by ${by}${reason === undefined ? '' : `: ${reason}`}`);
+      if (input.approval?.required !== true) {
+        board.stage('act');
+        return { plan, seen };
       }
+      const { by, reason } = await controls.approval(input.approval.timeoutSeconds);
+      board.approved(`${by}${reason === undefined ? '' : `: ${reason}`}`);
+      const seenNow = await look();
+      const planNow = planFrom(seenNow);
+      if (digestOf(planNow) !== digest) throw changed(title);
       board.stage('act');
-      return plan;
+      return { plan: planNow, seen: seenNow };
     },
     async step(name, run, note) {
       await controls.boundary();
@@ -90,22 +102,22 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
     onFailure: undos.add,
     async verify(spec) {
       board.stage('verify');
-      const after = await observe(spec);
-      const { verdict, headline, findings } = assess(spec, after);
-      if (verdict !== 'healthy')
-        throw fail(
-          failures.verificationFailed,
-          `the steps are done, but ${spec.name} is ${verdict}: ${headline}. holdfast status ${spec.name}`,
-          findings,
-        );
-      return after;
+      await onHost(hostOf(spec)).awaitFormed(spec);
     },
   };
 }
 
+/** Of what is done and what stands against it; figures that change by themselves, such as a memory's use, are in neither. */
+const digestOf = ({ steps, refusals }: Plan): string => sha256(canonicalJson({ steps, refusals })).slice(0, 16);
+
+const changed = (title: string) =>
+  fail(
+    failures.refused,
+    `${title}: the plan has changed since it was shown, so nothing was done; look at it again (a dry run, or holdfast plan)`,
+  );
+
 function observe(spec: ClusterSpec): Promise<Observation> {
-  const [host = 'local'] = spec.placement.hosts;
-  return looksAt(host).observe({ cluster: spec.name, tls: spec.security.tls, parameters: Object.keys(liveParameters(spec)) });
+  return looksAt(hostOf(spec)).observe({ cluster: spec.name, tls: spec.security.tls, parameters: Object.keys(liveParameters(spec)) });
 }
 
 /** All side by side; the first failure cancels the rest, and only when all have ended is it thrown. */

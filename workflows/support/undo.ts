@@ -3,19 +3,24 @@ import type { ProgressBoard } from './progress.ts';
 
 /** How to undo what an operation has begun. */
 export interface UndoList {
-  add(name: string, undo: () => Promise<unknown>): void;
+  /** `last`: only when everything after it was undone; what opens the rest must not go while the rest is there. */
+  add(name: string, undo: () => Promise<unknown>, last?: 'last'): void;
   /** Undoes in reverse order. One that fails does not keep the others from running; each is told of in the result. */
   run(): Promise<readonly string[]>;
 }
 
 export function createUndoList(board: ProgressBoard): UndoList {
-  const undos: { readonly name: string; readonly undo: () => Promise<unknown> }[] = [];
+  const undos: { readonly name: string; readonly undo: () => Promise<unknown>; readonly last: boolean }[] = [];
   return {
-    add: (name, undo) => void undos.push({ name, undo }),
+    add: (name, undo, last) => void undos.push({ name, undo, last: last === 'last' }),
     async run() {
       const problems: string[] = [];
       if (undos.length > 0) board.stage('undo');
-      for (const { name, undo } of undos.toReversed()) {
+      for (const { name, undo, last } of undos.toReversed()) {
+        if (last && problems.length > 0) {
+          problems.push(`${name}: left as it is, since the rest is still there`);
+          continue;
+        }
         board.step(name, 'running');
         const problem = await undo().then(
           () => undefined,
