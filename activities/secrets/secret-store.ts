@@ -145,14 +145,15 @@ export function createSecretStore(
       const secrets = await require(cluster);
       const record = await store.get(objectKeys.spec(cluster));
       const spec = record === undefined ? undefined : (JSON.parse(Buffer.from(record).toString()) as { spec: ClusterSpec }).spec;
-      const users: { name: string; password: string }[] = [{ name: systemUsers.operator, password: secrets.system.operator }];
+      const users: { name: string; password: string }[] = [];
       const unreadable: { name: string; why: string }[] = [];
       for (const user of spec?.security.users ?? []) {
         await resolve(user, secrets).then(
-          (found) => users.unshift({ name: user.name, password: found }),
+          (found) => users.push({ name: user.name, password: found }),
           (error: unknown) => unreadable.push({ name: user.name, why: messageOf(error) }),
         );
       }
+      users.push({ name: systemUsers.operator, password: secrets.system.operator });
       return { caCert: secrets.ca.cert, users, unreadable };
     },
     remove: (cluster) => store.remove(objectKeys.secrets(cluster)),

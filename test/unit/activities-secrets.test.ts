@@ -29,6 +29,11 @@ function memoryStore(): ObjectStore & { readonly objects: Map<string, Uint8Array
       this.writes += 1;
       objects.set(key, Buffer.from(body));
     },
+    async putNew(key, body) {
+      if (objects.has(key)) return false;
+      await this.put(key, body);
+      return true;
+    },
     remove: async (key) => void objects.delete(key),
     list: async (prefix) => [...objects.keys()].filter((key) => key.startsWith(prefix)),
     close: () => undefined,

@@ -46,8 +46,8 @@ test('a cluster of which any node is missing is not healthy, and each missing no
   );
 });
 
-test('where nothing runs the verdict is that it is absent', () => {
-  expect(assess(spec, emptyObservation(spec))).toMatchObject({ verdict: 'absent', headline: 'nothing runs' });
+test('where a cluster is on record and nothing runs, the verdict is that it is down', () => {
+  expect(assess(spec, emptyObservation(spec))).toMatchObject({ verdict: 'down', sound: false });
 });
 
 const brokenPrimary = (observation: Observation) => withNode(observation, 'orders-0-0', { replication: { offset: 1, replicas: 0 } });
@@ -84,7 +84,7 @@ describe('each thing that can be wrong is found under its code', () => {
       'down',
       withMembers(healthy, (m) => ({ ...m, slots: m.slots.map(([from, to]) => [from, to === 16383 ? 16382 : to]) })),
     ],
-    ['cluster-state', 'orders-0-1', 'down', withNode(healthy, 'orders-0-1', { clusterState: 'fail' })],
+    ['cluster-state', 'orders-0-0', 'down', withNode(healthy, 'orders-0-0', { clusterState: 'fail' })],
     [
       'empty-primary',
       'orders-0-1',
@@ -124,9 +124,19 @@ describe('each thing that can be wrong is found under its code', () => {
 });
 
 test('the worst comes first, and is the headline', () => {
-  const health = assess(spec, withNode(withNode(healthy, 'orders-2-1', { loading: true }), 'orders-0-1', { clusterState: 'fail' }));
+  const health = assess(spec, withNode(withNode(healthy, 'orders-2-1', { loading: true }), 'orders-0-0', { clusterState: 'fail' }));
   expect(health.findings.map((finding) => finding.severity)).toEqual(['critical', 'warning']);
-  expect(health.headline).toBe('orders-0-1: cluster_state is not ok');
+  expect(health.headline).toBe('orders-0-0: cluster_state is not ok');
+});
+
+test('a full memory is told, but does not make a cluster unsound: no operation can mend it by being undone', () => {
+  const full = withNode(healthy, 'orders-0-0', { memoryUsedBytes: 95, memoryMaxBytes: 100 });
+  expect(assess(spec, full)).toMatchObject({ verdict: 'degraded', sound: true });
+});
+
+test('a replica that copies its primary is at work, not cut off', () => {
+  const copying = withNode(healthy, 'orders-0-1', { replication: { offset: 0, linkUp: false, syncing: true, replicas: 0 } });
+  expect(assess(spec, copying).findings.map(({ code }) => code)).toEqual(['replica-syncing']);
 });
 
 test('a failover changes nothing about health', () => {
@@ -226,7 +236,7 @@ describe('the list of clusters', () => {
         { spec, generation: 3 },
         { spec: specOf({ name: 'gone' }), generation: 1 },
       ],
-      found,
+      [{ host: 'local', clusters: found }],
     );
     expect(list.map(({ cluster, state, running, containers }) => ({ cluster, state, running, containers }))).toEqual([
       { cluster: 'gone', state: 'orphaned', running: 0, containers: 0 },
@@ -234,6 +244,11 @@ describe('the list of clusters', () => {
       { cluster: 'stray', state: 'orphaned', running: 1, containers: 2 },
     ]);
     expect(list[1]).toMatchObject({ engine: 'valkey', version: '9.1', shards: 3, generation: 3 });
+  });
+
+  test('tells a cluster whose host cannot be asked from one that has nothing there', () => {
+    const [only] = summariseClusters([{ spec, generation: 1 }], [{ host: 'local', clusters: undefined }]);
+    expect(only?.state).toBe('unreachable');
   });
 
   test('is empty when there is nothing', () => {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { parseClusterNodes } from '../../activities/redis/parse.ts';
 import { findEngineVersion } from '../../config/engines.ts';
 import { settingsSchema } from '../../config/settings.ts';
-import { addressOf, canonicalJson, type NodePlace, nodeIdOf, placesOf, prefixFor, specHash } from '../../model/layout.ts';
+import { addressOf, canonicalJson, guestRange, type NodePlace, nodeIdOf, placesOf, prefixFor, specHash } from '../../model/layout.ts';
 import { countSlots, SLOTS } from '../../model/slots.ts';
 import { addressAt, subnetsOverlap } from '../../model/subnets.ts';
 import { initialMembers, membersForNewNode, renderNodesConf, sentinelPrimary } from '../../model/topology.ts';
@@ -57,13 +57,26 @@ describe('places and addresses', () => {
     );
   });
 
+  test('what the engine gives to guests is in the subnet, and no node is ever given it', () => {
+    fc.assert(
+      fc.property(anySpec(500), (spec) => {
+        const subnet = `10.213.0.0/${prefixFor(spec)}`;
+        const guests = guestRange(subnet);
+        expect(subnetsOverlap(guests, subnet)).toBe(true);
+        for (const place of placesOf(spec)) expect(subnetsOverlap(guests, `${addressOf(place, subnet)}/32`)).toBe(false);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
   test('a subnet one step smaller than prefixFor has no room, so it does not ask for too much either', () => {
     fc.assert(
       fc.property(anySpec(500), (spec) => {
         const last = { name: '', kind: 'data', shard: spec.shards - 1, ordinal: 5 } as const;
         const smaller = `10.0.0.0/${prefixFor(spec) + 1}`;
+        const guests = 16;
         const offset = Number(addressOf(last, '0.0.0.0/0').split('.')[2]) * 256 + Number(addressOf(last, '0.0.0.0/0').split('.')[3]);
-        expect(offset).toBeGreaterThanOrEqual(size(smaller) - 1);
+        expect(offset + 1 + guests).toBeGreaterThan(size(smaller));
       }),
     );
   });

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
-import { type ClusterSpec, type ClusterSpecInput, clusterSpec, parseBytes } from '../../config/cluster-spec.ts';
+import { type ClusterSpec, type ClusterSpecInput, clusterSpec } from '../../config/cluster-spec.ts';
 import { engineCatalogue } from '../../config/engines.ts';
 import { networkName, volumeName } from '../../config/names.ts';
 import type { KnownCluster } from '../../model/known-cluster.ts';
-import { addressOf, type NodePlace, nanoCpus, nodeIdOf, placesOf, prefixFor, specHash } from '../../model/layout.ts';
+import { addressOf, limitsOf, type NodePlace, nanoCpus, nodeIdOf, placesOf, prefixFor, specHash } from '../../model/layout.ts';
 import {
   answered,
   type ClusterMember,
@@ -69,8 +69,8 @@ export function healthyObservation(spec: ClusterSpec, clusterId = CLUSTER_ID): O
       state: 'running',
       image: `${spec.engine}:${spec.version}`,
       address: addressOf(place, subnet),
-      memoryBytes: parseBytes(spec.resources.memory),
-      nanoCpus: nanoCpus(spec),
+      memoryBytes: limitsOf(spec, place.kind).memoryBytes,
+      nanoCpus: nanoCpus(limitsOf(spec, place.kind).cpus),
       restarts: 0,
     }),
   );

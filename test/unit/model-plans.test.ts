@@ -199,6 +199,12 @@ describe('planning a provision', () => {
       expect(refusals(withoutNodes(healthyObservation(spec), ['orders-0-1'], true))).toBe('');
     });
 
+    test('when a node without AOF has stopped and still owns slots: it would come back empty', () => {
+      const cache = specOf({ persistence: { aof: false } });
+      const stopped = withoutNodes(healthyObservation(cache), ['orders-0-0'], false);
+      expect(refusals(stopped, knownAs(cache), cache)).toContain('orders-0-0 has no AOF to load, and cannot come back empty');
+    });
+
     test('when the primary of a sentinel cluster has lost its volume and nobody has taken over', () => {
       const sentinel = sentinelSpec();
       const lost = withoutNodes(healthyObservation(sentinel), ['orders-0-0'], true);
@@ -217,9 +223,9 @@ describe('planning a deprovision', () => {
         const seen = healthyObservation(any);
         const plan = planDeprovision(input({ cluster: any.name, confirm: any.name, force: true }), knownAs(any), seen);
         expect(plan.refusals).toEqual([]);
-        expect([...plan.containers].sort()).toEqual(seen.containers.map((container) => container.name).sort());
+        expect(plan.waves.flat().sort()).toEqual(seen.containers.map((container) => container.name).sort());
         expect([...plan.volumes].sort()).toEqual(seen.volumes.map((volume) => volume.name).sort());
-        const kinds = plan.containers.map((name) => seen.containers.find((container) => container.name === name)?.kind);
+        const kinds = plan.waves.flat().map((name) => seen.containers.find((container) => container.name === name)?.kind);
         expect(kinds.lastIndexOf('sentinel')).toBeLessThan(kinds.indexOf('data'));
         const order = names(plan);
         expect(order.slice(-4)).toEqual([
@@ -234,8 +240,15 @@ describe('planning a deprovision', () => {
 
   test('keeps volumes, network and secrets when asked to', () => {
     const plan = planDeprovision(input({ keepVolumes: true }), knownAs(spec), healthyObservation(spec));
-    expect(plan).toMatchObject({ volumes: [], removesNetwork: false, removesRecords: false, closesKeeper: true });
+    expect(plan).toMatchObject({ volumes: [], removesNetwork: false, removesRecords: false, closesKeeper: false });
     expect(plan.summary).toContain('6 volumes such as orders-0-0-data, the network and the secrets stay');
+  });
+
+  test('does not promise to keep what is not on disk', () => {
+    const cache = specOf({ deletionProtection: false, persistence: { aof: false } });
+    expect(planDeprovision(input({ keepVolumes: true }), knownAs(cache), healthyObservation(cache)).refusals.join()).toContain(
+      'keeps no AOF',
+    );
   });
 
   test('finishes what an interrupted one left', () => {

@@ -2,16 +2,16 @@ import { activityInfo, cancelled } from '@temporalio/activity';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
-import { type ControlActivities, createControlActivities } from '../../activities/control-activities.ts';
+import { type ControlActivities, createControlActivities, createWaitingActivities } from '../../activities/control-activities.ts';
 import type { HostActivities } from '../../activities/host-activities.ts';
 import type { SecretStore } from '../../activities/secrets/secret-store.ts';
 import type { ObjectStore } from '../../activities/storage/object-store.ts';
 import { beating } from '../../activities/support/beating.ts';
-import { type ClusterSpec, type ClusterSpecInput, clusterSpec, parseBytes } from '../../config/cluster-spec.ts';
-import { hostTaskQueue, volumeName, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { type ClusterSpec, type ClusterSpecInput, clusterSpec } from '../../config/cluster-spec.ts';
+import { hostTaskQueue, volumeName, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationName } from '../../config/operations.ts';
 import { type OperationResult, operationHandlers, type Progress } from '../../config/progress.ts';
-import { nanoCpus } from '../../model/layout.ts';
+import { limitsOf as limitsFor, nanoCpus } from '../../model/layout.ts';
 import type { Observation } from '../../model/observation.ts';
 import { liveParameters } from '../../model/server-conf.ts';
 import { paths } from '../../scripts/setup/home.ts';
@@ -80,6 +80,7 @@ export async function startBench(): Promise<Bench> {
     ensureBucket: async () => undefined,
     get: async (key) => objects.get(key),
     put: async (key, body) => void objects.set(key, Buffer.from(body)),
+    putNew: async (key, body) => !objects.has(key) && objects.set(key, Buffer.from(body)).size > 0,
     remove: async (key) => void objects.delete(key),
     list: async (prefix) => [...objects.keys()].filter((key) => key.startsWith(prefix)),
     close: () => undefined,
@@ -155,6 +156,7 @@ export async function startBench(): Promise<Bench> {
   const shared = { connection: env.nativeConnection, dataConverter: { payloadConverterPath }, maxHeartbeatThrottleInterval: '100ms' };
   const workers = await Promise.all([
     Worker.create({ ...shared, taskQueue: WORKFLOW_TASK_QUEUE, workflowBundle, activities: beating(watched(control)) }),
+    Worker.create({ ...shared, taskQueue: WAITING_TASK_QUEUE, activities: createWaitingActivities(client) }),
     Worker.create({ ...shared, taskQueue: hostTaskQueue('local'), activities: beating(watched(playedHost(current))) }),
   ]);
   const running = workers.map((worker) => worker.run());
@@ -174,7 +176,13 @@ function subjectOf(args: readonly unknown[]): string {
 const playedSecrets = (current: () => World): SecretStore => ({
   read: async () =>
     current().secrets
-      ? { clusterId: CLUSTER_ID, ca: { cert: '', key: '' }, system: { operator: '', replication: '', sentinel: '' }, users: {} }
+      ? {
+          clusterId: CLUSTER_ID,
+          host: 'local',
+          ca: { cert: '', key: '' },
+          system: { operator: '', replication: '', sentinel: '' },
+          users: {},
+        }
       : undefined,
   require: () => Promise.reject(new Error('not played')),
   async ensure() {
@@ -202,7 +210,8 @@ function playedHost(current: () => World): HostActivities {
         ...(network && made !== undefined ? { network: made } : {}),
         containers: there(all.containers).map((container) => {
           const limits = limitsOf.get(container.name) ?? spec;
-          return { ...container, memoryBytes: parseBytes(limits.resources.memory), nanoCpus: nanoCpus(limits) };
+          const { memoryBytes, cpus } = limitsFor(limits, container.kind);
+          return { ...container, memoryBytes, nanoCpus: nanoCpus(cpus) };
         }),
         nodes: there(all.nodes).map((node) => (node.answers ? { ...node, parameters: liveParameters(parametersOf) } : node)),
         sentinels: there(all.sentinels),
