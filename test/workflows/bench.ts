@@ -1,5 +1,6 @@
 import { activityInfo, cancelled } from '@temporalio/activity';
 import type { Client, WorkflowHandle } from '@temporalio/client';
+import { ApplicationFailure } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { type ControlActivities, createControlActivities, createWaitingActivities } from '../../activities/control-activities.ts';
@@ -8,9 +9,11 @@ import type { SecretStore } from '../../activities/secrets/secret-store.ts';
 import type { ObjectStore } from '../../activities/storage/object-store.ts';
 import { beating } from '../../activities/support/beating.ts';
 import { type ClusterSpec, type ClusterSpecInput, clusterSpec } from '../../config/cluster-spec.ts';
+import { failures } from '../../config/failures.ts';
 import { hostTaskQueue, volumeName, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationName } from '../../config/operations.ts';
 import { type OperationResult, operationHandlers, type Progress } from '../../config/progress.ts';
+import { assess } from '../../model/health.ts';
 import { limitsOf as limitsFor, nanoCpus } from '../../model/layout.ts';
 import type { Observation } from '../../model/observation.ts';
 import { liveParameters } from '../../model/server-conf.ts';
@@ -198,28 +201,29 @@ const playedSecrets = (current: () => World): SecretStore => ({
 });
 
 function playedHost(current: () => World): HostActivities {
+  const seen = (): Observation => {
+    const world = current();
+    const { spec, containers, volumes, network, parametersOf, limitsOf } = world;
+    const all = healthyObservation(spec);
+    const there = <T extends { readonly name: string }>(things: readonly T[]) => things.filter(({ name }) => containers.has(name));
+    const { network: made, ...rest } = all;
+    const standing: Observation = {
+      ...rest,
+      ...(network && made !== undefined ? { network: made } : {}),
+      containers: there(all.containers).map((container) => {
+        const limits = limitsOf.get(container.name) ?? spec;
+        const { memoryBytes, cpus } = limitsFor(limits, container.kind);
+        return { ...container, memoryBytes, nanoCpus: nanoCpus(cpus) };
+      }),
+      nodes: there(all.nodes).map((node) => (node.answers ? { ...node, parameters: liveParameters(parametersOf) } : node)),
+      sentinels: there(all.sentinels),
+      volumes: all.volumes.filter((volume) => volumes.has(volume.name)),
+      views: containers.size === 0 ? [] : all.views,
+    };
+    return world.distort(containers.size + volumes.size > 0 || network ? standing : emptyObservation(spec));
+  };
   return {
-    async observe() {
-      const world = current();
-      const { spec, containers, volumes, network, parametersOf, limitsOf } = world;
-      const all = healthyObservation(spec);
-      const there = <T extends { readonly name: string }>(things: readonly T[]) => things.filter(({ name }) => containers.has(name));
-      const { network: made, ...rest } = all;
-      const seen: Observation = {
-        ...rest,
-        ...(network && made !== undefined ? { network: made } : {}),
-        containers: there(all.containers).map((container) => {
-          const limits = limitsOf.get(container.name) ?? spec;
-          const { memoryBytes, cpus } = limitsFor(limits, container.kind);
-          return { ...container, memoryBytes, nanoCpus: nanoCpus(cpus) };
-        }),
-        nodes: there(all.nodes).map((node) => (node.answers ? { ...node, parameters: liveParameters(parametersOf) } : node)),
-        sentinels: there(all.sentinels),
-        volumes: all.volumes.filter((volume) => volumes.has(volume.name)),
-        views: containers.size === 0 ? [] : all.views,
-      };
-      return world.distort(containers.size + volumes.size > 0 || network ? seen : emptyObservation(spec));
-    },
+    observe: async () => seen(),
     listClusters: async () => [],
     ensureImage: async () => ({ pulled: false }),
     async ensureNetwork(spec) {
@@ -233,7 +237,11 @@ function playedHost(current: () => World): HostActivities {
       volumes.add(volumeName(place.name));
       return { did };
     },
-    awaitFormed: async () => ({ headline: 'all there' }),
+    async awaitFormed(spec) {
+      const { sound, headline, findings } = assess(spec, seen());
+      if (!sound) throw ApplicationFailure.nonRetryable(`${spec.name} did not form: ${headline}`, failures.verificationFailed, findings);
+      return { headline };
+    },
     async applyParameters(spec) {
       current().parametersOf = spec;
     },

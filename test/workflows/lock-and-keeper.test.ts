@@ -41,7 +41,9 @@ describe.concurrent('the lock of a cluster', () => {
     const { world, hold, handle } = await holding();
     const second = await bench.start(world, 'provision', { spec: world.spec, whenBusy: 'wait' });
     await progressOf(second, (progress) => progress.stage === 'lock');
-    await until('the second waits', async () => world.calls.includes('awaitLockFree'));
+    await until('the second waits', async () =>
+      (await second.describe()).raw.pendingActivities?.some((one) => one.activityType?.name === 'awaitLockFree'),
+    );
     hold.release();
     expect(await handle.result()).toMatchObject({ outcome: 'done' });
     expect(await second.result()).toMatchObject({ outcome: 'unchanged' });
