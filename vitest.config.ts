@@ -32,8 +32,8 @@ export default defineConfig({
       layer('cli', ['test/cli/**/*.test.ts'], { timeoutMs: 120_000, parallel: false }),
       layer('integration', ['test/integration/**/*.test.ts'], { timeoutMs: 180_000, parallel: false }),
       layer('crash', ['test/crash/**/*.test.ts'], { timeoutMs: 300_000, parallel: false }),
-      layer('crash-all', ['test/crash/**/*.test.ts'], { timeoutMs: 900_000, parallel: false, env: { HOLDFAST_TEST_ALL: 'true' } }),
-      layer('matrix-all', ['test/integration/matrix.test.ts'], { timeoutMs: 900_000, parallel: false, env: { HOLDFAST_TEST_ALL: 'true' } }),
+      layer('crash-all', ['test/crash/**/*.test.ts'], { timeoutMs: 900_000, parallel: false, env: { TEST_ALL: 'true' } }),
+      layer('matrix-all', ['test/integration/matrix.test.ts'], { timeoutMs: 900_000, parallel: false, env: { TEST_ALL: 'true' } }),
     ],
   },
 });

@@ -5,7 +5,7 @@ import { summariseClusters } from '../model/cluster-list.ts';
 import { DEFAULT_HOST, hostOf, hostOfKnown } from '../model/known-cluster.ts';
 import { liveParameters } from '../model/server-conf.ts';
 import { reportStatus } from '../model/status-report.ts';
-import { fail } from './support/failure.ts';
+import { fail, plainly } from './support/failure.ts';
 import { controlReads, hostReads } from './support/proxies.ts';
 
 /** What is true of a cluster now, asked of every node. Takes no lock: it only looks. */
@@ -13,24 +13,26 @@ export async function status(raw: unknown): Promise<StatusReport> {
   const parsed = parseInput(statusInput, raw, 'status');
   if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
   const { cluster } = parsed.value;
-  const [known, journal, holder] = await Promise.all([
-    controlReads.readCluster(cluster),
-    controlReads.readJournal(cluster),
-    controlReads.findLockHolder(cluster),
-  ]);
-  const observation = await hostReads(hostOfKnown(known)).observe({
-    cluster,
-    parameters: known.spec === undefined ? [] : Object.keys(liveParameters(known.spec)),
-    ...(known.spec === undefined ? {} : { tls: known.spec.security.tls }),
+  return plainly(async () => {
+    const [known, journal, holder] = await Promise.all([
+      controlReads.readCluster(cluster),
+      controlReads.readJournal(cluster),
+      controlReads.findLockHolder(cluster),
+    ]);
+    const observation = await hostReads(hostOfKnown(known)).observe({
+      cluster,
+      parameters: known.spec === undefined ? [] : Object.keys(liveParameters(known.spec)),
+      ...(known.spec === undefined ? {} : { tls: known.spec.security.tls }),
+    });
+    return reportStatus(known, observation, journal, holder);
   });
-  return reportStatus(known, observation, journal, holder);
 }
 
 /** Every cluster that Holdfast has on record or that the default host holds anything of. */
 export async function list(raw: unknown): Promise<readonly ClusterSummary[]> {
   const parsed = parseInput(listInput, raw ?? {}, 'list');
   if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
-  const records = await controlReads.listRecords();
+  const records = await plainly(() => controlReads.listRecords());
   const hosts = [...new Set([DEFAULT_HOST, ...records.map((record) => hostOf(record.spec))])];
   const found = await Promise.all(
     hosts.map(async (host) => ({

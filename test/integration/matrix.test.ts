@@ -8,9 +8,8 @@ import { until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { asApplication, ask, onNode } from './ask.ts';
 
-const everything = process.env.HOLDFAST_TEST_ALL === 'true';
-// A worker refuses settings that it does not know, and it inherits this process's.
-delete process.env.HOLDFAST_TEST_ALL;
+const everything = process.env.TEST_ALL === 'true';
+
 type Combination = { readonly engine: EngineVersion; readonly mode: 'cluster' | 'sentinel'; readonly tls: boolean };
 
 const all: readonly Combination[] = engineCatalogue.flatMap((engine) =>

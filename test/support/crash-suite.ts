@@ -2,9 +2,7 @@ import { afterAll, expect, test } from 'vitest';
 import { type Disturbed, endStacks, type Survivor, throughPoints } from './crash-harness.ts';
 
 /** `npm run test:crash`: everything, and not the sample that a normal run takes. */
-export const all = process.env.HOLDFAST_TEST_ALL === 'true';
-// Workers inherit the environment, and rightly refuse a variable of Holdfast's that is no setting.
-delete process.env.HOLDFAST_TEST_ALL;
+export const all = process.env.TEST_ALL === 'true';
 
 /** Clusters that are worked on at once, each with a Temporal server of its own. */
 const LANES = 3;

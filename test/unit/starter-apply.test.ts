@@ -1,10 +1,14 @@
 import { describe, expect, test } from 'vitest';
 import { type ClusterSpecInput, clusterSpec } from '../../config/cluster-spec.ts';
+import type { ClusterSummary } from '../../config/status.ts';
 import { chooseOperation } from '../../starter/cli/commands/apply.ts';
 import { chooseNode, chooseUser } from '../../starter/cli/commands/connect.ts';
 import { doctorExitCode } from '../../starter/cli/commands/doctor.ts';
-import { statusExitCode } from '../../starter/cli/commands/reads.ts';
+import { cancelNotice } from '../../starter/cli/commands/operations.ts';
+import { askAll, renderAnswers, statusExitCode } from '../../starter/cli/commands/reads.ts';
 import { exitCodes } from '../../starter/cli/exit-codes.ts';
+import { createStyle } from '../../starter/cli/terminal.ts';
+import { OperationFailed } from '../../starter/client/errors.ts';
 
 const spec = (more: Partial<ClusterSpecInput> = {}) => clusterSpec.parse({ name: 'demo', engine: 'valkey', version: '9.1', ...more });
 
@@ -56,9 +60,22 @@ describe('connect', () => {
 
   test('never takes the operator unasked', () => {
     const operator = { name: 'holdfast', password: 'x' };
-    expect(() => chooseUser([operator], 'holdfast', 'demo', undefined)).toThrow(/security\.users/);
-    expect(chooseUser([operator], 'holdfast', 'demo', 'holdfast')).toBe(operator);
-    expect(chooseUser([{ name: 'app', password: 'y' }, operator], 'holdfast', 'demo', undefined).name).toBe('app');
+    const alone = { users: [operator], unreadable: [] };
+    expect(() => chooseUser(alone, 'holdfast', 'demo', undefined)).toThrow(/security\.users/);
+    expect(chooseUser(alone, 'holdfast', 'demo', 'holdfast')).toBe(operator);
+    const users = [{ name: 'app', password: 'y' }, operator];
+    expect(chooseUser({ users, unreadable: [] }, 'holdfast', 'demo', undefined).name).toBe('app');
+  });
+
+  test('one user whose password cannot be read here stands in the way of nobody else', () => {
+    const users = [{ name: 'app', password: 'y' }];
+    const unreadable = [{ name: 'ops', why: 'user ops: secret env:OPS cannot be read' }];
+    const choose = (wanted?: string) => chooseUser({ users, unreadable }, 'holdfast', 'demo', wanted).name;
+    expect(choose()).toBe('app');
+    expect(choose('app')).toBe('app');
+    expect(() => choose('ops')).toThrow(/^user ops: secret env:OPS cannot be read\. .*--user\): app$/);
+    expect(() => choose('eve')).toThrow(/no user "eve"\. Its users: app, ops/);
+    expect(() => chooseUser({ users: [], unreadable }, 'holdfast', 'demo', undefined)).toThrow(/env:OPS/);
   });
 });
 
@@ -70,8 +87,27 @@ describe('exit codes of reads', () => {
     [['down'], exitCodes.unhealthy],
     [['absent'], exitCodes.notFound],
     [[], exitCodes.ok],
+    [['healthy', 'unreachable'], exitCodes.unreachable],
+    [['unreachable'], exitCodes.unreachable],
+    [['degraded', 'unreachable'], exitCodes.unhealthy],
   ] as const)('status of %j ends with %i', (verdicts, code) => {
     expect(statusExitCode(verdicts.map((verdict) => ({ verdict })))).toBe(code);
+  });
+
+  test('status of all shows those that answer, and why another does not', async () => {
+    const summary = (cluster: string, state: ClusterSummary['state']): ClusterSummary => ({ cluster, state, running: 6, containers: 6 });
+    const answers = await askAll({
+      list: async () => [summary('far', 'unreachable'), summary('good', 'kept'), summary('odd', 'kept')],
+      status: async (cluster) => {
+        if (cluster === 'odd') throw new OperationFailed('HostUnreachable', 'the engine is away\nmore', 'x', []);
+        return { cluster, verdict: 'healthy', headline: 'fine', observedAt: '', findings: [], shards: [], sentinels: [], journal: [] };
+      },
+    });
+    expect(answers.map(({ cluster, verdict }) => `${cluster} ${verdict}`)).toEqual(['far unreachable', 'good healthy', 'odd unreachable']);
+    const table = renderAnswers(answers, 'table', createStyle(false));
+    expect(table).toMatch(/^far +unreachable +- +no worker of its host answers.*holdfast worker$/m);
+    expect(table).toMatch(/^good +healthy +- +fine$/m);
+    expect(table).toMatch(/^odd +unreachable +- +HostUnreachable: the engine is away$/m);
   });
 
   test('doctor fails for what failed, not for warnings', () => {
@@ -79,4 +115,11 @@ describe('exit codes of reads', () => {
     expect(doctorExitCode([check('ok'), check('warning')])).toBe(exitCodes.ok);
     expect(doctorExitCode([check('ok'), check('failed')])).toBe(exitCodes.unreachable);
   });
+});
+
+test('whoever cancels is told what is undone, and that a deprovision undoes nothing', () => {
+  const notice = (operation: string) => cancelNotice({ operation, workflowId: 'op-1', cluster: 'demo' });
+  expect(notice('provision')).toMatch(/is undone where it can be/);
+  expect(notice('deprovision')).toMatch(/stays removed\. Remove the rest: holdfast deprovision demo/);
+  expect(notice('deprovision')).not.toContain('undone');
 });

@@ -87,6 +87,13 @@ describe('exit codes', () => {
     [new OperationFailed('InvalidInput', '', id, []), exitCodes.usage],
     [new OperationFailed('VerificationFailed', '', id, []), exitCodes.failed],
     [new OperationFailed('Cancelled', '', id, []), exitCodes.failed],
+    [new OperationFailed('StoreUnreachable', '', id, []), exitCodes.unreachable],
+    [new OperationFailed('SecretMissing', '', id, []), exitCodes.failed],
+    [ApplicationFailure.nonRetryable('', failures.secretMissing), exitCodes.usage],
+    [ApplicationFailure.nonRetryable('', failures.wrongMasterKey), exitCodes.usage],
+    [ApplicationFailure.retryable('', failures.storeUnreachable), exitCodes.unreachable],
+    [ApplicationFailure.retryable('', failures.hostUnreachable), exitCodes.unreachable],
+    [ApplicationFailure.retryable('', 'TypeError'), exitCodes.failed],
     [new OperationNotFound(''), exitCodes.notFound],
     [new TemporalUnreachable(''), exitCodes.unreachable],
     [new NoWorker(''), exitCodes.unreachable],
@@ -113,6 +120,12 @@ describe('exit codes', () => {
 describe('what a person reads', () => {
   test('a failure is named by its type and has no stack', () => {
     expect(explainError(new OperationFailed('HostFull', 'no disk left', id, []), false)).toBe('HostFull: no disk left');
+  });
+
+  test('a failure of ours that happened here, as in connect, is named too', () => {
+    const failure = ApplicationFailure.nonRetryable('the key is wrong', failures.wrongMasterKey);
+    expect(explainError(failure, false)).toBe('WrongMasterKey: the key is wrong');
+    expect(explainError(ApplicationFailure.nonRetryable('odd', 'TypeError'), false)).toContain('--debug');
   });
 
   test('a surprise points to --debug, which shows the stack', () => {

@@ -2,7 +2,7 @@ import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, isCancellati
 import { type FailureType, failures } from '../../config/failures.ts';
 
 /** Fails the workflow at once with a message for a person. A raw throw would fail the workflow task, which is retried for ever. */
-export const fail = (type: FailureType, message: string, ...details: readonly unknown[]): ApplicationFailure =>
+export const fail = (type: FailureType | (string & {}), message: string, ...details: readonly unknown[]): ApplicationFailure =>
   ApplicationFailure.nonRetryable(message, type, ...details);
 
 /** The reason behind what Temporal wraps around it, for a person. */
@@ -26,6 +26,15 @@ export function detailsOf(error: unknown): readonly unknown[] {
 
 function causeOf(error: unknown): unknown {
   return (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) && error.cause !== undefined ? error.cause : error;
+}
+
+/** Runs what may fail outside of any step, and fails with the reason itself, where Temporal would say "Activity task failed". */
+export async function plainly<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw isCancellation(error) ? error : fail(typeOf(error), reasonOf(error), ...detailsOf(error));
+  }
 }
 
 export { isCancellation };

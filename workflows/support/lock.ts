@@ -7,10 +7,9 @@ import {
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
-import type { FailureType } from '../../config/failures.ts';
 import { lockWorkflowId } from '../../config/names.ts';
 import { lock } from '../lock.ts';
-import { detailsOf, fail, isCancellation, reasonOf, typeOf } from './failure.ts';
+import { plainly } from './failure.ts';
 import { control, waiting } from './proxies.ts';
 
 export type Lock = ChildWorkflowHandle<typeof lock>;
@@ -35,13 +34,7 @@ export async function takeLock(cluster: string, whenBusy: 'fail' | 'wait'): Prom
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     }
-    try {
-      if (whenBusy === 'wait') await waiting.awaitLockFree(cluster);
-      else await control.requireLockFree(cluster);
-    } catch (error) {
-      // The operation ends with this: the reason itself, and not "Activity task failed" around it.
-      throw isCancellation(error) ? error : fail(typeOf(error) as FailureType, reasonOf(error), ...detailsOf(error));
-    }
+    await plainly(() => (whenBusy === 'wait' ? waiting.awaitLockFree(cluster) : control.requireLockFree(cluster)));
   }
 }
 

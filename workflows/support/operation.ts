@@ -1,13 +1,13 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { CancellationScope, upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import type { z } from 'zod';
-import { type FailureType, failures } from '../../config/failures.ts';
+import { failures } from '../../config/failures.ts';
 import { parseInput } from '../../config/input.ts';
 import { keeperWorkflowId, lockWorkflowId, searchAttributes } from '../../config/names.ts';
 import { type OperationName, operationInputs } from '../../config/operations.ts';
 import type { JournalEntry, OperationResult } from '../../config/progress.ts';
 import { createControls } from './controls.ts';
-import { detailsOf, fail, isCancellation, reasonOf, typeOf } from './failure.ts';
+import { detailsOf, fail, isCancellation, plainly, reasonOf, typeOf } from './failure.ts';
 import { releaseLock, takeLock } from './lock.ts';
 import { createProgressBoard } from './progress.ts';
 import { control } from './proxies.ts';
@@ -53,7 +53,7 @@ export async function operation<N extends OperationName>(
   const controls = createControls(board);
   const undos = createUndoList(board);
   upsertMemo({ cluster, operation: name, dryRun: input.dryRun });
-  const { by, searchAttributes: ready } = await control.openOperation();
+  const { by, searchAttributes: ready } = await plainly(() => control.openOperation());
   if (ready) upsertSearchAttributes(attributesOf(cluster, name));
 
   board.stage('lock');
@@ -114,7 +114,7 @@ async function takeBack(error: unknown, undos: UndoList): Promise<Ending> {
     const summary = `${reason}\nAnd this could not be undone, look at it: ${problems.join('; ')}`;
     return { outcome, summary, failure: fail(failures.undoFailed, summary, { type: cancelled ? 'Cancelled' : typeOf(error), problems }) };
   }
-  return { outcome, summary: reason, failure: cancelled ? error : fail(typeOf(error) as FailureType, reason, ...detailsOf(error)) };
+  return { outcome, summary: reason, failure: cancelled ? error : fail(typeOf(error), reason, ...detailsOf(error)) };
 }
 
 /** The journal is for people: a line that cannot be written must not turn a good end into a bad one. */

@@ -1,6 +1,6 @@
 import { CancellationScope } from '@temporalio/workflow';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
-import { type FailureType, failures } from '../../config/failures.ts';
+import { failures } from '../../config/failures.ts';
 import type { Plan } from '../../config/progress.ts';
 import { hostOf, type KnownCluster } from '../../model/known-cluster.ts';
 import { canonicalJson, digest as sha256 } from '../../model/layout.ts';
@@ -93,9 +93,7 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
         return result;
       } catch (error) {
         board.step(name, 'failed', isCancellation(error) ? 'cancelled' : reasonOf(error));
-        throw isCancellation(error)
-          ? error
-          : fail(typeOf(error) as FailureType, `step "${name}" failed: ${reasonOf(error)}`, ...detailsOf(error));
+        throw isCancellation(error) ? error : fail(typeOf(error), `step "${name}" failed: ${reasonOf(error)}`, ...detailsOf(error));
       }
     },
     together,
