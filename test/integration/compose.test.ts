@@ -8,6 +8,7 @@ import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
 import { type ComposeStack, startComposeStack } from '../support/compose-stack.ts';
 
 const cluster = uniqueName('compose');
+const watched = uniqueName('compose');
 let stack: ComposeStack | undefined;
 let connection: Connection | undefined;
 
@@ -20,7 +21,7 @@ afterAll(async () => {
   await connection?.close();
   // The worker sits in the network of a cluster that a failed test left behind: it goes first.
   await stack?.down();
-  await sweep(new Docker(), cluster);
+  for (const name of [cluster, watched]) await sweep(new Docker(), name);
 }, 180_000);
 
 test('the compose file is a whole Holdfast: its worker provisions a cluster from inside a container, and removes it', async () => {
@@ -48,6 +49,11 @@ test('the compose file is a whole Holdfast: its worker provisions a cluster from
   const again = await execute<OperationResult>('provision', { spec });
   expect(again.outcome).toBe('unchanged');
 
-  await execute<OperationResult>('deprovision', { cluster, confirm: cluster });
-  expect(await holdings(new Docker(), cluster)).toEqual({ containers: [], volumes: [], networks: [] });
+  // The worker is a guest in each cluster's network, and must not take an address that a sentinel is to have.
+  expect((await execute<OperationResult>('provision', { spec: testSpec(watched, { mode: 'sentinel' }) })).outcome).toBe('done');
+
+  for (const name of [cluster, watched]) {
+    await execute<OperationResult>('deprovision', { cluster: name, confirm: name });
+    expect(await holdings(new Docker(), name)).toEqual({ containers: [], volumes: [], networks: [] });
+  }
 }, 300_000);
