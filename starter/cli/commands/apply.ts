@@ -38,11 +38,17 @@ export function chooseOperation(status: Pick<StatusReport, 'verdict' | 'spec' | 
   return same && status.verdict !== 'healthy' ? 'provision' : 'configure';
 }
 
-function inputOf(loaded: LoadedSpec, options: Pick<ApplyOptions, 'whenBusy' | 'reason' | 'needsApproval'>): OperationInput<ApplyOperation> {
+/** @param digest of the plan that was shown: what runs is that plan, or nothing */
+function inputOf(
+  loaded: LoadedSpec,
+  options: Pick<ApplyOptions, 'whenBusy' | 'reason' | 'needsApproval'>,
+  digest: string | undefined,
+): OperationInput<ApplyOperation> {
   const { whenBusy, reason, needsApproval } = options;
   return {
     spec: loaded.input,
     whenBusy,
+    ...(digest === undefined ? {} : { planDigest: digest }),
     ...(reason === undefined ? {} : { reason }),
     ...(needsApproval === undefined ? {} : { approval: needsApproval === true ? {} : { timeoutSeconds: needsApproval } }),
   };
@@ -74,7 +80,7 @@ export async function plan(session: Session, options: Pick<ApplyOptions, 'filena
   return exitCodes.ok;
 }
 
-/** `holdfast apply -f spec.yaml`: shows the plan, asks, and runs it. */
+/** `holdfast apply -f spec.yaml`: shows the plan, asks, and runs that plan; one that has changed meanwhile is refused. */
 export async function apply(session: Session, options: ApplyOptions): Promise<ExitCode> {
   const { terminal } = session;
   const loaded = await loadSpec(options.filename);
@@ -100,7 +106,7 @@ export async function apply(session: Session, options: ApplyOptions): Promise<Ex
     if (!(await askYes(`\n${operation} ${loaded.spec.name}?`))) throw new CliError('Nothing was changed.', exitCodes.refused);
   }
 
-  const handle = await holdfast[operation].start(inputOf(loaded, options));
+  const handle = await holdfast[operation].start(inputOf(loaded, options, dryRun.plan.digest));
   say(style.dim(`\n${handle.workflowId}\n${session.uiLink(handle.workflowId)}\n`));
   if (!(await holdfast.hasWorker())) terminal.note('No worker runs; the operation starts as soon as one does: holdfast worker');
   const result = await followOperation(session, handle);

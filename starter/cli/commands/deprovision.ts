@@ -7,7 +7,6 @@ import { requireInteractive, type Session } from '../session.ts';
 import { renderPlan } from '../view/plan-view.ts';
 import { renderResult } from '../view/result-view.ts';
 import { waiting } from '../waiting.ts';
-import { requireCluster } from './reads.ts';
 
 export interface DeprovisionOptions {
   readonly confirm?: string;
@@ -26,10 +25,9 @@ export async function deprovision(session: Session, cluster: string, options: De
   if (options.confirm !== undefined && options.confirm !== cluster)
     throw new CliError(`--confirm says "${options.confirm}", but the cluster is "${cluster}". Nothing was changed.`);
 
-  // Before anything is asked: a wrong name must not look like a cluster that is about to go.
-  await requireCluster(session, cluster);
   const holdfast = await session.holdfast();
   const input = { cluster, confirm: cluster, keepVolumes, force, whenBusy, ...(reason === undefined ? {} : { reason }) };
+  // Before anything is asked: it fails for a name of which nothing is left anywhere.
   const dryRun = await waiting(terminal, 'planning', holdfast.deprovision.execute({ ...input, dryRun: true }));
   const quiet = options.output === 'json' || options.output === 'yaml';
   const say = quiet ? terminal.note : terminal.print;
@@ -39,6 +37,10 @@ export async function deprovision(session: Session, cluster: string, options: De
   }
   say(renderPlan(dryRun.plan, options.output === 'wide', quiet ? terminal.noteStyle : terminal.style));
   if (dryRun.plan.refusals.length > 0) return exitCodes.refused;
+  if (dryRun.plan.steps.length === 0) {
+    terminal.print(renderOutput(options.output, { ...dryRun, outcome: 'unchanged' }, () => 'There is nothing to remove.'));
+    return exitCodes.ok;
+  }
 
   if (options.confirm === undefined) {
     requireInteractive(terminal, `--confirm ${cluster}`);
@@ -46,7 +48,8 @@ export async function deprovision(session: Session, cluster: string, options: De
     const typed = await ask(`\n${terminal.noteStyle.bad(fate)}\nType the name of the cluster to go ahead: `);
     if (typed !== cluster) throw new CliError('That is not its name. Nothing was changed.', exitCodes.refused);
   }
-  const handle = await holdfast.deprovision.start(input);
+  const { digest } = dryRun.plan;
+  const handle = await holdfast.deprovision.start({ ...input, ...(digest === undefined ? {} : { planDigest: digest }) });
   say(`\n${handle.workflowId}\n${session.uiLink(handle.workflowId)}\n`);
   const result = await followOperation(session, handle);
   terminal.print(renderOutput(options.output, result, () => renderResult(result, terminal.style)));
