@@ -1,10 +1,14 @@
 import type Docker from 'dockerode';
-import { createEngine } from '../activities/docker/engine.ts';
+import { createEngine, engineFailure } from '../activities/docker/engine.ts';
 import { type Credentials, createSecretStore } from '../activities/secrets/secret-store.ts';
 import { createObjectStore } from '../activities/storage/object-store.ts';
 import type { Settings } from '../config/settings.ts';
 
-/** What a client needs to connect to a cluster; for a person who may read the bucket and has the master key. @throws SecretMissing, WrongMasterKey */
+/**
+ * What a client needs to connect to a cluster; for a person who may read the bucket and has the master key. `env:` and `file:` secrets are read
+ * where this runs, which need not be where a worker does: users whose password is not found here are told apart.
+ * @throws SecretMissing, WrongMasterKey, StoreUnreachable
+ */
 export async function openCredentials(settings: Settings, cluster: string): Promise<Credentials> {
   const store = createObjectStore(settings);
   try {
@@ -21,19 +25,15 @@ export interface EngineCli {
   readonly password: string;
 }
 
-/** Runs the engine's CLI in a node's container on this terminal, until it ends. @returns its exit code */
-export async function openEngineCli(settings: Settings, { container, command, password }: EngineCli): Promise<number> {
+/**
+ * Runs the engine's CLI in a node's container on this terminal, until it ends. @returns its exit code
+ * @throws HostUnreachable, EngineRefused
+ */
+export async function openEngineCli(settings: Settings, cli: EngineCli): Promise<number> {
   const docker = createEngine(settings);
-  const exec = await docker.getContainer(container).exec({
-    Cmd: [...command],
-    // Valkey's CLI reads its own name first and, in some versions, only the other.
-    Env: [`REDISCLI_AUTH=${password}`, `VALKEYCLI_AUTH=${password}`],
-    Tty: true,
-    AttachStdin: true,
-    AttachStdout: true,
-    AttachStderr: true,
+  const { exec, stream } = await startExec(docker, cli).catch((error: unknown) => {
+    throw engineFailure(error, `open the CLI in ${cli.container}`);
   });
-  const stream = await exec.start({ hijack: true, stdin: true, Tty: true });
   const { stdin, stdout } = process;
   const resize = () => fitTerminal(exec, stdout);
   stdin.setRawMode(true);
@@ -54,6 +54,19 @@ export async function openEngineCli(settings: Settings, { container, command, pa
     stdin.pause();
   }
   return (await exec.inspect()).ExitCode ?? 0;
+}
+
+async function startExec(docker: Docker, { container, command, password }: EngineCli) {
+  const exec = await docker.getContainer(container).exec({
+    Cmd: [...command],
+    // Valkey's CLI reads its own name first and, in some versions, only the other.
+    Env: [`REDISCLI_AUTH=${password}`, `VALKEYCLI_AUTH=${password}`],
+    Tty: true,
+    AttachStdin: true,
+    AttachStdout: true,
+    AttachStderr: true,
+  });
+  return { exec, stream: await exec.start({ hijack: true, stdin: true, Tty: true }) };
 }
 
 function fitTerminal(exec: Docker.Exec, { rows, columns }: NodeJS.WriteStream): void {

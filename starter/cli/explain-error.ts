@@ -1,3 +1,4 @@
+import { ApplicationFailure } from '@temporalio/common';
 import { type FailureType, failures } from '../../config/failures.ts';
 import { InvalidSettings } from '../../config/settings.ts';
 import {
@@ -30,7 +31,21 @@ const byFailure: Readonly<Partial<Record<FailureKind, ExitCode>>> = {
   [failures.refused]: exitCodes.refused,
   [failures.rejected]: exitCodes.refused,
   [failures.hostUnreachable]: exitCodes.unreachable,
+  [failures.storeUnreachable]: exitCodes.unreachable,
 } satisfies Partial<Record<FailureType, ExitCode>>;
+
+/** What fails here and not in an operation: nothing was started, so a missing secret or a wrong key is a matter of settings. */
+const byLocalFailure: Readonly<Record<string, ExitCode>> = {
+  [failures.secretMissing]: exitCodes.usage,
+  [failures.wrongMasterKey]: exitCodes.usage,
+  [failures.storeUnreachable]: exitCodes.unreachable,
+  [failures.hostUnreachable]: exitCodes.unreachable,
+} satisfies Partial<Record<FailureType, ExitCode>>;
+
+const known: readonly string[] = Object.values(failures);
+
+const localExitCode = ({ type }: ApplicationFailure): ExitCode | undefined =>
+  known.includes(type ?? '') ? (byLocalFailure[type ?? ''] ?? exitCodes.failed) : undefined;
 
 /** The exit code that an error ends the process with. */
 export function exitCodeOf(error: unknown): ExitCode {
@@ -40,6 +55,7 @@ export function exitCodeOf(error: unknown): ExitCode {
   if (error instanceof RequestRefused) return exitCodes.refused;
   if (error instanceof OperationNotFound || error instanceof ClusterNotKept) return exitCodes.notFound;
   if (error instanceof TemporalUnreachable || error instanceof NoWorker) return exitCodes.unreachable;
+  if (error instanceof ApplicationFailure) return localExitCode(error) ?? exitCodes.failed;
   return exitCodes.failed;
 }
 
@@ -59,8 +75,11 @@ const ours = [
 export function explainError(error: unknown, debug: boolean): string {
   if (!(error instanceof Error)) return String(error);
   if (debug) return `${error.stack ?? error.message}${error.cause instanceof Error ? `\ncaused by ${error.cause.stack}` : ''}`;
-  const kind = error instanceof OperationFailed && error.type !== 'Unknown' ? `${error.type}: ` : '';
-  const stack = ours.some((type) => error instanceof type) ? '' : '\nThat was not foreseen: --debug shows where it happened.';
+  const local = error instanceof ApplicationFailure && localExitCode(error) !== undefined;
+  const foreseen = local || ours.some((type) => error instanceof type);
+  const named = local || error instanceof OperationFailed;
+  const kind = named && error.type !== 'Unknown' ? `${error.type}: ` : '';
+  const stack = foreseen ? '' : '\nThat was not foreseen: --debug shows where it happened.';
   // The innermost message says what is wrong; what wraps it often only says which call it was.
   const cause = stack !== '' && error.cause instanceof Error ? `: ${error.cause.message}` : '';
   return `${kind}${error.message}${cause}${stack}`;

@@ -34,16 +34,29 @@ export function chooseNode(report: Pick<StatusReport, 'cluster' | 'shards'>, wan
   return best.name;
 }
 
-/** The user to connect as: the one asked for, else the first of the spec. The operator is never taken unasked: it may do everything. */
+interface Users<U> {
+  readonly users: readonly U[];
+  /** Passwords that only the worker can read, with the reason. */
+  readonly unreadable: readonly { readonly name: string; readonly why: string }[];
+}
+
+/**
+ * The user to connect as: the one asked for, else the first of the spec whose password can be read here. The operator is never taken unasked: it
+ * may do everything.
+ */
 export function chooseUser<U extends { readonly name: string }>(
-  users: readonly U[],
+  { users, unreadable }: Users<U>,
   system: string,
   cluster: string,
   wanted: string | undefined,
 ): U {
   const found = wanted === undefined ? users.find((user) => user.name !== system) : users.find((user) => user.name === wanted);
   if (found !== undefined) return found;
-  const names = users.map((user) => user.name).join(', ');
+  const closed = wanted === undefined ? unreadable[0] : unreadable.find((user) => user.name === wanted);
+  const others = users.map((user) => user.name).join(', ');
+  if (closed !== undefined)
+    throw new CliError(`${closed.why}. Give it to this command in the same way, or connect as another user (--user): ${others}`);
+  const names = [...users, ...unreadable].map((user) => user.name).join(', ');
   if (wanted !== undefined) throw new CliError(`${cluster} has no user "${wanted}". Its users: ${names}`, exitCodes.notFound);
   throw new CliError(
     `${cluster} has no user for applications: add one under security.users and apply the spec. As the operator: --user ${system}`,
@@ -63,8 +76,8 @@ export async function connect(session: Session, cluster: string, options: Connec
     );
   const { openCredentials, openEngineCli } = await import('../../../workers/access.ts');
   const { systemUsers } = await import('../../../config/names.ts');
-  const { caCert, users } = await openCredentials(settings, cluster);
-  const user = chooseUser(users, systemUsers.operator, cluster, options.user);
+  const { caCert, users, unreadable } = await openCredentials(settings, cluster);
+  const user = chooseUser({ users, unreadable }, systemUsers.operator, cluster, options.user);
   const node = chooseNode(report, options.node);
 
   if (options.exec === true) {
@@ -78,6 +91,7 @@ export async function connect(session: Session, cluster: string, options: Connec
   }
   if (options.caFile !== undefined) await writeFile(options.caFile, caCert);
   const facts = connectionFacts(report, report.spec, user, {
+    ...(unreadable.length === 0 ? {} : { unreadable }),
     ...(options.caFile === undefined ? {} : { caFile: options.caFile }),
     ...(options.showPassword === true ? { password: user.password } : {}),
   });

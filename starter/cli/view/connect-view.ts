@@ -13,6 +13,8 @@ export interface ConnectionFacts {
   readonly user: string;
   readonly password?: string;
   readonly caFile?: string;
+  /** Users whose password cannot be read here, with the reason. */
+  readonly unreadable?: readonly { readonly name: string; readonly why: string }[];
   /** `address:port` of every data node, primaries first. */
   readonly nodes: readonly string[];
   /** Of every sentinel, and the name to ask them for. */
@@ -38,7 +40,7 @@ export function connectionFacts(
   report: StatusReport,
   spec: ClusterSpec,
   user: { readonly name: string },
-  shown: { readonly password?: string; readonly caFile?: string },
+  shown: Pick<ConnectionFacts, 'password' | 'caFile' | 'unreadable'>,
 ): ConnectionFacts {
   const data = report.shards.flatMap((shard) => shard.nodes);
   const ordered = [...data].sort((a, b) => Number(b.role === 'primary') - Number(a.role === 'primary'));
@@ -84,7 +86,7 @@ function ioredisSnippet(facts: ConnectionFacts): readonly string[] {
 
 /** What a person needs to connect, ready to paste. */
 export function renderConnection(facts: ConnectionFacts, caCert: string, style: Style): string {
-  const { cluster, user, password, caFile, nodes, sentinels, tls, cli, mode } = facts;
+  const { cluster, user, password, caFile, unreadable = [], nodes, sentinels, tls, cli, mode } = facts;
   const [host = '', port = ''] = (nodes[0] ?? '').split(':');
   const flags = [mode === 'cluster' ? '-c' : '', tls ? `--tls --cacert ${caFile ?? 'ca.crt'}` : '', `--user ${user}`]
     .filter((flag) => flag !== '')
@@ -95,6 +97,7 @@ export function renderConnection(facts: ConnectionFacts, caCert: string, style: 
     ...(sentinels.length > 0 ? [`${title('sentinels')}${sentinels.join(' ')}, master name ${facts.masterName}`] : []),
     `${title('user')}${user}`,
     `${title('password')}${password ?? style.dim(`hidden: holdfast connect ${cluster} --user ${user} --show-password`)}`,
+    ...unreadable.map(({ why }) => `${title('not here')}${style.warn(why)}`),
     ...(tls ? [`${title('CA')}${caFile ?? style.dim(`printed below; into a file: holdfast connect ${cluster} --ca-file ca.crt`)}`] : []),
     `${title('URL')}${facts.url}`,
     '',
