@@ -64,6 +64,9 @@ export const askList = (temporal: Temporal) => ask<readonly ClusterSummary[]>(te
 async function askKeeper<T>(temporal: Temporal, cluster: string, query: string): Promise<T> {
   const id = keeperWorkflowId(cluster);
   try {
+    // One that was closed, with the cluster gone, would answer queries all the same.
+    const { status } = await temporal.call(id, (client) => client.workflow.getHandle(id).describe());
+    if (status.name !== 'RUNNING') throw new OperationNotFound(`${id} has ended`);
     return await temporal.call(id, (client) => client.workflow.getHandle(id).query<T>(query), { workerWithinMs: 10_000 });
   } catch (error) {
     if (error instanceof OperationNotFound)
