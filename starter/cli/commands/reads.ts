@@ -2,10 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createLogUpdate } from 'log-update';
 import { stringify } from 'yaml';
 import type { StatusReport } from '../../../config/status.ts';
+import type { Holdfast } from '../../client/index.ts';
 import { type ExitCode, exitCodes } from '../exit-codes.ts';
-import { CliError } from '../explain-error.ts';
+import { CliError, explainError } from '../explain-error.ts';
 import { type OutputFormat, renderOutput } from '../output.ts';
 import type { Session } from '../session.ts';
+import type { Style } from '../terminal.ts';
 import { renderJournal } from '../view/journal-view.ts';
 import { renderClusters } from '../view/lists-view.ts';
 import { renderStatus, verdictPaint } from '../view/status-view.ts';
@@ -22,48 +24,78 @@ export interface StatusOptions extends ReadOptions {
   readonly interval: number;
 }
 
-export function statusExitCode(reports: readonly Pick<StatusReport, 'verdict'>[]): ExitCode {
-  if (reports.length === 1 && reports[0]?.verdict === 'absent') return exitCodes.notFound;
-  return reports.every((report) => report.verdict === 'healthy') ? exitCodes.ok : exitCodes.unhealthy;
+/** A cluster that could not be asked, in a report about all of them. */
+interface Unreachable {
+  readonly cluster: string;
+  readonly verdict: 'unreachable';
+  readonly headline: string;
+}
+
+type Answer = StatusReport | Unreachable;
+
+export function statusExitCode(answers: readonly Pick<Answer, 'verdict'>[]): ExitCode {
+  if (answers.length === 1 && answers[0]?.verdict === 'absent') return exitCodes.notFound;
+  const bad = answers.filter((answer) => answer.verdict !== 'healthy');
+  if (bad.length === 0) return exitCodes.ok;
+  return bad.every((answer) => answer.verdict === 'unreachable') ? exitCodes.unreachable : exitCodes.unhealthy;
 }
 
 /** Verdicts of several clusters; one alone is shown whole. */
-function renderReports(session: Session, reports: readonly StatusReport[], format: OutputFormat): string {
-  const { style } = session.terminal;
-  const [first] = reports;
-  if (first !== undefined && reports.length === 1) return renderOutput(format, first, (wide) => renderStatus(first, wide, style));
-  return renderOutput(format, reports, () => {
-    if (reports.length === 0) return renderClusters([], false, style);
-    const rows = reports.map((r) => [r.cluster, verdictPaint(r.verdict, style)(r.verdict), r.running?.operation ?? '-', r.headline]);
+export function renderAnswers(answers: readonly Answer[], format: OutputFormat, style: Style): string {
+  const [first] = answers;
+  if (first !== undefined && first.verdict !== 'unreachable' && answers.length === 1)
+    return renderOutput(format, first, (wide) => renderStatus(first, wide, style));
+  return renderOutput(format, answers, () => {
+    if (answers.length === 0) return renderClusters([], false, style);
+    const rows = answers.map((answer) =>
+      answer.verdict === 'unreachable'
+        ? [answer.cluster, style.bad(answer.verdict), '-', answer.headline]
+        : [answer.cluster, verdictPaint(answer.verdict, style)(answer.verdict), answer.running?.operation ?? '-', answer.headline],
+    );
     return renderTable(['CLUSTER', 'VERDICT', 'RUNNING', 'HEADLINE'], rows, style);
   });
 }
 
-async function ask(session: Session, cluster: string | undefined): Promise<readonly StatusReport[]> {
+async function ask(session: Session, cluster: string | undefined): Promise<readonly Answer[]> {
   const holdfast = await session.holdfast();
-  if (cluster !== undefined) return [await holdfast.status(cluster)];
-  const clusters = await holdfast.list();
-  return Promise.all(clusters.map((c) => holdfast.status(c.cluster)));
+  return cluster === undefined ? askAll(holdfast) : [await holdfast.status(cluster)];
 }
 
-/** `holdfast status [cluster]` */
+/** Every cluster; one that cannot be asked is told as such, and keeps no other from being shown. */
+export async function askAll(holdfast: Pick<Holdfast, 'list' | 'status'>): Promise<readonly Answer[]> {
+  const clusters = await holdfast.list();
+  const answers = await Promise.allSettled(
+    clusters.map(async ({ cluster, state }): Promise<Answer> => {
+      const headline = 'no worker of its host answers; start one there: holdfast worker';
+      return state === 'unreachable' ? { cluster, verdict: 'unreachable', headline } : holdfast.status(cluster);
+    }),
+  );
+  return clusters.map(({ cluster }, index): Answer => {
+    const answer = answers[index];
+    if (answer?.status === 'fulfilled') return answer.value;
+    const [headline = ''] = explainError(answer?.reason, false).split('\n', 1);
+    return { cluster, verdict: 'unreachable', headline };
+  });
+}
+
+/** `holdfast status [cluster]`; with `--watch` it ends with the code of the last look, for Ctrl-C is how it is meant to end. */
 export async function status(session: Session, cluster: string | undefined, options: StatusOptions): Promise<ExitCode> {
   const { terminal } = session;
   if (options.watch !== true) {
     const reports = await waiting(terminal, 'asking every node', ask(session, cluster));
-    terminal.print(renderReports(session, reports, options.output));
+    terminal.print(renderAnswers(reports, options.output, terminal.style));
     return statusExitCode(reports);
   }
   const stop = new AbortController();
   process.on('SIGINT', () => stop.abort()); // not `once`: the library that restores the cursor would end the process
   const redraw = process.stdout.isTTY === true && options.output !== 'json' && options.output !== 'yaml';
   const screen = redraw ? createLogUpdate(process.stdout) : terminal.print;
-  let reports: readonly StatusReport[] = [];
+  let reports: readonly Answer[] | undefined;
   while (!stop.signal.aborted) {
     const next = await Promise.race([ask(session, cluster), aborted(stop.signal)]);
     if (next === undefined) break;
     reports = next;
-    const text = renderReports(session, reports, options.output);
+    const text = renderAnswers(reports, options.output, terminal.style);
     screen(
       redraw
         ? `${text}\n\n${terminal.style.dim(`${formatTime(new Date().toISOString())}, every ${options.interval} s, Ctrl-C ends`)}`
@@ -71,7 +103,7 @@ export async function status(session: Session, cluster: string | undefined, opti
     );
     await sleep(options.interval * 1000, undefined, { signal: stop.signal }).catch(() => undefined); // woken by Ctrl-C
   }
-  return reports.length === 0 ? exitCodes.interrupted : statusExitCode(reports);
+  return reports === undefined ? exitCodes.interrupted : statusExitCode(reports);
 }
 
 const aborted = (signal: AbortSignal) =>

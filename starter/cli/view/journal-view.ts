@@ -8,7 +8,15 @@ const outcomePaint = (outcome: JournalEntry['outcome'], style: Style) =>
 
 /** The journal of a cluster, newest first, since the newest is what one looks for. */
 export function renderJournal(entries: readonly JournalEntry[], wide: boolean, style: Style): string {
-  const headings = ['WHEN', 'OPERATION', 'OUTCOME', 'TOOK', 'BY', 'SUMMARY', ...(wide ? ['GENERATION', 'REASON', 'ID'] : [])];
+  const headings = [
+    'WHEN',
+    'OPERATION',
+    'OUTCOME',
+    'TOOK',
+    'BY',
+    'SUMMARY',
+    ...(wide ? ['GENERATION', 'REASON', 'APPROVED BY', 'ID'] : []),
+  ];
   const rows = [...entries]
     .reverse()
     .map((entry) => [
@@ -18,7 +26,9 @@ export function renderJournal(entries: readonly JournalEntry[], wide: boolean, s
       formatDuration(Date.parse(entry.endedAt) - Date.parse(entry.startedAt)),
       entry.by,
       firstLine(entry.summary),
-      ...(wide ? [entry.generation === undefined ? '-' : String(entry.generation), entry.reason ?? '-', entry.workflowId] : []),
+      ...(wide
+        ? [entry.generation === undefined ? '-' : String(entry.generation), entry.reason ?? '-', entry.approvedBy ?? '-', entry.workflowId]
+        : []),
     ]);
   return renderTable(headings, rows, style);
 }

@@ -4,14 +4,18 @@ import type { Style } from '../terminal.ts';
 import { renderTable } from './table.ts';
 import { formatDuration, formatTime } from './units.ts';
 
+const statePaint = (state: ClusterSummary['state'], style: Style) =>
+  ({ kept: style.good, orphaned: style.warn, unreachable: style.bad })[state];
+
 export function renderClusters(clusters: readonly ClusterSummary[], wide: boolean, style: Style): string {
   if (clusters.length === 0) return 'There are no clusters.\n  next: holdfast apply -f spec.yaml';
   const headings = ['CLUSTER', 'STATE', 'ENGINE', 'MODE', 'SHARDS', 'CONTAINERS', ...(wide ? ['REPLICAS', 'GENERATION'] : [])];
   const rows = clusters.map((c) => {
-    const containers = `${c.running}/${c.containers}`;
+    // Of a host that nobody could ask it is not known what runs there.
+    const containers = c.state === 'unreachable' ? '-' : `${c.running}/${c.containers}`;
     return [
       c.cluster,
-      c.state === 'kept' ? style.good(c.state) : style.warn(c.state),
+      statePaint(c.state, style)(c.state),
       c.engine === undefined ? '-' : `${c.engine} ${c.version ?? ''}`.trim(),
       c.mode ?? '-',
       c.shards === undefined ? '-' : String(c.shards),
