@@ -1,18 +1,10 @@
-import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
 import { NativeConnection, Runtime } from '@temporalio/worker';
 import { InvalidSettings, readSettings } from '../config/settings.ts';
+import { loadSettingsFile } from '../config/settings-file.ts';
 import { createDependencies } from './dependencies.ts';
 import { createLogger } from './logger.ts';
 import { createWorkers, type WorkersOptions } from './worker.ts';
 import { findWorkflowBundle } from './workflow-bundle.ts';
-
-/** Settings that bootstrap wrote; what the environment says already wins. */
-export function loadSettingsFile(): void {
-  const file = join(process.env.HOLDFAST_HOME ?? join(homedir(), '.cache', 'holdfast'), 'settings.env');
-  if (existsSync(file)) process.loadEnvFile(file);
-}
 
 /** Runs the workers until SIGTERM or SIGINT; running activities are told and given time. */
 export async function runWorkers(extra: Pick<WorkersOptions, 'interceptors'> = {}): Promise<void> {

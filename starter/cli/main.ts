@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { type Command, CommanderError } from 'commander';
+import { loadSettingsFile } from '../../config/settings-file.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { exitCodeOf, explainError } from './explain-error.ts';
 import { buildProgram } from './program.ts';
-import { loadSettingsFile } from './session.ts';
 import { createStyle, wantsColours } from './terminal.ts';
 
 /** How long an exit waits for what still holds the process, such as a call that nobody waits for any more. */
@@ -19,7 +19,7 @@ export async function main(packageFile: URL): Promise<void> {
   });
   prepare(program, (text) => void process.stderr.write(text.replace(/^error: /, `${style.bad('error')}: `)));
   try {
-    loadSettingsFile(process.env);
+    loadSettingsFile();
     await program.parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) code = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;

@@ -1,6 +1,4 @@
-import { existsSync } from 'node:fs';
-import { homedir, hostname, userInfo } from 'node:os';
-import { join } from 'node:path';
+import { hostname, userInfo } from 'node:os';
 import { readSettings, type Settings } from '../../config/settings.ts';
 import { Holdfast } from '../client/index.ts';
 import { CliError } from './explain-error.ts';
@@ -23,13 +21,6 @@ export interface Session extends AsyncDisposable {
   holdfast(): Promise<Holdfast>;
   /** A link to an operation in the Temporal UI. */
   uiLink(workflowId: string): string;
-}
-
-/** Loads what bootstrap wrote for this machine. Variables that are set already win. */
-export function loadSettingsFile(environment: NodeJS.ProcessEnv): void {
-  const home = environment.HOLDFAST_HOME ?? join(homedir(), '.cache', 'holdfast');
-  const file = join(home, 'settings.env');
-  if (existsSync(file)) process.loadEnvFile(file);
 }
 
 export function openSession(options: GlobalOptions): Session {
