@@ -81,7 +81,7 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
     .command('status')
     .description('how a cluster is, asked of every node; without a name: all of them')
     .argument('[cluster]', 'name of the cluster')
-    .option('-w, --watch', 'again and again, until Ctrl-C')
+    .option('-w, --watch', 'again and again, until Ctrl-C; ends with what it saw last')
     .addOption(new Option('--interval <seconds>', 'how often with --watch').argParser(wholeNumber).default(5))
     .addOption(outputOption())
     .action((cluster: string | undefined, options: StatusOptions) =>
@@ -113,7 +113,7 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
     .command('connect')
     .description("how to connect a client; or the engine's CLI in a node")
     .addArgument(clusterArgument())
-    .option('--user <name>', "default: the spec's first user")
+    .option('--user <name>', "default: the spec's first user whose password can be read here")
     .option('--show-password', 'print the password')
     .option('--ca-file <path>', 'write the CA certificate there')
     .option('--exec', "open the engine's CLI in a node")
@@ -198,9 +198,9 @@ function addOperations(operations: Command, run: (act: (session: Session) => Pro
   }
   operations
     .command('cancel')
-    .description('stop at the next step and undo')
+    .description('stop at the next step, and undo what can be undone; a deprovision undoes nothing')
     .addArgument(idArgument())
-    .option('--wait', 'until it has undone what it did')
+    .option('--wait', 'until it has ended')
     .action((id: string, options: { wait?: boolean }) => run(async (session) => (await load()).cancelOperation(session, id, options)));
   for (const what of ['approve', 'reject'] as const) {
     operations

@@ -24,7 +24,7 @@ export interface OperationHandle {
   resume(): Promise<void>;
   approve(decision: Decision): Promise<void>;
   reject(decision: Decision): Promise<void>;
-  /** Asks it to stop at the next step boundary and undo what it did. */
+  /** Asks it to stop at the next step boundary and undo what can be undone; of a deprovision nothing can. */
   cancel(): Promise<void>;
   /** Waits for its end; a Temporal that restarts meanwhile is waited for. @throws OperationFailed */
   result(): Promise<OperationResult>;

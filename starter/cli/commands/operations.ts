@@ -6,6 +6,7 @@ import {
   type OperationHandle,
   OperationNotFound,
   type OperationState,
+  type OperationSummary,
 } from '../../client/index.ts';
 import { type ExitCode, exitCodes } from '../exit-codes.ts';
 import { exitCodeOf, explainError } from '../explain-error.ts';
@@ -107,13 +108,23 @@ export async function decide(session: Session, id: string, what: 'approve' | 're
   return exitCodes.ok;
 }
 
-/** `holdfast operations cancel <id>`; with `--wait` until it has undone what it did. */
+/** What becomes of an operation that is asked to stop. What a deprovision has removed cannot be brought back. */
+export function cancelNotice({ operation, workflowId, cluster }: Pick<OperationSummary, 'operation' | 'workflowId' | 'cluster'>): string {
+  const undone =
+    operation === 'deprovision'
+      ? `What it has removed by then stays removed. Remove the rest: holdfast deprovision ${cluster ?? '<cluster>'}`
+      : 'What it did by then is undone where it can be.';
+  return `It stops at its next step. ${undone}\n  watch it: holdfast operations show ${workflowId} --watch`;
+}
+
+/** `holdfast operations cancel <id>`; with `--wait` until it has ended. */
 export async function cancelOperation(session: Session, id: string, { wait }: { wait?: boolean }): Promise<ExitCode> {
   const { terminal } = session;
-  const handle = await find(await session.holdfast(), id);
+  const holdfast = await session.holdfast();
+  const handle = await find(holdfast, id);
   await handle.cancel();
   if (wait !== true) {
-    terminal.print(`It stops at its next step and undoes what it did. Watch it: holdfast operations show ${handle.workflowId} --watch`);
+    terminal.print(cancelNotice(await holdfast.operations.describe(handle.workflowId)));
     return exitCodes.ok;
   }
   try {
