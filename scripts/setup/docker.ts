@@ -13,6 +13,19 @@ export function useDockerHost(): void {
   if (host !== undefined && host !== '') process.env.DOCKER_HOST = host;
 }
 
+/** What the Docker CLI and Holdfast use when nobody says otherwise. */
+const DEFAULT_SOCKET = 'unix:///var/run/docker.sock';
+
+/**
+ * The engine of the Docker CLI's current context, as Colima, Docker Desktop and a rootless engine set one: the CLI knows it, the worker does not.
+ * Undefined when it is the default socket, and when a variable names the engine, which goes before any context.
+ */
+export async function contextHost(): Promise<string | undefined> {
+  if (process.env.DOCKER_HOST) return undefined;
+  const host = (await ask('docker', ['context', 'inspect', '--format', '{{.Endpoints.docker.Host}}']))?.trim();
+  return host === undefined || host === DEFAULT_SOCKET || !/^(unix|tcp|ssh|https?):\/\//.test(host) ? undefined : host;
+}
+
 const engineVersion = async (): Promise<string | undefined> => {
   const version = await ask('docker', ['version', '--format', '{{.Server.Version}}']);
   return version === undefined || version === '' ? undefined : version.split('\n')[0];
@@ -25,6 +38,11 @@ export async function ensureEngine(announce: (what: string) => void): Promise<st
   if (process.env.DOCKER_HOST)
     throw new CannotGoOn(
       `No Docker engine answers at ${process.env.DOCKER_HOST}: start it, or unset DOCKER_HOST and HOLDFAST_DOCKER_HOST.`,
+    );
+  const context = await contextHost();
+  if (context !== undefined)
+    throw new CannotGoOn(
+      `No Docker engine answers at ${context}, which the Docker CLI's context names: start it, or choose another (docker context use default).`,
     );
   if (!canInstallPackages()) {
     const client =

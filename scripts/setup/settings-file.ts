@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { parseEnv } from 'node:util';
+import { contextHost } from './docker.ts';
 import { paths } from './home.ts';
 
 /** The variables of settings.env; none when there is no file. */
@@ -36,8 +37,8 @@ export async function ensureSettings(): Promise<string> {
     wanted.HOLDFAST_S3_SECRET_ACCESS_KEY = randomBytes(24).toString('hex');
     done.push('object store key made');
   }
-  // The engine that bootstrap has just found: the Docker CLI's variable, under the name that the worker reads.
-  wanted.HOLDFAST_DOCKER_HOST = process.env.DOCKER_HOST || undefined;
+  // The engine that bootstrap has just found: the Docker CLI's variable or context, under the name that the worker reads.
+  wanted.HOLDFAST_DOCKER_HOST = process.env.DOCKER_HOST || (await contextHost());
   writeSettingsFile(wanted);
   return done.length === 0 ? 'keys and settings.env are there' : done.join(', ');
 }
