@@ -46,6 +46,8 @@ export async function createWorkers({
       taskQueue: WORKFLOW_TASK_QUEUE,
       workflowBundle,
       activities: createControlActivities({ client, store, secrets, searchAttributes }),
+      // A keeper is asked seldom and replayed in a moment; kept in memory it costs 1.6 MiB, and there are hundreds.
+      maxCachedWorkflows: 100,
       // A killed worker's sticky queue would hold up its workflows for the default of ten seconds.
       stickyQueueScheduleToStartTimeout: '2 seconds',
     }),
