@@ -168,7 +168,7 @@ test('an operation that is approved by an update that says by whom is carried ou
     await handle.executeUpdate(operationHandlers.approve, { args: [{ by: 'ann', reason: 'as agreed' }] });
     const result = await resultOf(handle);
     expect(result.outcome).toBe('done');
-    expect((await progressOf(handle)).warnings).toContain('approved by ann: as agreed');
+    expect((await progressOf(handle)).approvedBy).toBe('ann: as agreed');
     await expectHealthy(subject);
   }));
 
