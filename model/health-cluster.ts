@@ -21,7 +21,7 @@ export function assessViews(spec: ClusterSpec, observation: Observation): readon
       code: 'views-differ',
       subject: other.seenBy.join(', '),
       message: 'sees other members, roles or slots than most nodes do',
-      next: 'wait a few seconds for gossip; if it stays, look for a network split',
+      next: `holdfast status ${spec.name} --watch; if it stays, look for a network split`,
     });
   }
   if (view !== undefined && view.members.length !== expected) {
@@ -41,7 +41,7 @@ export function assessViews(spec: ClusterSpec, observation: Observation): readon
         code: 'member-flags',
         subject: nameOf(observation, member.address),
         message: `the cluster lists it as ${odd.join(', ')}`,
-        next: 'look at that node: it is gone, or the cluster was told to forget it only in part',
+        next: `holdfast events ${spec.name}: it is gone, or the cluster was told to forget it only in part`,
       });
   }
   for (const node of observation.nodes.filter(answered)) {
@@ -52,7 +52,7 @@ export function assessViews(spec: ClusterSpec, observation: Observation): readon
         code: 'links',
         subject: node.name,
         message: `it has no working link to ${count(peers, 'other node')}`,
-        next: 'wait for cluster-node-timeout; then look at those nodes',
+        next: `holdfast status ${spec.name} --watch; then docker logs of the nodes that are named beside it`,
       });
     }
     if (node.openSlots.length > 0) {
@@ -61,7 +61,7 @@ export function assessViews(spec: ClusterSpec, observation: Observation): readon
         code: 'slots-open',
         subject: node.name,
         message: `open: ${count(node.openSlots.length, 'slot')}, such as ${node.openSlots.slice(0, 3).join(' ')}`,
-        next: 'a move of slots was left half done; let it finish',
+        next: 'holdfast operations list: a move of slots was left half done; let it finish',
       });
     }
   }
@@ -91,7 +91,7 @@ export function assessSlots(spec: ClusterSpec, observation: Observation): readon
       code: 'cluster-state',
       subject: notOk.join(', '),
       message: 'cluster_state is not ok',
-      next: 'look at the nodes that are down or silent',
+      next: 'holdfast apply -f <spec> starts what is down',
     });
   }
   const idle = members.filter((member) => member.role === 'primary' && member.slots.length === 0);
@@ -101,7 +101,7 @@ export function assessSlots(spec: ClusterSpec, observation: Observation): readon
       code: 'empty-primary',
       subject: nameOf(observation, member.address),
       message: 'it is a primary without slots',
-      next: 'it should be a replica, or be given slots',
+      next: `holdfast events ${spec.name} tells how it came; it should be a replica, or be given slots`,
     });
   }
   return findings;
@@ -135,7 +135,13 @@ export function assessReplication(spec: ClusterSpec, observation: Observation): 
   for (const node of nodes.filter((n) => n.role === 'primary' && (spec.mode === 'sentinel' || owners.has(n.nodeId)))) {
     if (node.replication.replicas < spec.replicasPerShard) {
       const message = `it has ${count(node.replication.replicas, 'online replica')}, the spec wants ${spec.replicasPerShard}`;
-      findings.push({ severity: 'critical', code: 'replicas', subject: node.name, message, next: 'look at the replicas of its shard' });
+      findings.push({
+        severity: 'critical',
+        code: 'replicas',
+        subject: node.name,
+        message,
+        next: `holdfast status ${spec.name} shows the nodes of its shard; holdfast apply -f <spec> makes those that are missing`,
+      });
     }
   }
   return findings;
@@ -148,13 +154,18 @@ export function assessSentinels(spec: ClusterSpec, observation: Observation): re
     findings.push({ severity: 'critical', code, subject, message, next });
   const primaries = observation.nodes.filter(answered).filter((node) => node.role === 'primary');
   if (primaries.length === 0)
-    add('no-primary', spec.name, 'no node says that it is the primary', 'sentinels elect one within failover-timeout; look at the nodes');
+    add(
+      'no-primary',
+      spec.name,
+      'no node says that it is the primary',
+      `holdfast status ${spec.name} --watch: the sentinels elect one within a minute`,
+    );
   if (primaries.length > 1)
     add(
       'two-primaries',
       primaries.map((node) => node.name).join(', '),
       'more than one node says that it is the primary',
-      'stop writes; keep the one that the sentinels name',
+      'docker stop the one that the sentinels do not name, before it takes more writes',
     );
   for (const sentinel of observation.sentinels.filter(answered)) {
     const next = `docker logs ${sentinel.name}`;

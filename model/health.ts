@@ -91,17 +91,17 @@ function assessServers(spec: ClusterSpec, observation: Observation): readonly Fi
       findings.push({ severity, code, subject: node.name, message, next });
     const used = node.memoryMaxBytes > 0 ? node.memoryUsedBytes / node.memoryMaxBytes : 0;
     const percent = `${Math.round(used * 100)} % of maxmemory is used`;
-    if (node.loading) add('warning', 'loading', 'it is still loading its data', 'wait; holdfast status --watch');
+    if (node.loading) add('warning', 'loading', 'it is still loading its data', `holdfast status ${spec.name} --watch`);
     if (!node.persistenceOk)
       add('critical', 'persistence', 'its last save to disk failed', `look for a full disk: docker logs ${node.name}`);
-    if (used >= 0.9) add('critical', 'memory', percent, 'raise resources.memory in the spec and apply it');
-    else if (used >= 0.8) add('warning', 'memory', percent, 'raise resources.memory in the spec and apply it');
+    if (used >= 0.9) add('critical', 'memory', percent, 'holdfast apply -f <spec>, with more resources.memory in it');
+    else if (used >= 0.8) add('warning', 'memory', percent, 'holdfast apply -f <spec>, with more resources.memory in it');
     if (node.engine !== spec.engine || !node.version.startsWith(`${spec.version}.`)) {
       add(
         'warning',
         'version',
         `it runs ${node.engine} ${node.version}, the spec says ${spec.engine} ${spec.version}`,
-        'check the image of its container',
+        `docker inspect ${node.name} shows its image`,
       );
     }
     return findings;
