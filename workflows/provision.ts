@@ -46,12 +46,19 @@ export async function provision(raw: unknown): Promise<OperationResult> {
 
       const members = (place: NodePlace) =>
         before.views.length === 0 ? {} : { members: membersForNewNode(spec, clusterId, subnet, before, place) };
+      const volumes = new Set(before.volumes.map((volume) => volume.node));
+      const newSince = (place: NodePlace) => (volumes.has(place.name) ? {} : { newSince: before.observedAt });
       const primaryAddress = sentinelPrimary(spec, subnet, before);
       if (plan.newNodes.length > 0)
         op.onFailure('remove new nodes', () =>
           settleAll(
             plan.newNodes.map(({ name, newVolume }) =>
-              onHost(hostName, name).removeNode(spec.name, name, { clusterId, orderly: false, withVolume: newVolume }),
+              onHost(hostName, name).removeNode(spec.name, name, {
+                clusterId,
+                orderly: false,
+                withVolume: newVolume,
+                newSince: before.observedAt,
+              }),
             ),
           ),
         );
@@ -72,6 +79,7 @@ export async function provision(raw: unknown): Promise<OperationResult> {
                     subnet,
                     primaryAddress,
                     ...members(place),
+                    ...newSince(place),
                   }),
                 ({ did }) => did,
               ),

@@ -15,6 +15,7 @@ import { containerOptions, inspectContainer, lastLogLines, limitsFor, nodeLabels
 import { engineCall, engineFailure, statusOf } from './engine.ts';
 import { reach } from './networks.ts';
 import { isLaidOut, layOut, type NodeFile, putIntoNode, readFromNode } from './node-files.ts';
+import { isTorn } from './removal.ts';
 
 /** What a node is made from. */
 export interface NodeRequest {
@@ -23,6 +24,8 @@ export interface NodeRequest {
   readonly generation: number;
   readonly place: NodePlace;
   readonly subnet: string;
+  /** ISO 8601; given when the plan saw no volume of this node: one that appears after this moment is of this operation's making. */
+  readonly newSince?: string;
   /** Members that the cluster has already, when there are any; else the node starts with the initial layout. */
   readonly members?: readonly ClusterMember[];
   /** Address of the primary, in sentinel mode. */
@@ -90,14 +93,18 @@ const start = (docker: Docker, name: string) =>
       if (statusOf(error) !== 304) throw error;
     });
 
-async function ensureVolume(docker: Docker, { spec, clusterId, generation, place }: NodeRequest): Promise<void> {
+async function ensureVolume(docker: Docker, { spec, clusterId, generation, place, newSince }: NodeRequest): Promise<void> {
   const name = volumeName(place.name);
-  await engineCall(`make volume ${name}`, () =>
-    docker.createVolume({ Name: name, Labels: nodeLabels(spec, clusterId, generation, place) }),
-  );
+  const create = () =>
+    engineCall(`make volume ${name}`, () => docker.createVolume({ Name: name, Labels: nodeLabels(spec, clusterId, generation, place) }));
+  await create();
   // An existing volume of the name is returned as if it were new, so its labels must be looked at.
-  const found = await engineCall(`look at volume ${name}`, () => docker.getVolume(name).inspect());
-  refuseForeign(found.Labels, clusterId, `volume ${name}`);
+  const look = () => engineCall(`look at volume ${name}`, () => docker.getVolume(name).inspect());
+  if (isTorn(await look(), newSince)) {
+    await engineCall(`remove volume ${name}`, () => docker.getVolume(name).remove());
+    await create();
+  }
+  refuseForeign((await look()).Labels, clusterId, `volume ${name}`);
 }
 
 function refuseForeign(found: Readonly<Record<string, string>> | null | undefined, clusterId: string, thing: string): void {
