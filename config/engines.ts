@@ -9,7 +9,6 @@ export interface EngineVersion {
   readonly image: string;
   /** Programs, looked up on the image's PATH: Holdfast never uses an image's entrypoint. */
   readonly server: string;
-  readonly sentinel: string;
   readonly cli: string;
   /** Moves slots atomically on its own: `CLUSTER MIGRATESLOTS` (Valkey >= 9) or `CLUSTER MIGRATION IMPORT` (Redis >= 8.4). */
   readonly atomicSlotMigration: boolean;
@@ -24,7 +23,6 @@ const redis = (version: string, can: Partial<EngineVersion> = {}): EngineVersion
   version,
   image: `redis:${version}`,
   server: 'redis-server',
-  sentinel: 'redis-sentinel',
   cli: 'redis-cli',
   atomicSlotMigration: false,
   slotStats: false,
@@ -37,7 +35,6 @@ const valkey = (version: string, can: Partial<EngineVersion> = {}): EngineVersio
   version,
   image: `valkey/valkey:${version}`,
   server: 'valkey-server',
-  sentinel: 'valkey-sentinel',
   cli: 'valkey-cli',
   atomicSlotMigration: false,
   slotStats: true,

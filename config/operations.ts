@@ -56,5 +56,4 @@ export type OperationInput<N extends OperationName> = z.input<(typeof operationI
 export const operationNames = Object.keys(operationInputs) as readonly OperationName[];
 
 export type ProvisionInput = z.output<typeof provisionInput>;
-export type ConfigureInput = z.output<typeof configureInput>;
 export type DeprovisionInput = z.output<typeof deprovisionInput>;

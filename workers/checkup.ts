@@ -6,6 +6,7 @@ import { parseMasterKey } from '../activities/secrets/envelope.ts';
 import { createObjectStore } from '../activities/storage/object-store.ts';
 import { engineCatalogue } from '../config/engines.ts';
 import { hostTaskQueue, searchAttributes, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
+import { livePollers } from '../config/pollers.ts';
 import type { Settings } from '../config/settings.ts';
 
 /** One thing that Holdfast depends on. */
@@ -88,8 +89,6 @@ async function checkSearchAttributes(connection: Connection, namespace: string):
   }
 }
 
-/** A poll lasts a minute at most; a worker that did not poll for longer is gone. */
-const POLL_MS = 75_000;
 const taskQueueTypes = { workflows: 1, activities: 2 } as const;
 
 async function checkWorkers(
@@ -109,8 +108,7 @@ async function checkWorkers(
         taskQueue: { name: queue },
         taskQueueType: taskQueueTypes[kind],
       });
-      const pollers = (answer.pollers ?? []).filter((p) => Date.now() - Number(p.lastAccessTime?.seconds ?? 0) * 1000 < POLL_MS);
-      const workers = new Set(pollers.map((p) => p.identity));
+      const workers = new Set(livePollers(answer.pollers, Date.now()).map((poller) => poller.identity));
       if (workers.size > 0) return ok(name, `${kind}: ${[...workers].join(', ')}`);
       return failed(name, `${kind}: no worker polls the task queue`, 'start one: holdfast worker');
     }),

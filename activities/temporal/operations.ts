@@ -2,6 +2,7 @@ import { activityInfo } from '@temporalio/activity';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { failures } from '../../config/failures.ts';
 import { hostTaskQueue, lockWorkflowId } from '../../config/names.ts';
+import { livePollers } from '../../config/pollers.ts';
 import { fatal } from '../support/failure.ts';
 import { until } from '../support/until.ts';
 
@@ -77,9 +78,6 @@ const busy = (cluster: string, holder: LockHolder) =>
     holder,
   );
 
-/** A live worker asks at least this often; the server goes on listing one that is dead for five minutes. */
-const POLLS_EVERY_MS = 70_000;
-
 /**
  * Some worker serves the host's task queue.
  * @throws HostUnreachable when none has asked for work lately: the operation would wait for ever without a word.
@@ -92,9 +90,7 @@ export async function requireHostWorker(client: Client, host: string): Promise<v
         taskQueue: { name: hostTaskQueue(host) },
         taskQueueType: 2,
       });
-      return (pollers ?? []).some(({ lastAccessTime }) => Date.now() - Number(lastAccessTime?.seconds ?? 0) * 1000 < POLLS_EVERY_MS)
-        ? true
-        : undefined;
+      return livePollers(pollers, Date.now()).length > 0 ? true : undefined;
     },
     {
       timeoutMs: 10_000,

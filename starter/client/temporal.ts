@@ -1,5 +1,6 @@
 import { Client, Connection, type ConnectionOptions } from '@temporalio/client';
 import { WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { livePollers } from '../../config/pollers.ts';
 import { NoWorker } from './errors.ts';
 import { type CallTarget, isServiceError, nobodyAnswered, noWorkerMessage, translate } from './translate-errors.ts';
 
@@ -57,15 +58,11 @@ export function wrapClient(client: Client, address: string): Temporal {
   };
 }
 
-/** A poll lasts a minute at most, so a worker that has not polled for longer is gone; the server remembers it for five. */
-const POLL_MS = 75_000;
-
 async function workflowPollers(client: Client): Promise<number> {
   const answer = await client.workflowService.describeTaskQueue({
     namespace: client.options.namespace,
     taskQueue: { name: WORKFLOW_TASK_QUEUE },
     taskQueueType: 1, // TASK_QUEUE_TYPE_WORKFLOW
   });
-  const seen = (answer.pollers ?? []).map((p) => Number(p.lastAccessTime?.seconds ?? 0) * 1000);
-  return seen.filter((at) => Date.now() - at < POLL_MS).length;
+  return livePollers(answer.pollers, Date.now()).length;
 }
