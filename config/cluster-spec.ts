@@ -17,10 +17,13 @@ export const hostName = z
   .regex(/^[a-z][a-z0-9-]{0,30}$/, 'a host name has lower-case letters, digits and dashes, and starts with a letter');
 
 /** Bytes with a binary or decimal suffix, as in Kubernetes: 512Mi, 2Gi, 500M. */
-const memorySize = z
+export const memorySize = z
   .string()
   .regex(/^[1-9]\d*(Ki|Mi|Gi|K|M|G)?$/, 'a size looks like 512Mi or 2Gi')
   .refine((size) => parseBytes(size) >= 64 * 1024 ** 2, 'a node needs at least 64Mi');
+
+/** CPUs of a container. */
+export const cpuCount = z.number().min(0.1).max(64);
 
 /** Where a password comes from; the password itself never stands in a spec. */
 const secretReference = z
@@ -76,7 +79,7 @@ const fields = z.strictObject({
       memory: memorySize
         .default('256Mi')
         .describe("Memory limit of each node's container: 512Mi, 2Gi. maxmemory is 75 % of it unless `config` says otherwise."),
-      cpus: z.number().min(0.1).max(64).default(1).describe("CPUs that each node's container may use."),
+      cpus: cpuCount.default(1).describe("CPUs that each node's container may use."),
     })
     .prefault({})
     .describe('What each node may use.'),

@@ -21,6 +21,12 @@ export const failures = {
   nodeSilent: 'NodeSilent',
   secretMissing: 'SecretMissing',
   wrongMasterKey: 'WrongMasterKey',
+  /** A write that was acknowledged while slots moved is gone. */
+  writeLost: 'WriteLost',
+  /** Two nodes claim a slot, or nobody can say whose it is: a person must look. */
+  slotConflict: 'SlotConflict',
+  nodeAway: 'NodeAway',
+  migrationFailed: 'MigrationFailed',
   undoFailed: 'UndoFailed',
 } as const;
 

@@ -24,6 +24,12 @@ export const WAITING_TASK_QUEUE = 'holdfast-waiting';
 /** Activities that must run next to one host's engine. */
 export const hostTaskQueue = (host: string) => `host/${host}`;
 
+/** Activities that move data between the nodes of one host's clusters: few at a time. */
+export const hostDataTaskQueue = (host: string) => `host/${host}/data`;
+
+/** Keys that the probe of a move writes into the slots that move; they end with the operation, or by themselves. `tag` hashes to the slot. */
+export const probeKey = (tag: string) => `holdfast:probe:{${tag}}`;
+
 /** Search attributes, all of type Keyword. */
 export const searchAttributes = { cluster: 'HoldfastCluster', operation: 'HoldfastOperation', engine: 'HoldfastEngine' } as const;
 

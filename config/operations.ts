@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { clusterName, clusterSpec } from './cluster-spec.ts';
+import { clusterName, clusterSpec, cpuCount, memorySize } from './cluster-spec.ts';
+import { explicitMove, moveLimits, moveStrategy } from './migration.ts';
 
 /** What every operation's input may say. */
 const shared = {
@@ -48,8 +49,81 @@ export const deprovisionInput = z
   })
   .refine((input) => input.confirm === input.cluster, { path: ['confirm'], message: 'confirm must repeat the name of the cluster' });
 
+/** What every operation that moves slots may say besides. */
+const moving = {
+  strategy: moveStrategy
+    .default('auto')
+    .describe(
+      '`native`: the servers move slots themselves, atomically. `pipelined`: MIGRATE in batches. `auto`: native where every node has it.',
+    ),
+  bigKeys: z
+    .enum(['stop', 'move'])
+    .default('stop')
+    .describe('Keys above `limits.maxKeyBytes`: stop before anything moves, or move them and stall their shard meanwhile.'),
+  limits: moveLimits.prefault({}).describe('What bounds the move. All of it can be changed while it runs (update `limits`).'),
+};
+
+/** Input of `scale`: the size that the cluster shall have afterwards. */
+export const scaleInput = z
+  .strictObject({
+    cluster: clusterName.describe('Name of the cluster.'),
+    shards: z.int().min(1).max(500).optional().describe('Primaries afterwards. Fewer than now drains those with the highest numbers.'),
+    replicasPerShard: z.int().min(0).max(5).optional().describe('Replicas of each primary afterwards.'),
+    resources: z
+      .strictObject({
+        memory: memorySize.optional().describe("Memory limit of each node's container: 512Mi, 2Gi."),
+        cpus: cpuCount.optional().describe("CPUs that each node's container may use."),
+      })
+      .optional()
+      .describe('What each node may use afterwards.'),
+    ...moving,
+    ...shared,
+  })
+  .refine(
+    ({ shards, replicasPerShard, resources }) =>
+      shards !== undefined || replicasPerShard !== undefined || resources?.memory !== undefined || resources?.cpus !== undefined,
+    'say what shall change: shards, replicasPerShard, resources.memory or resources.cpus',
+  );
+
+/** Input of `rebalance`: moves slots until each primary has its share. */
+export const rebalanceInput = z.strictObject({
+  cluster: clusterName.describe('Name of the cluster.'),
+  by: z
+    .enum(['slots', 'keys', 'memory'])
+    .default('slots')
+    .describe('What is shared out: the number of slots, the keys in them, or the memory that they take.'),
+  weights: z
+    .record(z.string().regex(/^\d+$/, 'weights go by the number of the shard: {"0": 1, "3": 0.5}'), z.number().min(0).max(1000))
+    .default({})
+    .describe('Share of each shard by its number; 1 when left out, 0 drains it.'),
+  threshold: z.number().min(0).max(100).default(2).describe('A shard that is within so many percent of its share is left as it is.'),
+  maxMoves: z.int().min(1).max(16_384).optional().describe('Move so many slots at most, those that help most.'),
+  moves: z
+    .array(explicitMove)
+    .min(1)
+    .max(100_000)
+    .optional()
+    .describe('Exactly these moves instead of planned ones: those of a plan that was shown, or your own.'),
+  ...moving,
+  ...shared,
+});
+
+/** Input of `repair`: closes slots that anyone left open. */
+export const repairInput = z.strictObject({
+  cluster: clusterName.describe('Name of the cluster.'),
+  limits: moving.limits,
+  ...shared,
+});
+
 /** Every operation by the name of its workflow type, with the schema of its input. */
-export const operationInputs = { provision: provisionInput, configure: configureInput, deprovision: deprovisionInput } as const;
+export const operationInputs = {
+  provision: provisionInput,
+  configure: configureInput,
+  deprovision: deprovisionInput,
+  scale: scaleInput,
+  rebalance: rebalanceInput,
+  repair: repairInput,
+} as const;
 
 export type OperationName = keyof typeof operationInputs;
 export type OperationInput<N extends OperationName> = z.input<(typeof operationInputs)[N]>;
@@ -57,3 +131,5 @@ export const operationNames = Object.keys(operationInputs) as readonly Operation
 
 export type ProvisionInput = z.output<typeof provisionInput>;
 export type DeprovisionInput = z.output<typeof deprovisionInput>;
+export type ScaleInput = z.output<typeof scaleInput>;
+export type RebalanceInput = z.output<typeof rebalanceInput>;

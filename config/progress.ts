@@ -1,3 +1,4 @@
+import type { MoveProgress, MoveReport, PlannedMove } from './migration.ts';
 import type { OperationName } from './operations.ts';
 
 /** One step of a plan: what a person is shown before and what runs afterwards. */
@@ -20,6 +21,8 @@ export interface Plan {
   readonly refusals: readonly string[];
   /** Of the steps and refusals; equal digests mean equal plans. Made when the plan is proposed. */
   readonly digest?: string;
+  /** Slots that change their shard, a row for each pair; the steps say the same in words. */
+  readonly moves?: readonly PlannedMove[];
 }
 
 export type StepState = 'waiting' | 'running' | 'done' | 'failed' | 'undone' | 'undo failed';
@@ -36,6 +39,8 @@ export interface StepProgress {
   readonly done?: number;
   readonly total?: number;
   readonly unit?: string;
+  /** Of a step that moves slots. */
+  readonly move?: MoveProgress;
 }
 
 export type Stage = 'validate' | 'lock' | 'observe' | 'plan' | 'approval' | 'act' | 'verify' | 'undo' | 'ended';
@@ -69,6 +74,10 @@ export const operationHandlers = {
   reject: 'reject',
   pause: 'pause',
   resume: 'resume',
+  /** Changes limits of a move of slots while it runs. Argument: a MoveLimitsChange. */
+  limits: 'limits',
+  /** Signal only: how far a running activity is. Argument: a MoveProgress. */
+  moved: 'moved',
 } as const;
 
 /** The result of every operation. */
@@ -85,6 +94,8 @@ export interface OperationResult {
   readonly tookMs: number;
   /** Steps that ran, with their times. */
   readonly steps: readonly StepProgress[];
+  /** Of an operation that moved slots. */
+  readonly moved?: MoveReport;
 }
 
 /** A line of a cluster's journal. */
