@@ -8,7 +8,13 @@ import { listClusters } from './docker/inventory.ts';
 import { ensureNetwork, removeNetwork } from './docker/networks.ts';
 import { ensureNode, type NodeRequest, setLimits } from './docker/nodes.ts';
 import { type Removal, removeNode, removeVolume } from './docker/removal.ts';
+import { type BigKeyRequest, scanBigKeys } from './migration/big-keys.ts';
+import { findOpenSlots } from './migration/close-open-slots.ts';
+import type { ClusterRef } from './migration/cluster-now.ts';
+import { gatherCrew } from './migration/crew.ts';
+import { type SurveyRequest, surveySlots } from './migration/survey.ts';
 import { awaitFormed } from './redis/formation.ts';
+import { forgetNodes, joinCluster, type Leaving, promoteReplica, requireEmptied, resetSentinels } from './redis/membership.ts';
 import { type ObserveRequest, observe } from './redis/observe.ts';
 import { applyParameters, applyUsers } from './redis/settings.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
@@ -40,6 +46,21 @@ export function createHostActivities(deps: HostDeps) {
     setLimits: (spec: ClusterSpec, node: string, kind: NodePlace['kind']) => setLimits(docker, spec, node, kind),
     removeNode: (cluster: string, node: string, how: Removal) => removeNode(docker, cluster, node, how),
     removeVolume: (cluster: string, volume: string, clusterId?: string) => removeVolume(docker, cluster, volume, clusterId),
+    joinCluster: (ref: ClusterRef) => joinCluster(deps, ref),
+    forgetNodes: (leaving: Leaving) => forgetNodes(deps, leaving),
+    requireEmptied: (leaving: Leaving & { readonly shards: readonly number[] }) => requireEmptied(deps, leaving),
+    promoteReplica: (ref: ClusterRef, node: string) => promoteReplica(deps, ref, node),
+    resetSentinels: (spec: ClusterSpec) => resetSentinels(deps, { spec }),
+    surveySlots: (request: SurveyRequest) => surveySlots(deps, request),
+    scanBigKeys: (request: BigKeyRequest) => scanBigKeys(deps, request),
+    findOpenSlots: async (ref: ClusterRef) => {
+      const crew = await gatherCrew(deps, ref, 10_000, () => undefined);
+      try {
+        return await findOpenSlots(crew);
+      } finally {
+        crew.close();
+      }
+    },
     removeNetwork: (cluster: string, clusterId?: string) => removeNetwork(docker, cluster, clusterId),
   });
 }

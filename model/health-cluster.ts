@@ -61,7 +61,7 @@ export function assessViews(spec: ClusterSpec, observation: Observation): readon
         code: 'slots-open',
         subject: node.name,
         message: `open: ${count(node.openSlots.length, 'slot')}, such as ${node.openSlots.slice(0, 3).join(' ')}`,
-        next: 'holdfast operations list: a move of slots was left half done; let it finish',
+        next: `holdfast repair ${spec.name}, when holdfast operations list shows no move of slots that runs`,
       });
     }
   }
@@ -97,11 +97,12 @@ export function assessSlots(spec: ClusterSpec, observation: Observation): readon
   const idle = members.filter((member) => member.role === 'primary' && member.slots.length === 0);
   for (const member of idle) {
     findings.push({
-      severity: 'warning',
+      // It serves nothing and stands in nobody's way: a scale out that was cancelled may leave one.
+      severity: 'info',
       code: 'empty-primary',
       subject: nameOf(observation, member.address),
       message: 'it is a primary without slots',
-      next: `holdfast events ${spec.name} tells how it came; it should be a replica, or be given slots`,
+      next: `holdfast rebalance ${spec.name} gives it its share; holdfast events ${spec.name} tells how it came`,
     });
   }
   return findings;

@@ -7,7 +7,7 @@ import { createWorkers, type WorkersOptions } from './worker.ts';
 import { findWorkflowBundle } from './workflow-bundle.ts';
 
 /** Runs the workers until SIGTERM or SIGINT; running activities are told and given time. */
-export async function runWorkers(extra: Pick<WorkersOptions, 'interceptors'> = {}): Promise<void> {
+export async function runWorkers(extra: Pick<WorkersOptions, 'interceptors' | 'moveGroup'> = {}): Promise<void> {
   loadSettingsFile();
   const settings = readSettings(process.env);
   const logger = createLogger(settings);

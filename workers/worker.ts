@@ -1,7 +1,8 @@
 import { type Logger, type NativeConnection, Worker, type WorkerInterceptors, type WorkerOptions } from '@temporalio/worker';
 import { createControlActivities, createWaitingActivities } from '../activities/control-activities.ts';
+import { createDataActivities, type DataDeps } from '../activities/data-activities.ts';
 import { createHostActivities } from '../activities/host-activities.ts';
-import { hostTaskQueue, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
+import { hostDataTaskQueue, hostTaskQueue, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
 import { createClient, type Dependencies } from './dependencies.ts';
 import { createSearchAttributes } from './search-attributes.ts';
 import { payloadConverterPath, type WorkflowBundle } from './workflow-bundle.ts';
@@ -13,6 +14,8 @@ export interface WorkersOptions {
   readonly workflowBundle: WorkflowBundle;
   /** For the crash harness, which kills the process around an activity. */
   readonly interceptors?: WorkerInterceptors;
+  /** For tests: a driver of slots that does it wrong. */
+  readonly moveGroup?: DataDeps['moveGroup'];
 }
 
 /** The workers of one process: workflows with what any worker can do, and what must run next to this host's engine. */
@@ -22,6 +25,7 @@ export async function createWorkers({
   logger,
   workflowBundle,
   interceptors,
+  moveGroup,
 }: WorkersOptions): Promise<readonly Worker[]> {
   const { settings, docker, store, secrets } = dependencies;
   const client = createClient(connection, settings);
@@ -62,6 +66,18 @@ export async function createWorkers({
       taskQueue: hostTaskQueue(settings.HOLDFAST_HOST),
       activities: createHostActivities({ settings, docker, secrets, hostName: settings.HOLDFAST_HOST }),
       maxConcurrentActivityTaskExecutions: 20,
+    }),
+    Worker.create({
+      ...shared,
+      taskQueue: hostDataTaskQueue(settings.HOLDFAST_HOST),
+      activities: createDataActivities({
+        docker,
+        secrets,
+        hostName: settings.HOLDFAST_HOST,
+        client,
+        ...(moveGroup === undefined ? {} : { moveGroup }),
+      }),
+      maxConcurrentActivityTaskExecutions: 4,
     }),
   ]);
 }

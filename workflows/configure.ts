@@ -2,11 +2,10 @@ import { failures } from '../config/failures.ts';
 import type { OperationResult } from '../config/progress.ts';
 import { hostOf } from '../model/known-cluster.ts';
 import { planConfigure, configureSteps as steps } from '../model/plan-configure.ts';
-import { count } from '../model/words.ts';
 import { fail } from './support/failure.ts';
 import { operation } from './support/operation.ts';
 import { control, onHost } from './support/proxies.ts';
-import { settleAll } from './support/undo.ts';
+import { changeResources } from './support/resources.ts';
 
 /** Gives a running cluster the settings of a changed spec, while it serves. What cannot change so is refused, with what it would need. */
 export async function configure(raw: unknown): Promise<OperationResult> {
@@ -30,29 +29,7 @@ export async function configure(raw: unknown): Promise<OperationResult> {
         (seen) => planConfigure(spec, op.known, seen),
       );
       const generation = op.known.generation + (plan.accepts ? 1 : 0);
-      const planned = (name: string) => plan.steps.some((step) => step.name === name);
-
-      const limits = async () => {
-        if (!planned(steps.limits)) return;
-        op.onFailure('set the former limits', () =>
-          settleAll(plan.limitNodes.map(({ name, kind }) => onHost(hostName, name).setLimits(former, name, kind))),
-        );
-        await op.step(
-          steps.limits,
-          () => settleAll(plan.limitNodes.map(({ name, kind }) => onHost(hostName, name).setLimits(spec, name, kind))),
-          () => count(plan.limitNodes.length, 'container'),
-        );
-      };
-      const parameters = async () => {
-        if (!planned(steps.parameters)) return;
-        op.onFailure('set the former server parameters', () => host.applyParameters(former, plan.formerParameters));
-        await op.step(
-          steps.parameters,
-          () => host.applyParameters(spec, plan.parameters),
-          () => `${Object.keys(plan.parameters).length} set on every node`,
-        );
-      };
-      for (const change of plan.limitsFirst ? [limits, parameters] : [parameters, limits]) await change();
+      await changeResources(op, former, spec, plan);
 
       if (plan.usersChange) {
         await op.step(

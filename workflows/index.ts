@@ -3,5 +3,8 @@ export { deprovision } from './deprovision.ts';
 export { keeper } from './keeper.ts';
 export { lock } from './lock.ts';
 export { provision } from './provision.ts';
+export { rebalance } from './rebalance.ts';
+export { repair } from './repair.ts';
+export { scale } from './scale.ts';
 export { list, status } from './status.ts';
 export { unknownWorkflow as default } from './unknown.ts';

@@ -5,6 +5,7 @@ import { exitCodes } from './exit-codes.ts';
 import { CliError } from './explain-error.ts';
 import type { Session } from './session.ts';
 import { progressLines, renderProgress, renderSpinner } from './view/progress-view.ts';
+import { renderComeBack } from './view/started-view.ts';
 
 const FRAME_MS = 100;
 /** Rows that the view needs besides the steps. */
@@ -36,6 +37,7 @@ function liveSink(session: Session, workflowId: string): ProgressSink {
       workflowId,
       now: Date.now(),
       rows,
+      columns: process.stderr.columns ?? 80,
       ...(silent === undefined ? {} : { silent }),
       ...(moving ? { tick } : {}),
     };
@@ -111,5 +113,4 @@ export async function followOperation(session: Session, handle: OperationHandle)
   }
 }
 
-const detachMessage = (workflowId: string) =>
-  `Detached. The operation goes on without this terminal.\n  come back:  holdfast operations show ${workflowId} --watch\n  stop it:    holdfast operations cancel ${workflowId}`;
+const detachMessage = (workflowId: string) => `Detached. The operation goes on without this terminal.\n${renderComeBack(workflowId)}`;

@@ -1,30 +1,19 @@
-import { Argument, Command, InvalidArgumentError, Option } from 'commander';
-import type { OperationState } from '../client/operation-list.ts';
+import { Argument, Command, Option } from 'commander';
 import { schemaNames } from '../schemas.ts';
-import type { ApplyOptions } from './commands/apply.ts';
+import type { ApplyOptions, PlanOptions } from './commands/apply.ts';
 import type { ConnectOptions } from './commands/connect.ts';
 import type { DeprovisionOptions } from './commands/deprovision.ts';
-import type { DecideOptions, ListOptions } from './commands/operations.ts';
 import type { StatusOptions } from './commands/reads.ts';
 import { completionScript, type Shell, shells } from './completion-scripts.ts';
 import { type ExitCode, exitCodes, exitCodesHelp } from './exit-codes.ts';
+import { addOperationsCommands } from './operations-commands.ts';
+import { wholeNumber } from './option-values.ts';
 import { type OutputFormat, outputOption } from './output.ts';
-import { type GlobalOptions, openSession, type Session } from './session.ts';
-
-const operationStates: readonly OperationState[] = ['running', 'done', 'failed', 'cancelled', 'terminated', 'timed out'];
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It must be a whole number from 1.');
-  return value;
-}
+import { addScalingCommands } from './scaling-commands.ts';
+import { type GlobalOptions, openSession, type Run } from './session.ts';
+import { addStartingOptions, busyOption, clusterArgument, dryRunOption, yesOption } from './shared-options.ts';
 
 const specOption = () => new Option('-f, --filename <spec>', 'the spec, YAML or JSON; - is standard input').makeOptionMandatory();
-const busyOption = () =>
-  new Option('--when-busy <what>', 'when another operation works on the cluster').choices(['fail', 'wait']).default('fail');
-const reasonOption = () => new Option('--reason <text>', 'why, for the journal');
-const clusterArgument = () => new Argument('<cluster>', 'name of the cluster');
-const idArgument = () => new Argument('<id>', "the operation's id; or a cluster's name, for its newest operation");
 
 /**
  * The tree of commands. What a command does is loaded when it runs, so that help and completion are quick.
@@ -33,7 +22,7 @@ const idArgument = () => new Argument('<id>', "the operation's id; or a cluster'
 export function buildProgram(version: string, done: (code: ExitCode) => void): Command {
   const program = new Command('holdfast');
   /** Opens what the command needs, and closes it whatever happens. */
-  const run = async (act: (session: Session) => Promise<ExitCode>): Promise<void> => {
+  const run: Run = async (act) => {
     const session = openSession(program.opts<GlobalOptions>());
     try {
       done(await act(session));
@@ -58,31 +47,26 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
     .showHelpAfterError('See: holdfast --help');
 
   program.commandsGroup('Clusters:');
-  program
-    .command('apply')
-    .description('make a cluster, or change it, as a spec says; shows the plan and asks first')
-    .addOption(specOption())
-    .option('-y, --yes', 'do not ask')
-    .addOption(
-      new Option('--needs-approval [seconds]', 'wait until somebody approves; so long at most (default 3600)').argParser(wholeNumber),
-    )
-    .addOption(busyOption())
-    .addOption(reasonOption())
-    .addOption(outputOption())
-    .action((options: ApplyOptions) => run(async (session) => (await import('./commands/apply.ts')).apply(session, options)));
+  addStartingOptions(
+    program
+      .command('apply')
+      .description('make a cluster, or change it, as a spec says; shows the plan and asks first')
+      .addOption(specOption())
+      .addOption(yesOption()),
+  ).action((options: ApplyOptions) => run(async (session) => (await import('./commands/apply.ts')).apply(session, options)));
   program
     .command('plan')
     .description('show what apply would do; changes nothing')
     .addOption(specOption())
     .addOption(busyOption())
     .addOption(outputOption())
-    .action((options: ApplyOptions) => run(async (session) => (await import('./commands/apply.ts')).plan(session, options)));
+    .action((options: PlanOptions) => run(async (session) => (await import('./commands/apply.ts')).plan(session, options)));
   program
     .command('status')
     .description('how a cluster is, asked of every node; without a name: all of them')
     .argument('[cluster]', 'name of the cluster')
     .option('-w, --watch', 'again and again, until Ctrl-C; ends with what it saw last')
-    .addOption(new Option('--interval <seconds>', 'how often with --watch').argParser(wholeNumber).default(5))
+    .addOption(new Option('--interval <seconds>', 'how often with --watch').argParser(wholeNumber({ least: 1 })).default(5))
     .addOption(outputOption())
     .action((cluster: string | undefined, options: StatusOptions) =>
       run(async (session) => (await import('./commands/reads.ts')).status(session, cluster, options)),
@@ -104,7 +88,7 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
     .command('events')
     .description('the journal of a cluster: who did what, when, and how it ended')
     .addArgument(clusterArgument())
-    .addOption(new Option('--limit <count>', 'so many of the newest').argParser(wholeNumber).default(50))
+    .addOption(new Option('--limit <count>', 'so many of the newest').argParser(wholeNumber({ least: 1 })).default(50))
     .addOption(outputOption())
     .action((cluster: string, options: { output: OutputFormat; limit: number }) =>
       run(async (session) => (await import('./commands/reads.ts')).events(session, cluster, options)),
@@ -122,23 +106,22 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
     .action((cluster: string, options: ConnectOptions) =>
       run(async (session) => (await import('./commands/connect.ts')).connect(session, cluster, options)),
     );
-  program
-    .command('deprovision')
-    .description('remove a cluster and its data; wants the name typed')
-    .addArgument(clusterArgument())
-    .option('--confirm <name>', 'the name once more, instead of typing it')
-    .option('--keep-volumes', 'leave the data', false)
-    .option('--force', 'also under deletion protection, or when no keeper knows it', false)
-    .option('--dry-run', 'only show what would go')
-    .addOption(busyOption())
-    .addOption(reasonOption())
-    .addOption(outputOption())
-    .action((cluster: string, options: DeprovisionOptions) =>
-      run(async (session) => (await import('./commands/deprovision.ts')).deprovision(session, cluster, options)),
-    );
+  addScalingCommands(program, run);
+  addStartingOptions(
+    program
+      .command('deprovision')
+      .description('remove a cluster and its data; wants the name typed')
+      .addArgument(clusterArgument())
+      .option('--confirm <name>', 'the name once more, instead of typing it')
+      .option('--keep-volumes', 'leave the data', false)
+      .option('--force', 'also under deletion protection, or when no keeper knows it', false)
+      .addOption(dryRunOption()),
+  ).action((cluster: string, options: DeprovisionOptions) =>
+    run(async (session) => (await import('./commands/deprovision.ts')).deprovision(session, cluster, options)),
+  );
 
   program.commandsGroup('Operations:');
-  addOperations(program.command('operations').alias('ops').description('list, follow and steer operations'), run);
+  addOperationsCommands(program.command('operations').alias('ops').description('list, follow and steer operations'), run);
 
   program.commandsGroup('Holdfast itself:');
   program
@@ -167,48 +150,4 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
       done(exitCodes.ok);
     });
   return program;
-}
-
-function addOperations(operations: Command, run: (act: (session: Session) => Promise<ExitCode>) => Promise<void>): void {
-  const load = () => import('./commands/operations.ts');
-  operations
-    .command('list')
-    .description('newest first')
-    .option('--cluster <name>', 'only of this cluster')
-    .addOption(new Option('--state <state>', 'only in this state').choices(operationStates))
-    .option('--dry-runs', 'also those that only made a plan')
-    .addOption(new Option('--limit <count>', 'so many at most').argParser(wholeNumber).default(20))
-    .addOption(outputOption())
-    .action((options: ListOptions) => run(async (session) => (await load()).listOperations(session, options)));
-  operations
-    .command('show')
-    .description('what an operation does, or how it ended')
-    .addArgument(idArgument())
-    .option('-w, --watch', 'follow it to its end; Ctrl-C lets go of it')
-    .addOption(outputOption())
-    .action((id: string, options: { output: OutputFormat; watch?: boolean }) =>
-      run(async (session) => (await load()).showOperation(session, id, options)),
-    );
-  for (const what of ['pause', 'resume'] as const) {
-    operations
-      .command(what)
-      .description(what === 'pause' ? 'stop before the next step' : 'go on after a pause')
-      .addArgument(idArgument())
-      .action((id: string) => run(async (session) => (await load()).pauseOrResume(session, id, what)));
-  }
-  operations
-    .command('cancel')
-    .description('stop at the next step, and undo what can be undone; a deprovision undoes nothing')
-    .addArgument(idArgument())
-    .option('--wait', 'until it has ended')
-    .action((id: string, options: { wait?: boolean }) => run(async (session) => (await load()).cancelOperation(session, id, options)));
-  for (const what of ['approve', 'reject'] as const) {
-    operations
-      .command(what)
-      .description(what === 'approve' ? 'let an operation that waits for approval go on' : 'end an operation that waits for approval')
-      .addArgument(idArgument())
-      .option('--by <name>', 'who decides; default: you')
-      .addOption(reasonOption())
-      .action((id: string, options: DecideOptions) => run(async (session) => (await load()).decide(session, id, what, options)));
-  }
 }

@@ -1,6 +1,7 @@
 import { hostname, userInfo } from 'node:os';
 import { readSettings, type Settings } from '../../config/settings.ts';
 import { Holdfast } from '../client/index.ts';
+import type { ExitCode } from './exit-codes.ts';
 import { CliError } from './explain-error.ts';
 import { createTerminal, type Terminal } from './terminal.ts';
 
@@ -22,6 +23,9 @@ export interface Session extends AsyncDisposable {
   /** A link to an operation in the Temporal UI. */
   uiLink(workflowId: string): string;
 }
+
+/** Opens a session, runs a command in it, and closes it whatever happens. */
+export type Run = (act: (session: Session) => Promise<ExitCode>) => Promise<void>;
 
 export function openSession(options: GlobalOptions): Session {
   const read = readSettings(process.env);

@@ -1,14 +1,17 @@
 import type { FailureType } from '../../config/failures.ts';
 import type { OperationName } from '../../config/operations.ts';
 
-/** The input does not fit the operation's schema. Nothing was started. The message has a line for each thing that is wrong. */
+/**
+ * The input of an operation, or new limits of a running one, do not fit their schema. Nothing was started or changed. The message has a line for
+ * each thing that is wrong.
+ */
 export class InvalidInput extends Error {
   override readonly name = 'InvalidInput';
-  readonly operation: OperationName;
+  readonly operation: OperationName | 'limits';
   /** Where in the input and what, for programs. */
   readonly issues: readonly { readonly path: readonly PropertyKey[]; readonly message: string }[];
 
-  constructor(operation: OperationName, message: string, issues: InvalidInput['issues']) {
+  constructor(operation: OperationName | 'limits', message: string, issues: InvalidInput['issues']) {
     super(`The input of ${operation} cannot be used:\n${message}`);
     this.operation = operation;
     this.issues = issues;

@@ -32,6 +32,9 @@ export class Holdfast implements AsyncDisposable {
   readonly provision: Operation<'provision'>;
   readonly configure: Operation<'configure'>;
   readonly deprovision: Operation<'deprovision'>;
+  readonly scale: Operation<'scale'>;
+  readonly rebalance: Operation<'rebalance'>;
+  readonly repair: Operation<'repair'>;
   readonly operations: Operations;
   readonly #temporal: Temporal;
 
@@ -42,6 +45,9 @@ export class Holdfast implements AsyncDisposable {
     this.provision = operationStarter(temporal, 'provision');
     this.configure = operationStarter(temporal, 'configure');
     this.deprovision = operationStarter(temporal, 'deprovision');
+    this.scale = operationStarter(temporal, 'scale');
+    this.rebalance = operationStarter(temporal, 'rebalance');
+    this.repair = operationStarter(temporal, 'repair');
 
     const describe = async (workflowId: string): Promise<OperationSummary> =>
       summarize(await temporal.call(workflowId, () => client.workflow.getHandle(workflowId).describe()));

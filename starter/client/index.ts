@@ -1,5 +1,17 @@
 export type { ClusterSpec, ClusterSpecInput } from '../../config/cluster-spec.ts';
 export { type FailureType, failures } from '../../config/failures.ts';
+export type {
+  ExplicitMove,
+  LatencySummary,
+  LedgerSummary,
+  MoveLimits,
+  MoveLimitsChange,
+  MoveProgress,
+  MoveReport,
+  MoveStrategy,
+  PairProgress,
+  PlannedMove,
+} from '../../config/migration.ts';
 export type { OperationInput, OperationName } from '../../config/operations.ts';
 export type { Decision, JournalEntry, OperationResult, Plan, PlanStep, Progress, Stage, StepProgress } from '../../config/progress.ts';
 export type {

@@ -1,7 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
+import { z } from 'zod';
+import { type MoveLimitsChange, type MoveProgress, moveLimitsChange } from '../../config/migration.ts';
 import { type Decision, type OperationResult, operationHandlers, type Progress } from '../../config/progress.ts';
-import { NoWorker, TemporalUnreachable } from './errors.ts';
+import { InvalidInput, NoWorker, TemporalUnreachable } from './errors.ts';
+import { createMoveMemory, mayMoveSlots, newestMove } from './live-moves.ts';
 import type { Temporal } from './temporal.ts';
 
 export interface WatchOptions {
@@ -15,13 +18,15 @@ export interface WatchOptions {
 export interface OperationHandle {
   readonly workflowId: string;
   readonly runId: string | undefined;
-  /** How far it is, as the workflow itself says. @throws NoWorker */
+  /** How far it is: as the workflow itself says, and of a move of slots as its last heartbeat says, about a second ago. @throws NoWorker */
   progress(): Promise<Progress>;
   /** Every change of its progress until it ends, however it ends; `result` then tells how. */
   watch(options?: WatchOptions): AsyncGenerator<Progress, void, void>;
-  /** Stops at the next step boundary until `resume`. */
+  /** Stops at the next step boundary until `resume`; a move of slots stops between two groups of slots. */
   pause(): Promise<void>;
   resume(): Promise<void>;
+  /** Changes the limits that are named, while slots move; the others stay as they are. @throws InvalidInput before anything is sent */
+  setLimits(change: MoveLimitsChange): Promise<void>;
   approve(decision: Decision): Promise<void>;
   reject(decision: Decision): Promise<void>;
   /** Asks it to stop at the next step boundary and undo what can be undone; of a deprovision nothing can. */
@@ -33,6 +38,9 @@ export interface OperationHandle {
 /** Queries and updates are answered by a worker: it has this long. */
 const ANSWER_MS = 5_000;
 
+/** Heartbeats are a courtesy: whoever watches does not wait longer for them, in ms. */
+const HEARTBEATS_MS = 2_000;
+
 /** How long a Temporal that stopped answering is waited for, and how often it is asked. */
 const PATIENCE_MS = 300_000;
 const RETRY_MS = 1_000;
@@ -40,7 +48,22 @@ const RETRY_MS = 1_000;
 export function operationHandle(temporal: Temporal, workflow: WorkflowHandle, runId: string | undefined): OperationHandle {
   const { workflowId } = workflow;
   const ask = <T>(run: () => Promise<T>) => temporal.call(workflowId, run, { workerWithinMs: ANSWER_MS });
-  const progress = () => ask(() => workflow.query<Progress>(operationHandlers.progress));
+  const recall = createMoveMemory();
+
+  async function progress(): Promise<Progress> {
+    const now = await ask(() => workflow.query<Progress>(operationHandlers.progress));
+    return mayMoveSlots(now) ? recall(now, await lastBeat()) : now;
+  }
+
+  async function lastBeat(): Promise<MoveProgress | undefined> {
+    const { client } = temporal;
+    try {
+      const { raw } = await client.withDeadline(Date.now() + HEARTBEATS_MS, () => workflow.describe());
+      return await newestMove(raw.pendingActivities, client.options.loadedDataConverter);
+    } catch {
+      return undefined; // what the workflow says is enough; heartbeats only say it sooner
+    }
+  }
 
   /** The long poll for the end, taken up again when Temporal goes away and comes back. */
   async function result(signal?: AbortSignal): Promise<OperationResult> {
@@ -97,6 +120,11 @@ export function operationHandle(temporal: Temporal, workflow: WorkflowHandle, ru
     watch,
     pause: () => ask(() => workflow.executeUpdate<void, []>(operationHandlers.pause)),
     resume: () => ask(() => workflow.executeUpdate<void, []>(operationHandlers.resume)),
+    setLimits: async (change) => {
+      const parsed = moveLimitsChange.safeParse(change);
+      if (!parsed.success) throw new InvalidInput('limits', z.prettifyError(parsed.error), parsed.error.issues);
+      await ask(() => workflow.executeUpdate<void, [MoveLimitsChange]>(operationHandlers.limits, { args: [parsed.data] }));
+    },
     approve: (decision) => ask(() => workflow.executeUpdate<void, [Decision]>(operationHandlers.approve, { args: [decision] })),
     reject: (decision) => ask(() => workflow.executeUpdate<void, [Decision]>(operationHandlers.reject, { args: [decision] })),
     cancel: async () => {

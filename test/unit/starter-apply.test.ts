@@ -4,7 +4,7 @@ import type { ClusterSummary } from '../../config/status.ts';
 import { chooseOperation } from '../../starter/cli/commands/apply.ts';
 import { chooseNode, chooseUser } from '../../starter/cli/commands/connect.ts';
 import { doctorExitCode } from '../../starter/cli/commands/doctor.ts';
-import { cancelNotice } from '../../starter/cli/commands/operations.ts';
+import { cancelNotice, pauseNotice } from '../../starter/cli/commands/operations.ts';
 import { askAll, renderAnswers, statusExitCode } from '../../starter/cli/commands/reads.ts';
 import { exitCodes } from '../../starter/cli/exit-codes.ts';
 import { createStyle } from '../../starter/cli/terminal.ts';
@@ -122,4 +122,12 @@ test('whoever cancels is told what is undone, and that a deprovision undoes noth
   expect(notice('provision')).toMatch(/is undone where it can be/);
   expect(notice('deprovision')).toMatch(/stays removed\. Remove the rest: holdfast deprovision demo/);
   expect(notice('deprovision')).not.toContain('undone');
+  expect(notice('rebalance')).toMatch(/stops between two groups, with no slot open; slots that have moved by then stay where they are/);
+});
+
+test('whoever pauses is told that a move of slots does not wait for the end of its step', () => {
+  expect(pauseNotice({ operation: 'configure', workflowId: 'op-1' })).toBe(
+    'It stops before its next step. Go on with: holdfast operations resume op-1',
+  );
+  expect(pauseNotice({ operation: 'scale', workflowId: 'op-1' })).toMatch(/a move of slots stops between two groups, .*resume op-1$/);
 });

@@ -16,17 +16,21 @@ function complete(...words: readonly string[]): readonly string[] {
 
 test('bash completes commands and their commands', () => {
   expect(complete('holdfast', 'st')).toEqual(['status']);
-  expect(complete('holdfast', 'operations', '')).toEqual(['list', 'show', 'pause', 'resume', 'cancel', 'approve', 'reject']);
+  expect(complete('holdfast', 're')).toEqual(['rebalance', 'repair']);
+  expect(complete('holdfast', 'operations', '')).toEqual(['list', 'show', 'pause', 'resume', 'limits', 'cancel', 'approve', 'reject']);
 });
 
 test('bash completes the options of the command that they belong to', () => {
   expect(complete('holdfast', 'status', '--')).toEqual(expect.arrayContaining(['--watch', '--output']));
   expect(complete('holdfast', 'list', '--')).not.toContain('--watch');
+  expect(complete('holdfast', 'operations', 'limits', '--p')).toEqual(['--probe-p99-ms', '--pairs']);
 });
 
 test('bash completes the values of options and arguments', () => {
   expect(complete('holdfast', 'status', 'demo', '-o', '')).toEqual(['table', 'json', 'yaml', 'wide']);
   expect(complete('holdfast', 'apply', '--when-busy', 'w')).toEqual(['wait']);
+  expect(complete('holdfast', 'rebalance', 'demo', '--by', '')).toEqual(['slots', 'keys', 'memory']);
+  expect(complete('holdfast', 'scale', '--strategy', 'na')).toEqual(['native']);
   expect(complete('holdfast', 'schema', 'prov')).toEqual(['provision.input']);
 });
 

@@ -1,13 +1,20 @@
 import { condition, defineQuery, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow';
 import { failures } from '../../config/failures.ts';
+import { parseInput } from '../../config/input.ts';
+import { type MoveLimits, type MoveLimitsChange, type MoveProgress, moveLimits, moveLimitsChange } from '../../config/migration.ts';
 import { type Decision, operationHandlers, type Progress } from '../../config/progress.ts';
-import { fail } from './failure.ts';
+import { fail, reasonOf } from './failure.ts';
 import type { ProgressBoard } from './progress.ts';
 
 /** What people can do to a running operation. */
 export interface Controls {
   /** Returns at once, or when a pause ends. */
   boundary(): Promise<void>;
+  setLimits(limits: MoveLimits): void;
+  /** Those of now. */
+  limits(): MoveLimits;
+  /** Resolves when a person pauses the operation or changes its limits, or when `over` says that nobody waits any more. */
+  steered(over: () => boolean): Promise<void>;
   /** @throws Rejected when somebody rejects, or nobody answers in time. */
   approval(timeoutSeconds: number): Promise<Decision>;
 }
@@ -18,10 +25,36 @@ export function createControls(board: ProgressBoard): Controls {
   let waitsForApproval = false;
   let decision: { readonly approved: boolean; readonly by: Decision } | undefined;
 
+  let limits: MoveLimits | undefined;
+  let steering = 0;
+
   setHandler(defineQuery<Progress>(operationHandlers.progress), board.now);
+  setHandler(defineSignal<[MoveProgress]>(operationHandlers.moved), board.move);
+
+  // Synchronous, as every validator.
+  const readChange = (raw: unknown): MoveLimitsChange => {
+    if (limits === undefined) throw fail(failures.invalidInput, 'this operation moves no slots now, so it has no limits to change');
+    const parsed = parseInput(moveLimitsChange, raw, 'limits');
+    if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
+    return parsed.value;
+  };
+  const changeLimits = (raw: unknown): void => {
+    limits = moveLimits.parse({ ...limits, ...readChange(raw) });
+    steering++;
+  };
+  setHandler(defineUpdate<void, [unknown]>(operationHandlers.limits), changeLimits, { validator: (raw) => void readChange(raw) });
+  // By hand in the Temporal UI it may be anything: a signal that is wrong is told and changes nothing.
+  setHandler(defineSignal<[unknown]>(operationHandlers.limits), (raw) => {
+    try {
+      changeLimits(raw);
+    } catch (error) {
+      board.warn(reasonOf(error));
+    }
+  });
 
   const pause = (value: boolean) => () => {
     paused = value;
+    steering++;
     board.paused(value);
   };
   for (const [name, set] of [[operationHandlers.pause, pause(true)] as const, [operationHandlers.resume, pause(false)] as const]) {
@@ -45,6 +78,14 @@ export function createControls(board: ProgressBoard): Controls {
 
   return {
     boundary: () => condition(() => !paused),
+    setLimits: (first) => {
+      limits = first;
+    },
+    limits: () => limits ?? moveLimits.parse({}),
+    steered: (over) => {
+      const before = steering;
+      return condition(() => over() || steering !== before);
+    },
     async approval(timeoutSeconds) {
       waitsForApproval = true;
       board.stage('approval');

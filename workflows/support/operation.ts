@@ -3,6 +3,7 @@ import { CancellationScope, upsertMemo, upsertSearchAttributes, workflowInfo } f
 import type { z } from 'zod';
 import { failures } from '../../config/failures.ts';
 import { parseInput } from '../../config/input.ts';
+import type { MoveReport } from '../../config/migration.ts';
 import { keeperWorkflowId, lockWorkflowId, searchAttributes } from '../../config/names.ts';
 import { type OperationName, operationInputs } from '../../config/operations.ts';
 import type { JournalEntry, OperationResult } from '../../config/progress.ts';
@@ -21,6 +22,7 @@ type InputOf<N extends OperationName> = z.output<(typeof operationInputs)[N]>;
 export interface Done {
   readonly summary: string;
   readonly generation?: number;
+  readonly moved?: MoveReport;
 }
 
 /** A line of the journal is for reading; the whole is in the operation's own result. */
@@ -28,7 +30,12 @@ const SUMMARY_LENGTH = 2000;
 
 /** How an operation ended; `failure` is thrown when everything is put in order. */
 type Ending =
-  | { readonly outcome: 'done' | 'unchanged' | 'planned'; readonly summary: string; readonly generation?: number }
+  | {
+      readonly outcome: 'done' | 'unchanged' | 'planned';
+      readonly summary: string;
+      readonly generation?: number;
+      readonly moved?: MoveReport;
+    }
   | { readonly outcome: 'failed' | 'cancelled' | 'rejected'; readonly summary: string; readonly failure: unknown };
 
 /**
@@ -71,7 +78,7 @@ export async function operation<N extends OperationName>(
     ending =
       error instanceof EndsHere
         ? { outcome: error.outcome, summary: board.now().plan?.summary ?? '' }
-        : await CancellationScope.nonCancellable(() => takeBack(error, undos));
+        : await CancellationScope.nonCancellable(() => takeBack(error, undos, board.soFar()));
   }
 
   // However it ended, it has: a cancellation that comes now comes too late.
@@ -105,10 +112,10 @@ export async function operation<N extends OperationName>(
 }
 
 /** Undoes what was begun, and says what ended the operation: with what could not be undone beside it, never hidden. */
-async function takeBack(error: unknown, undos: UndoList): Promise<Ending> {
+async function takeBack(error: unknown, undos: UndoList, soFar: string | undefined): Promise<Ending> {
   const problems = await undos.run();
   const cancelled = isCancellation(error);
-  const reason = cancelled ? 'cancelled' : reasonOf(error);
+  const reason = cancelled ? `cancelled${soFar === undefined ? '' : `: ${soFar}`}` : reasonOf(error);
   const outcome = cancelled ? 'cancelled' : typeOf(error) === failures.rejected ? 'rejected' : 'failed';
   if (problems.length > 0) {
     const summary = `${reason}\nAnd this could not be undone, look at it: ${problems.join('; ')}`;

@@ -1,4 +1,5 @@
 import { setCurrentDetails } from '@temporalio/workflow';
+import type { MoveProgress } from '../../config/migration.ts';
 import type { OperationName } from '../../config/operations.ts';
 import type { Plan, Progress, Stage, StepProgress, StepState } from '../../config/progress.ts';
 
@@ -13,10 +14,15 @@ export interface ProgressBoard {
   warn(warning: string): void;
   /** Changes a step, or adds it when the plan did not name it. */
   step(name: string, state: StepState, note?: string): void;
+  /** How far the move of slots is that runs now. */
+  move(move: MoveProgress): void;
+  sayHowFar(text: string): void;
+  soFar(): string | undefined;
 }
 
 export function createProgressBoard(operation: OperationName, cluster: string): ProgressBoard {
   let progress: Progress = { operation, cluster, stage: 'validate', paused: false, steps: [], warnings: [] };
+  let howFar: string | undefined;
   const change = (part: Partial<Progress>) => {
     progress = { ...progress, ...part };
     setCurrentDetails(renderDetails(progress));
@@ -34,6 +40,16 @@ export function createProgressBoard(operation: OperationName, cluster: string): 
     },
     approved: (approvedBy) => change({ approvedBy }),
     warn: (warning) => change({ warnings: [...progress.warnings, warning] }),
+    move: (move) => {
+      const running = progress.steps.find((step) => step.state === 'running');
+      if (running === undefined || typeof move?.slots !== 'number') return; // told late, or by somebody else
+      const after: StepProgress = { ...running, done: move.slots, total: move.slotsTotal, unit: 'slots', move };
+      change({ steps: progress.steps.map((step) => (step === running ? after : step)) });
+    },
+    sayHowFar: (text) => {
+      howFar = text;
+    },
+    soFar: () => howFar,
     step: (name, state, note) => {
       const before = progress.steps.find((step) => step.name === name);
       const after = advance(before ?? { name, state: 'waiting' }, state, note);
@@ -70,7 +86,8 @@ function renderDetails({ operation, cluster, stage, paused, plan, steps, approva
   const changes = new Map(plan?.steps.map((step) => [step.name, step.change]));
   const rows = steps.map((step) => {
     const took = step.tookMs === undefined ? '' : `${(step.tookMs / 1000).toFixed(1)} s`;
-    return `| ${MARKS[step.state]} | ${cell(step.name)} | ${cell(step.note ?? changes.get(step.name) ?? '')} | ${took} |`;
+    const what = step.state === 'running' && step.move !== undefined ? renderMove(step.move) : (step.note ?? changes.get(step.name) ?? '');
+    return `| ${MARKS[step.state]} | ${cell(step.name)} | ${cell(shorten(what))} | ${took} |`;
   });
   return [
     `**${operation} ${cluster}**: ${paused ? 'paused at a step boundary; send the signal `resume`' : stage}`,
@@ -83,4 +100,20 @@ function renderDetails({ operation, cluster, stage, paused, plan, steps, approva
     ...(rows.length === 0 ? [] : [['| | step | what | took |', '|---|---|---|---|', ...rows].join('\n')]),
     ...warnings.map((warning) => `⚠️ ${warning}`),
   ].join('\n\n');
+}
+
+/** A list of slots may be long; all of it is in the plan. */
+const MOST = 400;
+const shorten = (text: string): string => (text.length > MOST ? `${text.slice(0, MOST)} ...` : text);
+
+function renderMove(move: MoveProgress): string {
+  const { slots, slotsTotal, keys, keysTotal, bytes, bytesTotal, keysPerSecond, secondsLeft, latency, state, why, strategy, pairs } = move;
+  const mib = (size: number) => (size / 1024 ** 2).toFixed(size < 10 * 1024 ** 2 ? 1 : 0);
+  const left = secondsLeft === undefined ? '' : `, about ${secondsLeft} s left`;
+  return [
+    `${state === 'moving' ? '' : `**${state}**: ${why ?? ''}\n`}${slots} of ${slotsTotal} slots (${strategy}), ${keys} of about ${keysTotal} keys, ${mib(bytes)} of ${mib(bytesTotal)} MiB`,
+    `${keysPerSecond} keys/s${left}; p99 of the probe ${latency.p99} ms`,
+    ...pairs.slice(0, 8).map((pair) => `shard ${pair.from} to ${pair.to}: ${pair.slots}/${pair.slotsTotal} slots, ${pair.keys} keys`),
+    ...(pairs.length > 8 ? [`and ${pairs.length - 8} more pairs`] : []),
+  ].join('\n');
 }

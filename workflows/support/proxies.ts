@@ -1,7 +1,8 @@
 import { ActivityCancellationType, type ActivityOptions, proxyActivities } from '@temporalio/workflow';
 import type { ControlActivities, WaitingActivities } from '../../activities/control-activities.ts';
+import type { DataActivities } from '../../activities/data-activities.ts';
 import type { HostActivities } from '../../activities/host-activities.ts';
-import { hostTaskQueue, WAITING_TASK_QUEUE } from '../../config/names.ts';
+import { hostDataTaskQueue, hostTaskQueue, WAITING_TASK_QUEUE } from '../../config/names.ts';
 
 /**
  * Shared by every proxy. Activities beat once a second, so a dead worker is noticed after the heartbeat timeout; a cancelled activity is waited
@@ -48,9 +49,18 @@ export const onHost = (host: string, summary?: string) =>
     ...(summary === undefined ? {} : { summary }),
   });
 
+/** Moves of data. Hours, perhaps days; each attempt begins where the cluster is, so there may be many. */
+export const onData = (host: string) =>
+  proxyActivities<DataActivities>({
+    ...shared,
+    taskQueue: hostDataTaskQueue(host),
+    startToCloseTimeout: '30 days',
+    retry: { ...patient, maximumAttempts: 100 },
+  });
+
 /** As `onHost`, for looking only. */
 export const looksAt = (host: string) =>
-  proxyActivities<Pick<HostActivities, 'observe'>>({
+  proxyActivities<Pick<HostActivities, 'observe' | 'surveySlots' | 'scanBigKeys' | 'findOpenSlots'>>({
     ...shared,
     taskQueue: hostTaskQueue(host),
     startToCloseTimeout: '2 minutes',

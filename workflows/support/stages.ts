@@ -1,6 +1,7 @@
 import { CancellationScope } from '@temporalio/workflow';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
+import type { MoveLimits } from '../../config/migration.ts';
 import type { Plan } from '../../config/progress.ts';
 import { hostOf, type KnownCluster } from '../../model/known-cluster.ts';
 import { canonicalJson, digest as sha256 } from '../../model/layout.ts';
@@ -20,15 +21,25 @@ export interface Operation {
   /**
    * Makes the plan from what is seen now, and shows it. Returns it when it is to be carried out; the operation ends here when it is refused or
    * rejected, when it was a dry run, and when there is nothing to do. After an approval it looks and plans again, for an answer may take days:
-   * what is carried out is what was shown, or nothing.
+   * what is carried out is what was shown, or nothing. The second look is told what was shown.
    */
-  propose<P extends Plan, S>(look: () => Promise<S>, plan: (seen: S) => P): Promise<{ readonly plan: P; readonly seen: S }>;
+  propose<P extends Plan, S>(look: (shown?: P) => Promise<S>, plan: (seen: S) => P): Promise<{ readonly plan: P; readonly seen: S }>;
   /** Runs one step of the plan: not while paused, not after a cancellation. `note` tells a person what it found. */
   step<T>(name: string, run: () => Promise<T>, note?: (result: T) => string): Promise<T>;
   /** Runs steps side by side. When one fails the others are cancelled and waited for, before anything is undone. */
   together(steps: readonly (() => Promise<unknown>)[]): Promise<void>;
   /** How to undo a step; registered before the step runs, since a step that failed may have happened. Undone in reverse. */
   onFailure(name: string, undo: () => Promise<unknown>, last?: 'last'): void;
+  /** What was done so far stays from here on: a later failure undoes none of it. */
+  keep(): void;
+  /** Waits while paused. */
+  boundary(): Promise<void>;
+  /** Sets the limits of a move, which people may change while it runs. */
+  limits(limits: MoveLimits): void;
+  /** Runs a long activity with the limits of now, and cancels it when a person pauses it or changes them: it must end well then, half done. */
+  untilSteered<T>(run: (limits: MoveLimits) => Promise<T>): Promise<T>;
+  /** How far a step came that is cancelled; part of what ends the operation says. */
+  soFar(text: string): void;
   /** The cluster is, by its own nodes' word, what the spec says; else the operation fails, whatever its steps said. */
   verify(spec: ClusterSpec): Promise<void>;
 }
@@ -66,7 +77,13 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
       const plan = planFrom(seen);
       const digest = digestOf(plan);
       board.stage('plan');
-      board.plan({ summary: plan.summary, steps: plan.steps, refusals: plan.refusals, digest });
+      board.plan({
+        summary: plan.summary,
+        steps: plan.steps,
+        refusals: plan.refusals,
+        digest,
+        ...(plan.moves === undefined ? {} : { moves: plan.moves }),
+      });
       if (input.dryRun) throw new EndsHere('planned');
       if (plan.refusals.length > 0)
         throw fail(failures.refused, `${title} is refused:\n${plan.refusals.map((reason) => `- ${reason}`).join('\n')}`, plan.refusals);
@@ -78,7 +95,7 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
       }
       const { by, reason } = await controls.approval(input.approval.timeoutSeconds);
       board.approved(`${by}${reason === undefined ? '' : `: ${reason}`}`);
-      const seenNow = await look();
+      const seenNow = await look(plan);
       const planNow = planFrom(seenNow);
       if (digestOf(planNow) !== digest) throw changed(title);
       board.stage('act');
@@ -92,12 +109,34 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
         board.step(name, 'done', note?.(result));
         return result;
       } catch (error) {
-        board.step(name, 'failed', isCancellation(error) ? 'cancelled' : reasonOf(error));
+        board.step(name, 'failed', isCancellation(error) ? (board.soFar() ?? 'cancelled') : reasonOf(error));
         throw isCancellation(error) ? error : fail(typeOf(error), `step "${name}" failed: ${reasonOf(error)}`, ...detailsOf(error));
       }
     },
     together,
     onFailure: undos.add,
+    keep: undos.clear,
+    boundary: controls.boundary,
+    limits: controls.setLimits,
+    async untilSteered(run) {
+      await controls.boundary();
+      const limits = controls.limits();
+      const scope = new CancellationScope({ cancellable: true });
+      let over = false;
+      // On its own, so that it ends with the activity and not before.
+      const steered = controls
+        .steered(() => over)
+        .then(() => {
+          if (!over) scope.cancel();
+        });
+      try {
+        return await scope.run(() => run(limits));
+      } finally {
+        over = true;
+        await CancellationScope.nonCancellable(() => steered);
+      }
+    },
+    soFar: board.sayHowFar,
     async verify(spec) {
       board.stage('verify');
       await onHost(hostOf(spec)).awaitFormed(spec);

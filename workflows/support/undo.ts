@@ -5,6 +5,8 @@ import type { ProgressBoard } from './progress.ts';
 export interface UndoList {
   /** `last`: only when everything after it was undone; what opens the rest must not go while the rest is there. */
   add(name: string, undo: () => Promise<unknown>, last?: 'last'): void;
+  /** Nothing that was registered so far is undone any more. */
+  clear(): void;
   /** Undoes in reverse order. One that fails does not keep the others from running; each is told of in the result. */
   run(): Promise<readonly string[]>;
 }
@@ -13,6 +15,7 @@ export function createUndoList(board: ProgressBoard): UndoList {
   const undos: { readonly name: string; readonly undo: () => Promise<unknown>; readonly last: boolean }[] = [];
   return {
     add: (name, undo, last) => void undos.push({ name, undo, last: last === 'last' }),
+    clear: () => void undos.splice(0),
     async run() {
       const problems: string[] = [];
       if (undos.length > 0) board.stage('undo');

@@ -1,28 +1,18 @@
 import { isDeepStrictEqual } from 'node:util';
 import { type ClusterSpec, clusterSpec } from '../../../config/cluster-spec.ts';
-import type { OperationInput } from '../../../config/operations.ts';
-import type { OperationResult } from '../../../config/progress.ts';
 import type { StatusReport } from '../../../config/status.ts';
 import type { Holdfast } from '../../client/index.ts';
-import { askYes } from '../ask.ts';
-import { type ExitCode, exitCodes } from '../exit-codes.ts';
-import { CliError } from '../explain-error.ts';
-import { followOperation } from '../follow-operation.ts';
-import { type OutputFormat, renderOutput } from '../output.ts';
-import { requireInteractive, type Session } from '../session.ts';
-import { type LoadedSpec, loadSpec } from '../spec-file.ts';
-import { renderPlan } from '../view/plan-view.ts';
-import { renderResult } from '../view/result-view.ts';
-import { waiting } from '../waiting.ts';
+import { carryOut, type Request, showPlan } from '../carry-out.ts';
+import type { ExitCode } from '../exit-codes.ts';
+import type { Session } from '../session.ts';
+import { type StartingOptions, sharedInput } from '../shared-options.ts';
+import { loadSpec } from '../spec-file.ts';
 
-export interface ApplyOptions {
+export interface PlanOptions extends Pick<StartingOptions, 'whenBusy' | 'output'> {
   readonly filename: string;
-  readonly yes?: boolean;
-  readonly needsApproval?: true | number;
-  readonly whenBusy: 'fail' | 'wait';
-  readonly reason?: string;
-  readonly output: OutputFormat;
 }
+
+export type ApplyOptions = PlanOptions & StartingOptions;
 
 export type ApplyOperation = 'provision' | 'configure';
 
@@ -38,78 +28,21 @@ export function chooseOperation(status: Pick<StatusReport, 'verdict' | 'spec' | 
   return same && status.verdict !== 'healthy' ? 'provision' : 'configure';
 }
 
-/** @param digest of the plan that was shown: what runs is that plan, or nothing */
-function inputOf(
-  loaded: LoadedSpec,
-  options: Pick<ApplyOptions, 'whenBusy' | 'reason' | 'needsApproval'>,
-  digest: string | undefined,
-): OperationInput<ApplyOperation> {
-  const { whenBusy, reason, needsApproval } = options;
-  return {
-    spec: loaded.input,
-    whenBusy,
-    ...(digest === undefined ? {} : { planDigest: digest }),
-    ...(reason === undefined ? {} : { reason }),
-    ...(needsApproval === undefined ? {} : { approval: needsApproval === true ? {} : { timeoutSeconds: needsApproval } }),
-  };
-}
-
-interface Proposal {
-  readonly operation: ApplyOperation;
-  readonly dryRun: OperationResult;
-}
-
-/** Plans, by a dry run of the operation that is going to run. */
-async function propose(holdfast: Holdfast, loaded: LoadedSpec, whenBusy: 'fail' | 'wait'): Promise<Proposal> {
-  const status = await holdfast.status(loaded.spec.name);
-  const operation = chooseOperation(status, loaded.spec);
-  const dryRun = await holdfast[operation].execute({ spec: loaded.input, dryRun: true, whenBusy });
-  return { operation, dryRun };
+/** Reads the spec before anything is contacted. */
+async function requestOf(options: ApplyOptions): Promise<(holdfast: Holdfast) => Promise<Request<ApplyOperation>>> {
+  const { spec, input } = await loadSpec(options.filename);
+  return async (holdfast) => ({
+    operation: chooseOperation(await holdfast.status(spec.name), spec),
+    input: { spec: input, ...sharedInput(options) },
+  });
 }
 
 /** `holdfast plan -f spec.yaml`: what apply would do. Changes nothing. */
-export async function plan(session: Session, options: Pick<ApplyOptions, 'filename' | 'output' | 'whenBusy'>): Promise<ExitCode> {
-  const { terminal } = session;
-  const loaded = await loadSpec(options.filename);
-  const { operation, dryRun } = await waiting(terminal, 'planning', propose(await session.holdfast(), loaded, options.whenBusy));
-  const data = { operation, cluster: dryRun.cluster, ...dryRun.plan };
-  terminal.print(renderOutput(options.output, data, (wide) => renderPlan(dryRun.plan, wide, terminal.style)));
-  if (dryRun.plan.refusals.length > 0) return exitCodes.refused;
-  if (dryRun.plan.steps.length > 0)
-    terminal.note(terminal.noteStyle.dim(`\nThis is a plan; nothing was changed. Do it: holdfast apply -f ${options.filename}`));
-  return exitCodes.ok;
+export async function plan(session: Session, options: PlanOptions): Promise<ExitCode> {
+  return showPlan(session, { request: await requestOf(options), options }, `holdfast apply -f ${options.filename}`);
 }
 
-/** `holdfast apply -f spec.yaml`: shows the plan, asks, and runs that plan; one that has changed meanwhile is refused. */
+/** `holdfast apply -f spec.yaml`: shows the plan, asks, and runs that plan. */
 export async function apply(session: Session, options: ApplyOptions): Promise<ExitCode> {
-  const { terminal } = session;
-  const loaded = await loadSpec(options.filename);
-  const quiet = options.output === 'json' || options.output === 'yaml';
-  const say = quiet ? terminal.note : terminal.print;
-  const style = quiet ? terminal.noteStyle : terminal.style;
-  const finish = (result: OperationResult) =>
-    terminal.print(renderOutput(options.output, result, () => renderResult(result, terminal.style)));
-  const holdfast = await session.holdfast();
-  const { operation, dryRun } = await waiting(terminal, 'planning', propose(holdfast, loaded, options.whenBusy));
-
-  if (dryRun.plan.refusals.length > 0) {
-    say(renderPlan(dryRun.plan, options.output === 'wide', style));
-    return exitCodes.refused;
-  }
-  if (dryRun.plan.steps.length === 0 || dryRun.outcome === 'unchanged') {
-    finish(dryRun.outcome === 'planned' ? { ...dryRun, outcome: 'unchanged' } : dryRun);
-    return exitCodes.ok;
-  }
-  say(renderPlan(dryRun.plan, options.output === 'wide', style));
-  if (options.yes !== true) {
-    requireInteractive(terminal, '--yes to go ahead without being asked, or holdfast plan to see only what would happen');
-    if (!(await askYes(`\n${operation} ${loaded.spec.name}?`))) throw new CliError('Nothing was changed.', exitCodes.refused);
-  }
-
-  const handle = await holdfast[operation].start(inputOf(loaded, options, dryRun.plan.digest));
-  say(style.dim(`\n${handle.workflowId}\n${session.uiLink(handle.workflowId)}\n`));
-  if (!(await holdfast.hasWorker())) terminal.note('No worker runs; the operation starts as soon as one does: holdfast worker');
-  const result = await followOperation(session, handle);
-  finish(result);
-  return exitCodes.ok;
+  return carryOut(session, { request: await requestOf(options), planOnly: 'holdfast plan', options });
 }

@@ -9,10 +9,11 @@ import {
   type OperationSummary,
 } from '../../client/index.ts';
 import { type ExitCode, exitCodes } from '../exit-codes.ts';
-import { exitCodeOf, explainError } from '../explain-error.ts';
+import { CliError, exitCodeOf, explainError } from '../explain-error.ts';
 import { followOperation } from '../follow-operation.ts';
 import { type OutputFormat, renderOutput } from '../output.ts';
 import type { Session } from '../session.ts';
+import { givenLimits, type LimitOptions, limitFlags } from '../shared-options.ts';
 import { renderOperations } from '../view/lists-view.ts';
 import { type OperationDetails, renderOperation } from '../view/operation-view.ts';
 import { renderResult } from '../view/result-view.ts';
@@ -83,13 +84,39 @@ export async function showOperation(session: Session, id: string, options: { out
   return exitCodes.ok;
 }
 
+/** Whether an operation of this name may stand in the middle of a step, between two groups of slots. */
+const movesSlots = (operation: string) => operation === 'scale' || operation === 'rebalance' || operation === 'repair';
+
+/** Where an operation that is asked to pause stands, and how it goes on. */
+export function pauseNotice({ operation, workflowId }: Pick<OperationSummary, 'operation' | 'workflowId'>): string {
+  const where = movesSlots(operation)
+    ? 'It stops before its next step; a move of slots stops between two groups, with no slot open.'
+    : 'It stops before its next step.';
+  return `${where} Go on with: holdfast operations resume ${workflowId}`;
+}
+
 /** `holdfast operations pause|resume <id>` */
 export async function pauseOrResume(session: Session, id: string, what: 'pause' | 'resume'): Promise<ExitCode> {
-  const handle = await find(await session.holdfast(), id);
+  const holdfast = await session.holdfast();
+  const handle = await find(holdfast, id);
   await handle[what]();
-  const said =
-    what === 'pause' ? `It stops before its next step. Go on with: holdfast operations resume ${handle.workflowId}` : 'It goes on.';
+  const said = what === 'pause' ? pauseNotice(await holdfast.operations.describe(handle.workflowId)) : 'It goes on.';
   session.terminal.print(said);
+  return exitCodes.ok;
+}
+
+/** `holdfast operations limits <id> --probe-p99-ms 20` */
+export async function changeLimits(session: Session, id: string, options: LimitOptions): Promise<ExitCode> {
+  const limits = givenLimits(options);
+  const names = Object.keys(limits);
+  if (names.length === 0)
+    throw new CliError(
+      `Name at least one limit, such as: holdfast operations limits ${id} --probe-p99-ms 20. All: ${limitFlags.join(', ')}`,
+    );
+  const handle = await find(await session.holdfast(), id);
+  await handle.setLimits(limits);
+  const changed = Object.entries(limits).map(([name, value]) => `${name} ${value}`);
+  session.terminal.print(`From now on: ${changed.join(', ')}. Watch it: holdfast operations show ${handle.workflowId} --watch`);
   return exitCodes.ok;
 }
 
@@ -113,7 +140,9 @@ export function cancelNotice({ operation, workflowId, cluster }: Pick<OperationS
   const undone =
     operation === 'deprovision'
       ? `What it has removed by then stays removed. Remove the rest: holdfast deprovision ${cluster ?? '<cluster>'}`
-      : 'What it did by then is undone where it can be.';
+      : movesSlots(operation)
+        ? 'A move of slots stops between two groups, with no slot open; slots that have moved by then stay where they are.'
+        : 'What it did by then is undone where it can be.';
   return `It stops at its next step. ${undone}\n  watch it: holdfast operations show ${workflowId} --watch`;
 }
 

@@ -1,7 +1,7 @@
 import type { JournalEntry } from '../../../config/progress.ts';
 import type { Style } from '../terminal.ts';
 import { renderTable } from './table.ts';
-import { formatDuration, formatTime } from './units.ts';
+import { formatDuration, formatTime, shorten } from './units.ts';
 
 const outcomePaint = (outcome: JournalEntry['outcome'], style: Style) =>
   ({ done: style.good, unchanged: style.dim, failed: style.bad, cancelled: style.warn, rejected: style.warn })[outcome];
@@ -33,7 +33,4 @@ export function renderJournal(entries: readonly JournalEntry[], wide: boolean, s
   return renderTable(headings, rows, style);
 }
 
-const firstLine = (text: string) => {
-  const line = text.split('\n', 1)[0] ?? '';
-  return line.length > 80 ? `${line.slice(0, 79)}…` : line;
-};
+const firstLine = (text: string) => shorten(text.split('\n', 1)[0] ?? '', 80);

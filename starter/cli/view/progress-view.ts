@@ -1,9 +1,11 @@
 import type { Progress, Stage, StepProgress } from '../../../config/progress.ts';
 import type { Style } from '../terminal.ts';
+import { moveLine, renderCells, renderMove } from './move-view.ts';
 import { formatDuration, formatTime } from './units.ts';
 
 const spinner = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
-const BAR_CELLS = 20;
+/** Rows that the steps keep when a move below one of them wants many. */
+const LEAST_STEP_ROWS = 3;
 
 export interface ProgressFrame {
   readonly progress: Progress;
@@ -12,8 +14,10 @@ export interface ProgressFrame {
   readonly now: number;
   /** Which picture of the spinner; undefined stands still. */
   readonly tick?: number;
-  /** Rows that the list of steps may take. */
+  /** Rows that the list of steps may take, with what stands below a step that moves slots. */
   readonly rows: number;
+  /** Default 80. */
+  readonly columns?: number;
   /** Set while nobody answers. */
   readonly silent?: string;
 }
@@ -33,8 +37,7 @@ export const stageWords: Readonly<Record<Stage, string>> = {
 /** `███████░░░ 4/6 nodes` */
 export function renderBar({ done, total, unit }: Pick<StepProgress, 'done' | 'total' | 'unit'>, style: Style): string {
   if (done === undefined || total === undefined || total <= 0) return '';
-  const full = Math.round(Math.min(1, Math.max(0, done / total)) * BAR_CELLS);
-  return `${style.accent('█'.repeat(full))}${style.dim('░'.repeat(BAR_CELLS - full))} ${done}/${total}${unit === undefined ? '' : ` ${unit}`}`;
+  return `${renderCells(done, total, style)} ${done}/${total}${unit === undefined ? '' : ` ${unit}`}`;
 }
 
 export const renderSpinner = (tick: number, style: Style) => style.accent(spinner[tick % spinner.length] ?? '▸');
@@ -64,7 +67,9 @@ function took(step: StepProgress, now: number): string {
 export function renderStep(step: StepProgress, width: number, now: number, tick: number | undefined, style: Style): string {
   const name = step.name.padEnd(width);
   const text = step.state === 'waiting' ? style.dim(name) : name;
-  const extra = step.state === 'running' ? renderBar(step, style) : style.dim(step.note?.split('\n', 1)[0] ?? '');
+  // A move of slots has more to say than a bar, and says it below.
+  const bar = step.move === undefined ? renderBar(step, style) : style.dim(step.move.strategy);
+  const extra = step.state === 'running' ? bar : style.dim(step.note?.split('\n', 1)[0] ?? '');
   return `  ${mark(step, tick, style)} ${text}  ${took(step, now).padStart(7)}  ${extra}`.trimEnd();
 }
 
@@ -82,16 +87,20 @@ export function stepsInView(
 }
 
 /** One picture of a running operation. */
-export function renderProgress({ progress, workflowId, now, tick, rows, silent }: ProgressFrame, style: Style): string {
-  const width = Math.min(44, Math.max(0, ...progress.steps.map((step) => step.name.length)));
-  const { before, shown, after } = stepsInView(progress.steps, rows);
-  const lines = shown.map((step) => renderStep(step, width, now, tick, style));
+export function renderProgress({ progress, workflowId, now, tick, rows, columns = 80, silent }: ProgressFrame, style: Style): string {
+  const { steps } = progress;
+  const width = Math.min(44, Math.max(0, ...steps.map((step) => step.name.length)));
+  const mover = steps.find((step) => step.state === 'running' && step.move !== undefined);
+  const room = rows - Math.min(steps.length, LEAST_STEP_ROWS);
+  const move = mover?.move === undefined ? [] : renderMove(mover.move, { columns, rows: room }, style);
+  const { before, shown, after } = stepsInView(steps, Math.max(LEAST_STEP_ROWS, rows - move.length));
+  const lines = shown.flatMap((step) => [renderStep(step, width, now, tick, style), ...(step === mover ? move : [])]);
   if (before > 0) lines.unshift(style.dim(`    … ${before} before`));
   if (after > 0) lines.push(style.dim(`    … ${after} more`));
   for (const warning of progress.warnings) lines.push(`  ${style.warn('!')} ${warning}`);
 
-  const finished = progress.steps.filter((step) => step.state === 'done').length;
-  const count = progress.steps.length === 0 ? '' : ` · step ${Math.min(finished + 1, progress.steps.length)} of ${progress.steps.length}`;
+  const finished = steps.filter((step) => step.state === 'done').length;
+  const count = steps.length === 0 ? '' : ` · step ${Math.min(finished + 1, steps.length)} of ${steps.length}`;
   if (progress.stage === 'ended') return lines.join('\n');
   lines.push(`  ${style.strong(progress.paused ? 'paused' : stageWords[progress.stage])}${style.dim(count)}`);
   if (progress.paused) lines.push(`  next: holdfast operations resume ${workflowId}`);
@@ -107,10 +116,15 @@ export function progressLines(before: Progress | undefined, now: Progress): read
   const known = new Map(before?.steps.map((step) => [step.name, step]));
   for (const step of now.steps) {
     const earlier = known.get(step.name);
-    if (earlier?.state === step.state || step.state === 'waiting') continue;
+    const moved = step.state === 'running' && step.move !== undefined ? moveLine(earlier?.move, step.move) : undefined;
+    if (earlier?.state === step.state || step.state === 'waiting') {
+      if (moved !== undefined) lines.push(`${step.name}: ${moved}`);
+      continue;
+    }
     const time = step.tookMs === undefined ? '' : ` in ${formatDuration(step.tookMs)}`;
     const note = step.note === undefined || step.state === 'running' ? '' : `: ${step.note}`;
     lines.push(step.state === 'running' ? `${step.name} ...` : `${step.name} ${step.state}${time}${note}`);
+    if (moved !== undefined) lines.push(`${step.name}: ${moved}`);
   }
   for (const warning of now.warnings.slice(before?.warnings.length ?? 0)) lines.push(`warning: ${warning}`);
   if (now.paused !== (before?.paused ?? false)) lines.push(now.paused ? 'paused' : 'goes on');

@@ -26,3 +26,15 @@ export function formatTime(iso: string): string {
 }
 
 export const plural = (count: number, one: string, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;
+
+/** `131,072` */
+export const formatCount = (count: number) => Math.round(count).toLocaleString('en-US');
+
+/** What is only estimated has no tenths: `<1s`, `12s`, `1m 05s`. */
+export const formatEstimate = (ms: number) => (ms < 1000 ? '<1s' : formatDuration(Math.round(ms / 1000) * 1000).replace(/\.0s$/, 's'));
+
+/** Milliseconds of an answer: `0.42 ms`, `1.2 ms`, `14 ms`. */
+export const formatLatency = (ms: number) => `${Number(ms.toFixed(ms < 1 ? 2 : ms < 10 ? 1 : 0))} ms`;
+
+/** Cut off at the end, and told so, when it is longer than `length`. */
+export const shorten = (text: string, length: number) => (text.length > length ? `${text.slice(0, Math.max(0, length - 1))}…` : text);

@@ -1,0 +1,59 @@
+import { activityInfo } from '@temporalio/activity';
+import type { Client } from '@temporalio/client';
+import type { MoveLimits, MoveProgress } from '../config/migration.ts';
+import { operationHandlers } from '../config/progress.ts';
+import { type SlotMove, slotsOf } from '../model/migration/moves.ts';
+import { type ClosedSlots, closeOpenSlots, refuseConflicts } from './migration/close-open-slots.ts';
+import type { ClusterRef, MigrationDeps } from './migration/cluster-now.ts';
+import { gatherCrew } from './migration/crew.ts';
+import { steadyThrottle } from './migration/governor.ts';
+import { keyOfSlot } from './migration/ledger.ts';
+import { type MoveDeps, type MoveRequest, moveSlots } from './migration/move-slots.ts';
+import { beating } from './support/beating.ts';
+
+export interface DataDeps extends MigrationDeps, Pick<MoveDeps, 'moveGroup'> {
+  readonly client: Client;
+}
+
+/** What moves data between the nodes of a host's clusters, on a queue of its own: it may take hours, and few run at a time. */
+export function createDataActivities(deps: DataDeps) {
+  /** The workflow that asked, so that its details in the Temporal UI are of now. */
+  const tell = async (progress: MoveProgress): Promise<void> => {
+    const { workflowExecution } = activityInfo();
+    if (workflowExecution === undefined) return;
+    await deps.client.workflow.getHandle(workflowExecution.workflowId, workflowExecution.runId).signal(operationHandlers.moved, progress);
+  };
+  return beating({
+    moveSlots: (request: MoveRequest) => moveSlots({ ...deps, tell }, request),
+
+    /** Closes slots that anybody left open. @throws SlotConflict when a person must decide about some; all others are closed by then */
+    repairSlots: async (ref: ClusterRef, limits: MoveLimits): Promise<ClosedSlots> => {
+      const crew = await gatherCrew(deps, ref, limits.nodeAwayMs, () => undefined);
+      try {
+        const closed = await closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits));
+        refuseConflicts(ref.spec.name, closed);
+        return closed;
+      } finally {
+        crew.close();
+      }
+    },
+
+    /** The ledger's keys are gone from the slots of some moves. Only after the ledger was read: a second attempt would miss them. */
+    removeProbeKeys: async (ref: ClusterRef, moves: readonly SlotMove[], limits: MoveLimits): Promise<void> => {
+      const crew = await gatherCrew(deps, ref, limits.nodeAwayMs, () => undefined);
+      const wanted = new Set(moves.flatMap((move) => slotsOf(move.slots)));
+      try {
+        await Promise.all(
+          Array.from({ length: ref.spec.shards }, async (_, shard) => {
+            const slots = crew.slots(shard).filter((slot) => wanted.has(slot));
+            await crew.primary(shard).wire.ask(slots.map((slot) => ['UNLINK', keyOfSlot(slot)]));
+          }),
+        );
+      } finally {
+        crew.close();
+      }
+    },
+  });
+}
+
+export type DataActivities = ReturnType<typeof createDataActivities>;

@@ -1,0 +1,132 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { failures } from '../../config/failures.ts';
+import { slotsOf } from '../../model/migration/moves.ts';
+import { parseClusterNodes } from '../redis/parse.ts';
+import { ServerError } from '../redis/protocol.ts';
+import { WireLost } from '../redis/wire.ts';
+import { fatal, messageOf } from '../support/failure.ts';
+import { type ClusterNow, type ClusterRef, lookAtCluster, type MigrationDeps } from './cluster-now.ts';
+import { type ConnectedNode, connectNode } from './slot-node.ts';
+
+/** Connections to every primary, made anew when one fails over. */
+export interface Crew {
+  /** Changes with every refresh; who failed with an older one need not ask for another. */
+  readonly round: number;
+  /** The primary of a shard. */
+  primary(shard: number): ConnectedNode;
+  primaries(): readonly ConnectedNode[];
+  /** Slots of a shard, by the word of its own primary when it was connected. */
+  slots(shard: number): readonly number[];
+  now(): ClusterNow;
+  /**
+   * Looks anew and connects again, once for all who ask; waits for a failover to end.
+   * @throws NodeAway when the cluster is not ready within `nodeAwayMs`
+   */
+  refresh(seen: number): Promise<void>;
+  close(): void;
+}
+
+const LOOK_EVERY_MS = 500;
+
+/** @param waits told while the cluster is not ready, with the reason; and undefined when it is again */
+export async function gatherCrew(
+  deps: MigrationDeps,
+  cluster: ClusterRef,
+  nodeAwayMs: number,
+  waits: (why: string | undefined) => void,
+): Promise<Crew> {
+  let nodes: ReadonlyMap<number, ConnectedNode> = new Map();
+  let owned: ReadonlyMap<number, readonly number[]> = new Map();
+  let now: ClusterNow | undefined;
+  let round = 0;
+  let refreshing: Promise<void> | undefined;
+
+  const disconnect = () => {
+    for (const node of nodes.values()) node.close();
+    nodes = new Map();
+  };
+  const look = async (): Promise<void> => {
+    const seen = await lookAtCluster(deps, cluster);
+    if (seen.unready.length > 0) throw new NotReady(seen.unready.slice(0, 3).join('; '));
+    const connected = await Promise.allSettled(
+      seen.shards.map(async ({ shard, primary }) => {
+        if (primary === undefined) throw new NotReady(`shard ${shard} has no primary`);
+        return [shard, await connectNode(primary.nodeId, seen.target(primary))] as const;
+      }),
+    );
+    nodes = new Map(connected.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : [])));
+    const lost = connected.find((one) => one.status === 'rejected');
+    if (lost !== undefined) throw lost.reason;
+    const lines = await Promise.all(
+      [...nodes].map(async ([shard, { wire }]) => {
+        const myself = parseClusterNodes(String(await wire.one('CLUSTER', 'NODES'))).find((member) => member.myself);
+        if (myself?.role !== 'primary') throw new NotReady(`shard ${shard} changes its primary`);
+        return [shard, slotsOf(myself.slots)] as const;
+      }),
+    );
+    owned = new Map(lines);
+    now = seen;
+  };
+  const untilReady = async (): Promise<void> => {
+    const end = Date.now() + nodeAwayMs;
+    for (;;) {
+      try {
+        disconnect();
+        await look();
+        waits(undefined);
+        round++;
+        return;
+      } catch (error) {
+        const why = messageOf(error);
+        waits(why);
+        if (Date.now() > end) throw away(cluster.spec.name, nodeAwayMs, why);
+        if (!(error instanceof NotReady) && !passes(error)) throw error;
+      }
+      await sleep(LOOK_EVERY_MS);
+    }
+  };
+  await untilReady();
+
+  const present = (): ClusterNow => {
+    if (now === undefined) throw new Error('nobody has looked yet');
+    return now;
+  };
+  return {
+    get round() {
+      return round;
+    },
+    primary(shard) {
+      const node = nodes.get(shard);
+      if (node === undefined) throw new WireLost(`shard ${shard} is not connected`);
+      return node;
+    },
+    primaries: () => [...nodes.values()],
+    slots: (shard) => owned.get(shard) ?? [],
+    now: present,
+    async refresh(seen) {
+      if (seen !== round) return;
+      refreshing ??= untilReady().finally(() => {
+        refreshing = undefined;
+      });
+      await refreshing;
+    },
+    close: disconnect,
+  };
+}
+
+class NotReady extends Error {}
+
+const away = (cluster: string, nodeAwayMs: number, why: string) =>
+  fatal(
+    failures.nodeAway,
+    `${cluster} was not ready for longer than nodeAwayMs (${nodeAwayMs} ms): ${why}. Slots that could be closed are closed. Next: holdfast status ${cluster}; when its nodes are back, holdfast repair ${cluster}, and then the same operation again`,
+  );
+
+/** Errors behind which a failover or a restart may stand: the connection, or a server that is not who it was. */
+const PASSING_KINDS = new Set(['MOVED', 'ASK', 'CLUSTERDOWN', 'READONLY', 'LOADING', 'IOERR', 'TRYAGAIN', 'MASTERDOWN', 'BUSY']);
+const PASSING =
+  /with masters|with primaries|not a master|not a primary|Unknown node|don't know about node|Target instance replied with error: -?(MOVED|READONLY|CLUSTERDOWN|LOADING|MASTERDOWN|OOM|BUSY|TRYAGAIN)|still hold keys/i;
+
+/** Whether it can help to look again and go on. */
+export const passes = (error: unknown): boolean =>
+  error instanceof WireLost || (error instanceof ServerError && (PASSING_KINDS.has(error.kind) || PASSING.test(error.message)));

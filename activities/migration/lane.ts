@@ -1,0 +1,171 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { failures } from '../../config/failures.ts';
+import type { MoveLimits } from '../../config/migration.ts';
+import { parseRanges, type SlotMove, slotsOf, toRanges } from '../../model/migration/moves.ts';
+import { fatal, messageOf } from '../support/failure.ts';
+import { type Crew, passes } from './crew.ts';
+import type { Governor } from './governor.ts';
+import type { Ledger } from './ledger.ts';
+import { writeLost } from './loss.ts';
+import type { moveGroup, Throttle } from './move-group.ts';
+import type { MoveBoard } from './move-progress.ts';
+import { awaitNoJobs, findNativeCommands, moveNatively, nativeFailed } from './native.ts';
+import type { Probe } from './probe.ts';
+
+/** What a lane works with. */
+export interface GroupRunner {
+  readonly spec: { readonly name: string };
+  readonly limits: MoveLimits;
+  readonly mayFallBack: boolean;
+  readonly careful: string;
+  readonly bytesPerKey: readonly number[];
+  readonly crew: Crew;
+  readonly governor: Governor;
+  readonly probe: Probe;
+  readonly ledger: Ledger;
+  readonly progress: MoveBoard;
+  readonly moveGroup: typeof moveGroup;
+  /** Keys that servers have evicted since the move began: of those that are not there any more, one may be the ledger's. */
+  readonly evicted: () => Promise<number>;
+}
+
+/** A group shall be closed again in about this time, so that a pause or a cancellation is obeyed soon. */
+const GROUP_MS = 2000;
+/** What a lane is taken to move before it was measured. */
+const FIRST_RATE = 20_000;
+/** A server's own move is one job: large enough to be worth its start, small enough to be cancelled without regret. */
+const NATIVE_GROUP = { slots: 4096, bytes: 512 * 1024 ** 2 };
+const NATIVE_TRIES = 5;
+const RETRY_MS = 300;
+
+/** Moves all slots that leave one shard, group by group, its destinations in turn. Ends early when no more groups shall be opened. */
+export async function runLane(runner: GroupRunner, moves: readonly SlotMove[]): Promise<void> {
+  const { progress, governor, crew, limits } = runner;
+  const rates = new Map<SlotMove, number>();
+  let failingSince: number | undefined;
+  for (let turn = 0; ; ) {
+    const left = moves.filter((move) => progress.left(move).length > 0);
+    const move = left[turn % Math.max(1, left.length)];
+    if (move === undefined || !(await governor.mayOpen())) return;
+    const { round } = crew;
+    try {
+      const start = performance.now();
+      const keys = progress.native() ? await moveByServer(runner, move) : await movePipelined(runner, move, rates.get(move) ?? FIRST_RATE);
+      rates.set(move, Math.max(100, (keys * 1000) / Math.max(1, performance.now() - start)));
+      failingSince = undefined;
+      turn++;
+    } catch (error) {
+      if (!passes(error)) throw error;
+      failingSince ??= Date.now();
+      if (Date.now() - failingSince > limits.nodeAwayMs) throw gaveUp(runner.spec.name, move, limits.nodeAwayMs, error);
+      await sleep(RETRY_MS);
+      await crew.refresh(round);
+      progress.begin(crew);
+    }
+  }
+}
+
+const gaveUp = (cluster: string, { from, to }: SlotMove, ms: number, error: unknown) =>
+  fatal(
+    failures.nodeAway,
+    `slots could not be moved from shard ${from} to shard ${to} of ${cluster} for longer than nodeAwayMs (${ms} ms): ${messageOf(error)}. Next: holdfast status ${cluster}; then holdfast repair ${cluster}, which closes what is open, and the same operation again`,
+  );
+
+/** Opens the next slots of a move, and closes them. @returns keys that moved */
+async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number): Promise<number> {
+  const { crew, limits, ledger, probe, progress } = runner;
+  const [source, destination] = [crew.primary(move.from), crew.primary(move.to)];
+  const candidates = progress.left(move).slice(0, limits.slotsAtOnce);
+  const counts = await source.count(candidates);
+  const slots = fitting(candidates, counts, (rate * GROUP_MS) / 1000);
+  await ledger.prepare(source.wire, slots);
+  probe.open(slots);
+  const careful = carefulSlots(runner.careful, slots);
+  let moved = 0;
+  const bytesPerKey = runner.bytesPerKey[move.from] ?? 100;
+  const lane = runner.governor.throttle(move.from, bytesPerKey);
+  const throttle: Throttle = {
+    ...lane,
+    moved: (keys, tookMs, bytes = keys * bytesPerKey) => {
+      moved += keys;
+      progress.moved(move, keys, bytes);
+      return lane.moved(keys, tookMs, bytes);
+    },
+  };
+  try {
+    const others = crew.primaries().filter((node) => node !== source && node !== destination);
+    await runner.moveGroup({ source, destination, others, slots, careful }, throttle);
+  } finally {
+    probe.close(slots);
+  }
+  await arrived(runner, move, slots, counts);
+  return moved;
+}
+
+/** Lets the servers move the next slots. @returns keys that moved; 0 when the lane goes on by MIGRATE instead */
+async function moveByServer(runner: GroupRunner, move: SlotMove): Promise<number> {
+  const { crew, ledger, probe, progress, governor, spec } = runner;
+  const [source, destination] = [crew.primary(move.from), crew.primary(move.to)];
+  const commands = await findNativeCommands(source.wire);
+  if (commands === undefined) return fallBack(runner, 'the server does not know how');
+  const stop = () => governor.stopping;
+  await awaitNoJobs(commands, commands === 'valkey' ? source.wire : destination.wire, stop);
+  const candidates = progress.left(move).slice(0, NATIVE_GROUP.slots);
+  const counts = await source.count(candidates);
+  const slots = fitting(candidates, counts, NATIVE_GROUP.bytes / (runner.bytesPerKey[move.from] ?? 100));
+  await ledger.prepare(source.wire, slots);
+  probe.open(slots);
+  try {
+    for (let attempt = 1; ; attempt++) {
+      const end = await moveNatively(commands, { source, destination, ranges: toRanges(slots) }, stop);
+      if (end.end === 'cancelled') return 0;
+      if (end.end === 'done') break;
+      if (end.end === 'refused' && !progress.begun()) return fallBack(runner, end.why);
+      if (attempt >= NATIVE_TRIES) throw nativeFailed(spec.name, end.why);
+      await sleep(RETRY_MS * attempt);
+    }
+  } finally {
+    probe.close(slots);
+  }
+  const after = await arrived(runner, move, slots, counts);
+  const keys = after.reduce((sum, one) => sum + one, 0);
+  progress.moved(move, keys, keys * (runner.bytesPerKey[move.from] ?? 100));
+  return keys;
+}
+
+function fallBack({ mayFallBack, progress, spec }: GroupRunner, why: string): 0 {
+  if (!mayFallBack) throw nativeFailed(spec.name, why);
+  progress.fallBack();
+  return 0;
+}
+
+/** The slots have a new owner: everything that was in them must be there. */
+async function arrived(runner: GroupRunner, move: SlotMove, slots: readonly number[], before: readonly number[]) {
+  const { crew, ledger, progress, spec } = runner;
+  const { wire, count } = crew.primary(move.to);
+  const after = await count(slots);
+  progress.arrived(
+    move,
+    slots.map((slot, index) => ({ slot, before: before[index] ?? 0, after: after[index] ?? 0 })),
+  );
+  const lost = await ledger.check(wire, slots);
+  if (lost.length > 0 && (await runner.evicted()) === 0) throw writeLost(spec.name, lost);
+  progress.evicted(lost.length);
+  return after;
+}
+
+/** As many of the slots as have no more keys than given; one at least. */
+function fitting(slots: readonly number[], counts: readonly number[], keys: number): readonly number[] {
+  let sum = 0;
+  const end = slots.findIndex((_, index) => {
+    sum += counts[index] ?? 0;
+    return sum > keys;
+  });
+  return end < 0 ? slots : slots.slice(0, Math.max(1, end));
+}
+
+function carefulSlots(careful: string, slots: readonly number[]): ReadonlySet<number> {
+  if (careful === '') return new Set();
+  const all = new Set(slotsOf(parseRanges(careful)));
+  return new Set(slots.filter((slot) => all.has(slot)));
+}

@@ -1,0 +1,114 @@
+import calculateSlot from 'cluster-key-slot';
+import { probeKey } from '../../config/names.ts';
+import { SLOTS } from '../../model/slots.ts';
+import { ServerError } from '../redis/protocol.ts';
+import type { Wire } from '../redis/wire.ts';
+
+/** What the probe wrote into one slot. */
+interface Entry {
+  /** Number of the last write that was acknowledged; 0 for the first one, -1 before it. */
+  readonly acknowledged: number;
+  /** When, in ms since 1970. */
+  readonly at: number;
+}
+
+/** An acknowledged write that is gone. */
+export interface LostWrite {
+  readonly slot: number;
+  readonly key: string;
+  readonly written: number;
+  /** What is there instead; null when there is nothing. */
+  readonly found: number | null;
+  /** ISO 8601: when the lost write was acknowledged. */
+  readonly at: string;
+}
+
+/** Nothing may be left of a probe for ever, whatever happens to whoever should remove it. */
+const EXPIRE_SECONDS = 86_400;
+
+/**
+ * Numbered writes of the probe, one key a slot: each write that the cluster acknowledged must be there afterwards, or one with a higher number.
+ * It is what proves that a move of slots lost nothing.
+ */
+export class Ledger {
+  readonly #entries = new Map<number, Entry>();
+  written = 0;
+  acknowledged = 0;
+
+  /** Slots that have a key of the ledger. */
+  slots(): readonly number[] {
+    return [...this.#entries.keys()];
+  }
+
+  /** Takes up what an earlier attempt knew. */
+  resume(slots: readonly number[], acknowledged: Readonly<Record<string, number>>): void {
+    for (const slot of slots) this.#entries.set(slot, { acknowledged: acknowledged[slot] ?? 0, at: 0 });
+  }
+
+  /** Numbers that are worth telling the next attempt; of all others it is enough that the key is there. */
+  numbers(slots: Iterable<number>): Readonly<Record<string, number>> {
+    return Object.fromEntries([...slots].map((slot) => [slot, this.#entries.get(slot)?.acknowledged ?? 0]));
+  }
+
+  next(slot: number): number {
+    this.written++;
+    return (this.#entries.get(slot)?.acknowledged ?? 0) + 1;
+  }
+
+  acknowledge(slot: number, written: number): void {
+    this.acknowledged++;
+    this.#entries.set(slot, { acknowledged: written, at: Date.now() });
+  }
+
+  /** Every slot has a key, written to its owner; one that an earlier attempt wrote stays as it is. */
+  async prepare(owner: Wire, slots: readonly number[]): Promise<void> {
+    const replies = await owner.ask(slots.map((slot) => ['SET', keyOfSlot(slot), 0, 'NX', 'EX', EXPIRE_SECONDS]));
+    for (const [index, slot] of slots.entries()) {
+      const reply = replies[index];
+      if (reply instanceof ServerError) throw reply;
+      this.written++;
+      this.acknowledged++;
+      if (!this.#entries.has(slot)) this.#entries.set(slot, { acknowledged: 0, at: Date.now() });
+    }
+  }
+
+  /** Reads the keys of slots back from their owner. @returns writes that were acknowledged and are not there */
+  async check(owner: Wire, slots: readonly number[]): Promise<readonly LostWrite[]> {
+    const known = slots.flatMap((slot) => {
+      const entry = this.#entries.get(slot);
+      return entry === undefined ? [] : [{ slot, entry }]; // as of now: the probe goes on while it is read
+    });
+    const replies = await owner.ask(known.map(({ slot }) => ['GET', keyOfSlot(slot)]));
+    return known.flatMap(({ slot, entry }, index): readonly LostWrite[] => {
+      const reply = replies[index];
+      if (reply instanceof ServerError) throw reply;
+      const found = reply === null || reply === undefined ? null : Number(reply);
+      if (found !== null && found >= entry.acknowledged) return [];
+      return [{ slot, key: keyOfSlot(slot), written: entry.acknowledged, found, at: new Date(entry.at).toISOString() }];
+    });
+  }
+}
+
+/** The write of the probe as commands take it. */
+export const probeWrite = (slot: number, number: number): readonly (string | number)[] => [keyOfSlot(slot), number, 'EX', EXPIRE_SECONDS];
+
+let tags: readonly string[] | undefined;
+
+/** The key of the ledger in a slot. */
+export function keyOfSlot(slot: number): string {
+  tags ??= findTags();
+  return probeKey(tags[slot] ?? '');
+}
+
+/** A short tag for every slot. */
+function findTags(): readonly string[] {
+  const found: string[] = [];
+  for (let number = 0, missing = SLOTS; missing > 0; number++) {
+    const tag = number.toString(36);
+    const slot = calculateSlot(tag);
+    if (found[slot] !== undefined) continue;
+    found[slot] = tag;
+    missing--;
+  }
+  return found;
+}

@@ -1,0 +1,90 @@
+import type { KeyBatch, SlotNode } from './slot-node.ts';
+
+/** What a group of slots needs on its way. */
+export interface GroupMove {
+  readonly source: SlotNode;
+  readonly destination: SlotNode;
+  /** The other primaries, to be told whose the slots are. */
+  readonly others: readonly SlotNode[];
+  readonly slots: readonly number[];
+  /** Slots that may hold large keys: these are measured before they are sent, and the large ones go alone. */
+  readonly careful?: ReadonlySet<number>;
+}
+
+/** How fast it goes is decided outside, batch by batch. */
+export interface Throttle {
+  /** Keys of the next MIGRATE. */
+  batchKeys(): number;
+  /** Bytes of one MIGRATE, where they are known. */
+  readonly batchBytes: number;
+  /** Told of each MIGRATE; rests as long as it should. `bytes` when they are known. */
+  moved(keys: number, tookMs: number, bytes?: number): Promise<void>;
+}
+
+/** For what a MIGRATE waits for bytes of the other side. Below the servers' own patience with one another. */
+export const MIGRATE_TIMEOUT_MS = 2000;
+
+/**
+ * Moves a group of slots: opens them, moves their keys, hands them over. Once opened there is only one way, forward: a client may have written a
+ * new key to the destination already. Safe to run again from any point. The order is that of the cluster specification; the destination is told
+ * first, and only when the source counts no key: told earlier, the source would throw away what it still has.
+ */
+export async function moveGroup(group: GroupMove, throttle: Throttle): Promise<void> {
+  await openSlots(group);
+  await drain(group, throttle);
+  await handOver(group);
+}
+
+export async function openSlots({ source, destination, slots }: GroupMove): Promise<void> {
+  await destination.importing(slots, source.nodeId);
+  await source.migrating(slots, destination.nodeId);
+}
+
+/** Until the source counts no key in any of the slots. */
+export async function drain(group: GroupMove, throttle: Throttle): Promise<void> {
+  for (let left = group.slots; left.length > 0; ) {
+    await drainOnce({ ...group, slots: left }, throttle);
+    const counts = await group.source.count(left);
+    left = left.filter((_, index) => counts[index] !== 0);
+  }
+}
+
+async function drainOnce({ source, destination, slots, careful }: GroupMove, throttle: Throttle): Promise<void> {
+  let ahead: { readonly slot: number; readonly most: number; readonly batch: Promise<KeyBatch> } | undefined;
+  const ask = (slot: number) => {
+    const most = throttle.batchKeys();
+    const batch = source.keys(slot, most);
+    batch.catch(() => undefined); // it is thrown where it is awaited
+    return { slot, most, batch };
+  };
+  for (const [index, slot] of slots.entries()) {
+    for (;;) {
+      const asked = ahead?.slot === slot ? ahead : ask(slot);
+      const batch = await asked.batch;
+      ahead = undefined;
+      if (batch.count === 0) break;
+      const last = batch.count < asked.most;
+      const next = slots[index + 1];
+      const parts = careful?.has(slot) === true ? await source.split(batch, throttle.batchBytes) : [batch];
+      for (const part of parts) {
+        const sent = source.migrate(part, destination, timeoutFor(part));
+        sent.catch(() => undefined);
+        // The names of the next slot come while the keys of this one are under way.
+        if (last && next !== undefined && ahead === undefined) ahead = ask(next);
+        await throttle.moved(part.count, await sent, part.bytes);
+      }
+      if (last) break;
+    }
+  }
+}
+
+/** A large key takes its time, on both sides. */
+const timeoutFor = ({ bytes = 0 }: KeyBatch): number => MIGRATE_TIMEOUT_MS + Math.ceil(bytes / SLOWEST_BYTES_A_MS);
+const SLOWEST_BYTES_A_MS = 10_000;
+
+/** The destination owns the slots, and every primary knows it. */
+export async function handOver({ source, destination, others, slots }: GroupMove): Promise<void> {
+  await destination.assign(slots, destination.nodeId);
+  await source.assign(slots, destination.nodeId, 'lenient');
+  await Promise.all(others.map((other) => other.assign(slots, destination.nodeId, 'lenient')));
+}

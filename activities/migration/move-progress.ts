@@ -1,0 +1,162 @@
+import { failures } from '../../config/failures.ts';
+import type { MoveHeartbeat, MoveProgress } from '../../config/migration.ts';
+import { formatRanges, type SlotMove, slotsOf, toRanges } from '../../model/migration/moves.ts';
+import { fatal } from '../support/failure.ts';
+import type { Crew } from './crew.ts';
+import type { Governor } from './governor.ts';
+import type { Ledger } from './ledger.ts';
+import type { MoveRequest } from './move-slots.ts';
+import { type MoveTotals, pairOf } from './move-state.ts';
+import type { Probe } from './probe.ts';
+
+/** How far a move is: what is left, what is done, what the next attempt must know. */
+export interface MoveBoard {
+  /** Takes from the cluster itself who owns what. @throws SlotConflict when a slot is neither at its source nor at its destination */
+  begin(crew: Crew): void;
+  left(move: SlotMove): readonly number[];
+  moved(move: SlotMove, keys: number, bytes: number): void;
+  arrived(move: SlotMove, slots: readonly { readonly slot: number; readonly before: number; readonly after: number }[]): void;
+  /** Slots at their destination, with its shard. */
+  arrivedSlots(): ReadonlyMap<number, number>;
+  /** Keys that were counted at the source and not at the destination. */
+  shrunk(): { readonly keys: number; readonly slots: readonly number[] };
+  evicted(keys: number): void;
+  native(): boolean;
+  /** Whether any slot of this move has moved. */
+  begun(): boolean;
+  fallBack(): void;
+  totals(): MoveTotals;
+  heartbeat(): MoveHeartbeat;
+  /** Tells the workflow, seldom enough that its history stays small. */
+  tell(how: (progress: MoveProgress) => Promise<void>): Promise<void>;
+}
+
+interface Sources {
+  readonly ledger: Ledger;
+  readonly probe: Probe;
+  readonly governor: Governor;
+  readonly waitsFor: () => string | undefined;
+  readonly since: number;
+}
+
+/** At each of so many parts of the way, and not more often than every two seconds: some 60 signals, however long it takes. */
+const TELL = { parts: 50, everyMs: 2000, atLeastEveryMs: 60_000 };
+const RATE_WINDOW_MS = 5000;
+
+export function createProgress(request: MoveRequest, start: MoveTotals, sources: Sources): MoveBoard {
+  const { ledger, probe, governor, waitsFor, since } = sources;
+  const { moves, expected } = request;
+  const left = new Map<SlotMove, Set<number>>(moves.map((move) => [move, new Set(slotsOf(move.slots))]));
+  const arrived = new Map<number, number>();
+  const pairKeys = new Map(Object.entries(start.pairKeys));
+  const missing = new Map<number, number>();
+  let { keys, bytes, evicted, strategy } = start;
+  let samples: { readonly at: number; readonly keys: number }[] = [];
+  let lastTold: { readonly at: number; readonly part: number; readonly state: string } = { at: 0, part: -1, state: '' };
+
+  const slotsTotal = moves.reduce((sum, move) => sum + slotsOf(move.slots).length, 0);
+  const slotsLeft = () => [...left.values()].reduce((sum, slots) => sum + slots.size, 0);
+  const tookMs = () => start.tookMs + Date.now() - since;
+
+  const totals = (): MoveTotals => {
+    const open = ledger.slots().filter((slot) => !arrived.has(slot));
+    return {
+      strategy,
+      prepared: formatRanges(toRanges(ledger.slots())),
+      numbers: ledger.numbers(open),
+      written: ledger.written,
+      acknowledged: ledger.acknowledged,
+      evicted,
+      keys,
+      bytes,
+      pairKeys: Object.fromEntries(pairKeys),
+      latencies: probe.all(),
+      heldMs: governor.heldMs(),
+      tookMs: tookMs(),
+    };
+  };
+  const progress = (): MoveProgress => {
+    const now = Date.now();
+    samples = [...samples.filter(({ at }) => at > now - RATE_WINDOW_MS), { at: now, keys }];
+    const [first] = samples;
+    const seconds = first === undefined ? 0 : (now - first.at) / 1000;
+    const keysPerSecond = first === undefined || seconds < 0.2 ? 0 : Math.round((keys - first.keys) / seconds);
+    const slots = slotsTotal - slotsLeft();
+    const share = slotsTotal === 0 ? 1 : slots / slotsTotal;
+    const waiting = waitsFor();
+    const { p99, max, samples: calls } = probe.recent();
+    return {
+      ...(waiting === undefined ? governor.state() : { state: 'waiting for a node', why: waiting }),
+      strategy,
+      slots,
+      slotsTotal,
+      keys,
+      keysTotal: Math.max(keys, expected.keys),
+      bytes: Math.round(bytes),
+      bytesTotal: Math.max(Math.round(bytes), expected.bytes),
+      keysPerSecond,
+      ...(share > 0.01 ? { secondsLeft: Math.round(((tookMs() / share) * (1 - share)) / 1000) } : {}),
+      latency: { samples: calls, p50: 0, p99: round(p99), p999: 0, max: round(max) },
+      pairs: moves.map((move) => {
+        const total = slotsOf(move.slots).length;
+        const gone = total - (left.get(move)?.size ?? 0);
+        return { from: move.from, to: move.to, slots: gone, slotsTotal: total, keys: pairKeys.get(pairOf(move)) ?? 0 };
+      }),
+    };
+  };
+
+  return {
+    begin(crew) {
+      for (const move of moves) {
+        const [there, here] = [new Set(crew.slots(move.to)), new Set(crew.slots(move.from))];
+        const slots = slotsOf(move.slots);
+        const nowhere = slots.filter((slot) => !there.has(slot) && !here.has(slot));
+        if (nowhere.length > 0) throw elsewhere(request.spec.name, move, nowhere);
+        left.set(move, new Set(slots.filter((slot) => !there.has(slot))));
+        for (const slot of slots) if (there.has(slot)) arrived.set(slot, move.to);
+      }
+    },
+    left: (move) => [...(left.get(move) ?? [])],
+    moved(move, more, moreBytes) {
+      keys += more;
+      bytes += moreBytes;
+      pairKeys.set(pairOf(move), (pairKeys.get(pairOf(move)) ?? 0) + more);
+    },
+    arrived(move, slots) {
+      for (const { slot, before, after } of slots) {
+        left.get(move)?.delete(slot);
+        arrived.set(slot, move.to);
+        if (after < before) missing.set(slot, before - after);
+      }
+    },
+    arrivedSlots: () => arrived,
+    shrunk: () => ({ keys: [...missing.values()].reduce((sum, one) => sum + one, 0), slots: [...missing.keys()] }),
+    evicted: (more) => {
+      evicted += more;
+    },
+    native: () => strategy === 'native',
+    begun: () => keys > 0,
+    fallBack: () => {
+      strategy = 'pipelined';
+    },
+    totals,
+    heartbeat: () => ({ progress: progress(), resume: totals() }),
+    async tell(how) {
+      const now = progress();
+      const part = Math.floor((now.slots * TELL.parts) / Math.max(1, now.slotsTotal));
+      const ago = Date.now() - lastTold.at;
+      if (ago < TELL.everyMs || (part === lastTold.part && now.state === lastTold.state && ago < TELL.atLeastEveryMs)) return;
+      if (now.state !== lastTold.state && part === lastTold.part && ago < TELL.everyMs * 5) return;
+      lastTold = { at: Date.now(), part, state: now.state };
+      await how(now).catch(() => undefined); // it is for people's eyes; the heartbeat says the same
+    },
+  };
+}
+
+const round = (ms: number): number => Math.round(ms * 100) / 100;
+
+const elsewhere = (cluster: string, { from, to }: SlotMove, slots: readonly number[]) =>
+  fatal(
+    failures.slotConflict,
+    `slots ${formatRanges(toRanges(slots)).slice(0, 200)} of ${cluster} belong neither to shard ${from} nor to shard ${to} any more: somebody else moves slots. No slot was left open. Next: holdfast status ${cluster}, and plan again`,
+  );

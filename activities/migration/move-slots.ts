@@ -1,0 +1,138 @@
+import { cancellationSignal } from '@temporalio/activity';
+import type { MoveHeartbeat, MoveLimits, MoveReport } from '../../config/migration.ts';
+import { parseRanges, type SlotMove, slotsOf } from '../../model/migration/moves.ts';
+import { report, reported } from '../support/beating.ts';
+import { closeOpenSlots, refuseConflicts } from './close-open-slots.ts';
+import type { ClusterRef, MigrationDeps } from './cluster-now.ts';
+import { type Crew, gatherCrew } from './crew.ts';
+import { createGovernor, steadyThrottle } from './governor.ts';
+import { type GroupRunner, runLane } from './lane.ts';
+import { Ledger, type LostWrite } from './ledger.ts';
+import { keysMissing, writeLost } from './loss.ts';
+import { moveGroup } from './move-group.ts';
+import { createProgress } from './move-progress.ts';
+import { type MoveTotals, noTotals, reportOf } from './move-state.ts';
+import { startProbe } from './probe.ts';
+import { watchRemovals } from './removals.ts';
+
+export interface MoveDeps extends MigrationDeps {
+  /** Tells the workflow how far it is. */
+  readonly tell: (progress: MoveHeartbeat['progress']) => Promise<void>;
+  /** A test puts a wrong one in its place, to see that the ledger finds it out. */
+  readonly moveGroup?: typeof moveGroup;
+}
+
+export interface MoveRequest extends ClusterRef {
+  readonly moves: readonly SlotMove[];
+  readonly limits: MoveLimits;
+  readonly strategy: 'native' | 'pipelined';
+  /** Whether pipelined takes over when a server refuses to move slots by itself, before it has begun. */
+  readonly mayFallBack: boolean;
+  /** Slots that hold large keys, or of which nobody knows; as `0-99,200`. */
+  readonly careful: string;
+  /** Of all moves, when they were planned. */
+  readonly expected: { readonly keys: number; readonly bytes: number };
+  /** By shard, about. */
+  readonly bytesPerKey: readonly number[];
+  /** What an earlier part of the same move has done, before it was paused. */
+  readonly soFar?: MoveTotals;
+}
+
+export interface MoveOutcome {
+  /** All slots are where they shall be; false when it was asked to stop before. */
+  readonly complete: boolean;
+  readonly totals: MoveTotals;
+  readonly report: MoveReport;
+}
+
+/**
+ * Moves slots until the destination of every move owns them, or until it is cancelled: then it ends at the next group boundary, with no slot
+ * open, and says how far it is. Safe to repeat: a fresh attempt asks the cluster, closes what an earlier one left open, and goes on.
+ * @throws WriteLost, SlotConflict, NodeAway, MigrationFailed
+ */
+export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<MoveOutcome> {
+  const { spec, moves, limits } = request;
+  const before = (reported() as MoveHeartbeat | undefined)?.resume as MoveTotals | undefined;
+  const start = before ?? request.soFar ?? noTotals(request.strategy);
+  const since = Date.now();
+  const ledger = new Ledger();
+  ledger.written = start.written;
+  ledger.acknowledged = start.acknowledged;
+  ledger.resume(slotsOf(parseRanges(start.prepared)), start.numbers);
+  let waitsFor: string | undefined;
+  const crew = await gatherCrew(deps, request, limits.nodeAwayMs, (why) => {
+    waitsFor = why;
+  });
+  const { shards, target } = crew.now();
+  const probe = startProbe(
+    shards.flatMap(({ primary }) => (primary === undefined ? [] : [target(primary)])),
+    ledger,
+    start.latencies,
+  );
+  const governor = createGovernor(probe, limits, start.heldMs);
+  const progress = createProgress(request, start, { ledger, probe, governor, waitsFor: () => waitsFor, since });
+  const cancelled = cancellationSignal();
+  cancelled.addEventListener('abort', governor.stop);
+  if (cancelled.aborted) governor.stop();
+  const beat = setInterval(() => report(progress.heartbeat()), 500);
+  const told = setInterval(() => void progress.tell(deps.tell), 1000);
+  try {
+    const closed = await closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits));
+    refuseConflicts(spec.name, closed);
+    if (closed.finished.length + closed.settled.length > 0) await crew.refresh(crew.round);
+    progress.begin(crew);
+    const removals = await watchRemovals(crew);
+    const { evicted } = removals;
+    await runLanes({ ...request, crew, governor, probe, ledger, progress, evicted, moveGroup: deps.moveGroup ?? moveGroup }, limits.pairs);
+    await crew.refresh(crew.round);
+    progress.begin(crew);
+    const lost = await checkLedger(crew, ledger, progress.arrivedSlots());
+    if (lost.length > 0 && (await evicted()) === 0) throw writeLost(spec.name, lost);
+    progress.evicted(lost.length);
+    const shrunk = progress.shrunk();
+    if (shrunk.keys > 0 && (await removals.others()) < shrunk.keys) throw keysMissing(spec.name, shrunk);
+    const totals = progress.totals();
+    const left = (move: SlotMove) => progress.left(move).length;
+    const complete = moves.every((move) => left(move) === 0);
+    return { complete, totals, report: reportOf(totals, moves, left, 0) };
+  } finally {
+    clearInterval(beat);
+    clearInterval(told);
+    governor.end();
+    await probe.stop();
+    crew.close();
+  }
+}
+
+/** A lane for each source, so many at a time: a MIGRATE holds up its source, two of them would only wait for one another. */
+async function runLanes(runner: GroupRunner & { readonly moves: readonly SlotMove[] }, atOnce: number): Promise<void> {
+  const { moves } = runner;
+  const sources = [...new Set(moves.map(({ from }) => from))];
+  const problems: unknown[] = [];
+  const work = async () => {
+    for (let source = sources.shift(); source !== undefined; source = sources.shift()) {
+      try {
+        await runLane(
+          runner,
+          moves.filter(({ from }) => from === source),
+        );
+      } catch (error) {
+        problems.push(error);
+        runner.governor.stop(); // the others finish what they have open
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(atOnce, sources.length) }, work));
+  if (problems.length > 0) throw problems[0];
+}
+
+/** Reads the whole ledger back from those who own its slots now. */
+async function checkLedger(crew: Crew, ledger: Ledger, moved: ReadonlyMap<number, number>): Promise<readonly LostWrite[]> {
+  const byShard = new Map<number, number[]>();
+  for (const slot of ledger.slots()) {
+    const shard = moved.get(slot);
+    if (shard !== undefined) byShard.set(shard, [...(byShard.get(shard) ?? []), slot]);
+  }
+  const lost = await Promise.all([...byShard].map(([shard, slots]) => ledger.check(crew.primary(shard).wire, slots)));
+  return lost.flat();
+}

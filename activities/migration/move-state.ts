@@ -1,0 +1,62 @@
+import type { MoveReport } from '../../config/migration.ts';
+import { type Latencies, noLatencies, summarise } from '../../model/migration/latency.ts';
+import type { SlotMove } from '../../model/migration/moves.ts';
+import { countSlots } from '../../model/slots.ts';
+
+/** What a move of slots has done so far: carried from attempt to attempt, and over a pause. Small, whatever the size of the data. */
+export interface MoveTotals {
+  readonly strategy: 'native' | 'pipelined';
+  /** Slots that have a key of the ledger, as `0-99,200`. */
+  readonly prepared: string;
+  /** Numbers of the ledger for slots that may be open. */
+  readonly numbers: Readonly<Record<string, number>>;
+  readonly written: number;
+  readonly acknowledged: number;
+  readonly evicted: number;
+  readonly keys: number;
+  readonly bytes: number;
+  /** Keys by pair, as `0>3`. */
+  readonly pairKeys: Readonly<Record<string, number>>;
+  readonly latencies: Latencies;
+  readonly heldMs: number;
+  readonly tookMs: number;
+}
+
+export const noTotals = (strategy: MoveTotals['strategy']): MoveTotals => ({
+  strategy,
+  prepared: '',
+  numbers: {},
+  written: 0,
+  acknowledged: 0,
+  evicted: 0,
+  keys: 0,
+  bytes: 0,
+  pairKeys: {},
+  latencies: noLatencies,
+  heldMs: 0,
+  tookMs: 0,
+});
+
+export const pairOf = ({ from, to }: { readonly from: number; readonly to: number }): string => `${from}>${to}`;
+
+/** @param left slots of each move that have not moved yet */
+export function reportOf(totals: MoveTotals, moves: readonly SlotMove[], left: (move: SlotMove) => number, lost: number): MoveReport {
+  const pairs = moves.map((move) => {
+    const slotsTotal = countSlots(move.slots);
+    return { from: move.from, to: move.to, slotsTotal, slots: slotsTotal - left(move), keys: totals.pairKeys[pairOf(move)] ?? 0 };
+  });
+  const { strategy, keys, bytes, tookMs, latencies, written, acknowledged, evicted, heldMs } = totals;
+  return {
+    strategy,
+    slots: pairs.reduce((sum, pair) => sum + pair.slots, 0),
+    slotsTotal: pairs.reduce((sum, pair) => sum + pair.slotsTotal, 0),
+    keys,
+    bytes: Math.round(bytes),
+    tookMs: Math.round(tookMs),
+    keysPerSecond: tookMs <= 0 ? 0 : Math.round((keys * 1000) / tookMs),
+    latency: summarise(latencies),
+    ledger: { written, acknowledged, lost, evicted },
+    heldMs: Math.round(heldMs),
+    pairs,
+  };
+}

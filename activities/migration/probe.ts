@@ -1,0 +1,120 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Cluster } from 'ioredis';
+import { ports, systemUsers } from '../../config/names.ts';
+import { addLatencies, type Latencies } from '../../model/migration/latency.ts';
+import type { NodeAddress } from '../redis/connection.ts';
+import { keyOfSlot, type Ledger, probeWrite } from './ledger.ts';
+
+/** What a client of the cluster feels, in ms. */
+export interface ProbeView {
+  readonly p99: number;
+  readonly max: number;
+  /** How long the call that is under way waits already; 0 when none is. */
+  readonly waiting: number;
+  readonly samples: number;
+}
+
+/** A client of the cluster like any other, which writes into the ledger and reads from it while slots move. */
+export interface Probe {
+  /** Slots that it works on: those that are open come first. */
+  open(slots: readonly number[]): void;
+  close(slots: readonly number[]): void;
+  /** Of the last two seconds. */
+  recent(): ProbeView;
+  /** Of all time, with those of earlier attempts. */
+  all(): Latencies;
+  stop(): Promise<void>;
+}
+
+const EVERY_MS = 4;
+const WINDOW_MS = 2000;
+/** Of its calls, those that go where slots are open. */
+const OPEN_SHARE = 0.7;
+
+export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before: Latencies): Probe {
+  const [first] = nodes;
+  const cluster = new Cluster(
+    nodes.map(({ address }) => ({ host: address, port: ports.server })),
+    {
+      redisOptions: {
+        username: systemUsers.operator,
+        password: first?.password ?? '',
+        disableClientInfo: true,
+        ...(first?.caCert === undefined ? {} : { tls: { ca: first.caCert } }),
+      },
+      dnsLookup: (address, done) => done(null, address),
+      slotsRefreshTimeout: 2000,
+      enableOfflineQueue: true,
+    },
+  );
+  cluster.on('error', () => undefined); // each call tells it
+
+  const open = new Set<number>();
+  let window: { readonly at: number; readonly ms: number }[] = [];
+  let all = before;
+  let fresh: number[] = [];
+  let waitingSince: number | undefined;
+  let running = true;
+
+  const pick = (): number | undefined => {
+    const from = open.size > 0 && Math.random() < OPEN_SHARE ? [...open] : ledger.slots();
+    return from[Math.floor(Math.random() * from.length)];
+  };
+  const call = async (slot: number, write: boolean): Promise<void> => {
+    const start = performance.now();
+    waitingSince = start;
+    try {
+      if (write) {
+        const number = ledger.next(slot);
+        const [key = '', ...rest] = probeWrite(slot, number);
+        await cluster.call('SET', key, ...rest);
+        ledger.acknowledge(slot, number);
+      } else await cluster.get(keyOfSlot(slot));
+    } catch {
+      // Nobody knows whether it happened: it is not acknowledged, and its time counts all the same.
+    } finally {
+      waitingSince = undefined;
+      const now = performance.now();
+      fresh.push(now - start);
+      window.push({ at: now, ms: now - start });
+      if (fresh.length >= 100) fold(now);
+    }
+  };
+  const fold = (now: number): void => {
+    all = addLatencies(all, fresh);
+    fresh = [];
+    window = window.filter(({ at }) => at > now - WINDOW_MS);
+  };
+  const work = async (): Promise<void> => {
+    for (let turn = 0; running; turn++) {
+      const slot = pick();
+      if (slot !== undefined) await call(slot, turn % 2 === 0);
+      await sleep(EVERY_MS);
+    }
+  };
+  const ended = work();
+
+  return {
+    open: (slots) => {
+      for (const slot of slots) open.add(slot);
+    },
+    close: (slots) => {
+      for (const slot of slots) open.delete(slot);
+    },
+    recent() {
+      const now = performance.now();
+      const ms = window
+        .filter(({ at }) => at > now - WINDOW_MS)
+        .map((one) => one.ms)
+        .sort((a, b) => a - b);
+      const waiting = waitingSince === undefined ? 0 : now - waitingSince;
+      return { p99: ms[Math.floor(ms.length * 0.99)] ?? 0, max: Math.max(0, ms.at(-1) ?? 0), waiting, samples: ms.length };
+    },
+    all: () => addLatencies(all, fresh),
+    async stop() {
+      running = false;
+      cluster.disconnect(); // a call that waits for a dead node is ended by it
+      await ended;
+    },
+  };
+}

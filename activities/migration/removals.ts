@@ -1,0 +1,69 @@
+import { parseInfo } from '../redis/parse.ts';
+import type { Crew } from './crew.ts';
+
+/** What takes keys away while slots move, besides the move itself: without it, fewer keys afterwards are lost keys. */
+export interface Removals {
+  /** Keys that the servers have evicted since. */
+  evicted(): Promise<number>;
+  /** Keys at most that were evicted, have expired or were removed by somebody's command since; Infinity when a server has changed, and forgot. */
+  others(): Promise<number>;
+}
+
+/** Commands that can make a key disappear, by the name that INFO commandstats gives. */
+const REMOVING =
+  /^cmdstat_(del|unlink|getdel|getex|rename|renamenx|move|[lrb]*pop|[lr]mpop|lrem|ltrim|rpoplpush|brpoplpush|lmove|blmove|blmpop|spop|srem|smove|s(inter|union|diff)store|sort|zpop(min|max)|bzpop(min|max)|z?mpop|bzmpop|zrem.*|z(inter|union|diff|range)store|hdel|hgetdel|hgetex|h?p?expire(at)?|xtrim|xdel|eval|evalsha|fcall|bitop|geosearchstore)$/;
+
+/** Everything of a flush; nobody can tell how many keys. */
+const ALL = /^cmdstat_flush(all|db)$/;
+
+interface Counters {
+  readonly evicted: number;
+  readonly expired: number;
+  readonly removing: number;
+  readonly flushes: number;
+}
+
+export async function watchRemovals(crew: Crew): Promise<Removals> {
+  const before = await countersOf(crew);
+  const delta = async (of: (counters: Counters) => number): Promise<number> => {
+    const now = await countersOf(crew);
+    let sum = 0;
+    for (const [nodeId, counters] of now) {
+      const earlier = before.get(nodeId);
+      if (earlier === undefined || of(counters) < of(earlier)) return Number.POSITIVE_INFINITY; // promoted or restarted meanwhile
+      sum += of(counters) - of(earlier);
+    }
+    return sum;
+  };
+  return {
+    evicted: () => delta(({ evicted }) => evicted),
+    others: async () =>
+      (await delta(({ flushes }) => flushes)) > 0
+        ? Number.POSITIVE_INFINITY
+        : delta(({ evicted, expired, removing }) => evicted + expired + removing),
+  };
+}
+
+async function countersOf(crew: Crew): Promise<ReadonlyMap<string, Counters>> {
+  const all = await Promise.all(
+    crew.primaries().map(async ({ nodeId, wire }) => {
+      const [stats, commands] = await wire.ask([
+        ['INFO', 'stats'],
+        ['INFO', 'commandstats'],
+      ]);
+      const fields = parseInfo(String(stats));
+      const calls = [...parseInfo(String(commands))].map(([name, value]) => ({ name, calls: Number(/calls=(\d+)/.exec(value)?.[1] ?? 0) }));
+      const sum = (which: RegExp) => calls.filter(({ name }) => which.test(name)).reduce((total, one) => total + one.calls, 0);
+      return [
+        nodeId,
+        {
+          evicted: Number(fields.get('evicted_keys') ?? 0),
+          expired: Number(fields.get('expired_keys') ?? 0),
+          removing: sum(REMOVING),
+          flushes: sum(ALL),
+        },
+      ] as const;
+    }),
+  );
+  return new Map(all);
+}

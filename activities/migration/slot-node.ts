@@ -1,0 +1,127 @@
+import { ports, systemUsers } from '../../config/names.ts';
+import type { NodeAddress } from '../redis/connection.ts';
+import { encodeCommand, encodeText, listItems, RawList, type Reply, ServerError, type Word } from '../redis/protocol.ts';
+import { openWire, type Wire } from '../redis/wire.ts';
+
+/** Names of keys on their way; only their number is looked at. */
+export interface KeyBatch {
+  readonly count: number;
+  /** Memory that they take, where it was asked for. */
+  readonly bytes?: number;
+}
+
+/** What the mover asks of one primary. A test puts a model of a cluster in its place. */
+export interface SlotNode {
+  readonly nodeId: string;
+  readonly address: string;
+  /** Keys of each slot. */
+  count(slots: readonly number[]): Promise<readonly number[]>;
+  /** Names of at most so many keys of a slot. */
+  keys(slot: number, most: number): Promise<KeyBatch>;
+  /**
+   * Sends keys to another primary and deletes them here, in one step of the server. Those that are gone meanwhile are left out.
+   * @returns milliseconds that the server took, with the way there and back
+   */
+  migrate(batch: KeyBatch, destination: SlotNode, timeoutMs: number): Promise<number>;
+  /** Marks slots as coming from a source. One that this node owns already is left as it is. */
+  importing(slots: readonly number[], sourceId: string): Promise<void>;
+  /** Marks slots as leaving for a destination. One that is not this node's any more is left as it is. */
+  migrating(slots: readonly number[], destinationId: string): Promise<void>;
+  /** Measures the keys and parts them, so that no part is larger than so many bytes, but for single keys that are. */
+  split(batch: KeyBatch, bytes: number): Promise<readonly KeyBatch[]>;
+  /**
+   * This node takes it that the slots belong to the owner. @throws when it still has keys of a slot that shall be another's
+   * @param lenient it need not hear it: one that has become a replica learns it from its primary
+   */
+  assign(slots: readonly number[], ownerId: string, lenient?: 'lenient'): Promise<void>;
+  /** Takes marks off. */
+  stable(slots: readonly number[]): Promise<void>;
+}
+
+/** A node that is asked over a connection of its own. */
+export interface ConnectedNode extends SlotNode {
+  readonly wire: Wire;
+  close(): void;
+}
+
+/** Answers that mean that it is so already, or that the node is none to be told. */
+const SO_ALREADY = /already the owner|not the owner/i;
+const NONE_TO_BE_TOLD = /only with masters|only with primaries/i;
+
+export async function connectNode(nodeId: string, target: NodeAddress): Promise<ConnectedNode> {
+  const wire = await openWire(target);
+  const all = async (commands: readonly (readonly Word[])[], fine?: RegExp): Promise<readonly Reply[]> => {
+    const replies = await wire.ask(commands);
+    for (const reply of replies) if (reply instanceof ServerError && fine?.test(reply.message) !== true) throw reply;
+    return replies;
+  };
+  const setSlot = async (slots: readonly number[], how: readonly string[], fine?: RegExp): Promise<void> => {
+    await all(
+      slots.map((slot) => ['CLUSTER', 'SETSLOT', slot, ...how]),
+      fine,
+    );
+  };
+  const login = ['AUTH2', systemUsers.operator, target.password];
+  return {
+    nodeId,
+    address: target.address,
+    wire,
+    count: async (slots) => (await all(slots.map((slot) => ['CLUSTER', 'COUNTKEYSINSLOT', slot]))).map(Number),
+    async keys(slot, most) {
+      const [reply] = await wire.askRaw([encodeCommand(['CLUSTER', 'GETKEYSINSLOT', slot, most])], 1);
+      if (reply instanceof RawList) return reply;
+      throw reply instanceof Error ? reply : new Error('GETKEYSINSLOT did not answer with a list');
+    },
+    async migrate(batch, destination, timeoutMs) {
+      if (!(batch instanceof RawList)) throw new TypeError('keys of another node');
+      // The names go back as they came: the server's reply is the end of the next command.
+      const words = ['MIGRATE', destination.address, String(ports.server), '', '0', String(timeoutMs), 'REPLACE', ...login, 'KEYS'];
+      const head = `*${words.length + batch.count}\r\n${words.map(encodeText).join('')}`;
+      const start = performance.now();
+      const [reply] = await wire.askRaw([head, batch.body], 1, timeoutMs * 2 + 5000);
+      if (reply instanceof Error) throw reply;
+      return performance.now() - start;
+    },
+    async split(batch, bytes) {
+      if (!(batch instanceof RawList)) throw new TypeError('keys of another node');
+      const names = listItems(batch);
+      const sizes = (await all(names.map((name) => ['MEMORY', 'USAGE', name]))).map(Number); // null, of one that is gone, counts 0
+      return partsOf(names, sizes, bytes);
+    },
+    importing: (slots, sourceId) => setSlot(slots, ['IMPORTING', sourceId], SO_ALREADY),
+    migrating: (slots, destinationId) => setSlot(slots, ['MIGRATING', destinationId], SO_ALREADY),
+    assign: (slots, ownerId, lenient) => setSlot(slots, ['NODE', ownerId], lenient === undefined ? undefined : NONE_TO_BE_TOLD),
+    stable: (slots) => setSlot(slots, ['STABLE'], NONE_TO_BE_TOLD),
+    close: () => wire.close(),
+  };
+}
+
+/** A list of names with what their keys weigh. */
+class MeasuredList extends RawList {
+  readonly bytes: number;
+  constructor(names: readonly Buffer[], bytes: number) {
+    super(names.length, Buffer.concat(names.flatMap((name) => [Buffer.from(`$${name.length}\r\n`), name, END])));
+    this.bytes = bytes;
+  }
+}
+
+const END = Buffer.from('\r\n');
+
+function partsOf(names: readonly Buffer[], sizes: readonly number[], most: number): readonly MeasuredList[] {
+  const parts: MeasuredList[] = [];
+  let part: Buffer[] = [];
+  let bytes = 0;
+  const close = () => {
+    if (part.length > 0) parts.push(new MeasuredList(part, bytes));
+    part = [];
+    bytes = 0;
+  };
+  for (const [index, name] of names.entries()) {
+    const size = sizes[index] ?? 0;
+    if (bytes + size > most) close();
+    part.push(name);
+    bytes += size;
+  }
+  close();
+  return parts;
+}

@@ -1,0 +1,112 @@
+import type { ExplicitMove, MoveStrategy, PlannedMove } from '../../config/migration.ts';
+import { countSlots, SLOTS } from '../slots.ts';
+import { formatRanges, parseRanges, type SlotMove, slotsOf } from './moves.ts';
+import { type BigKeyScan, type SlotSurvey, slotBytes } from './survey.ts';
+
+/** The shard of every slot, -1 for none. */
+export function ownersOf(
+  shards: readonly { readonly shard: number; readonly slots: readonly (readonly [number, number])[] }[],
+): readonly number[] {
+  const owners = new Array<number>(SLOTS).fill(-1);
+  for (const { shard, slots } of shards) for (const slot of slotsOf(slots)) owners[slot] = shard;
+  return owners;
+}
+
+/** Rough, for a person who wants to know whether it takes seconds or hours: keys and bytes a second that one source moves. */
+const RATE = { keys: 40_000, bytes: 60 * 1024 ** 2, startMs: 300 };
+
+/** The moves as a person reads them. */
+export function plannedMoves(moves: readonly SlotMove[], survey: SlotSurvey, owners: readonly number[]): readonly PlannedMove[] {
+  const bytesOf = slotBytes(survey, (slot) => owners[slot] ?? -1);
+  return moves.map(({ from, to, slots }) => {
+    const all = slotsOf(slots);
+    const keys = all.reduce((sum, slot) => sum + (survey.keys[slot] ?? 0), 0);
+    const bytes = all.reduce((sum, slot) => sum + (bytesOf[slot] ?? 0), 0);
+    const estimatedMs = Math.round(RATE.startMs + 1000 * Math.max(keys / RATE.keys, bytes / RATE.bytes));
+    return { from, to, ranges: formatRanges(slots), slots: all.length, keys, bytes, estimatedMs };
+  });
+}
+
+/** In words that name every slot, since what was approved is what is moved. */
+export function describeMoves(moves: readonly SlotMove[]): string {
+  const all = moves.map(({ from, to, slots }) => `${countSlots(slots)} from shard ${from} to ${to} (${formatRanges(slots)})`);
+  return all.join('; ');
+}
+
+/** Moves that a person wrote. */
+export const fromExplicit = (moves: readonly ExplicitMove[]): readonly SlotMove[] =>
+  moves.map(({ from, to, slots }) => ({ from, to, slots: parseRanges(slots) }));
+
+/** Why moves that a person wrote cannot be carried out. */
+export function refuseMoves(moves: readonly SlotMove[], owners: readonly number[], shards: number): readonly string[] {
+  const refusals: string[] = [];
+  const seen = new Set<number>();
+  const [givers, takers] = [new Set(moves.map(({ from }) => from)), new Set(moves.map(({ to }) => to))];
+  for (const { from, to, slots } of moves) {
+    if (from >= shards || to >= shards)
+      refusals.push(`there is no shard ${Math.max(from, to)}: this cluster has shards 0 to ${shards - 1}`);
+    if (from === to) refusals.push(`shard ${from} cannot give slots to itself`);
+    const wrong = slotsOf(slots).filter((slot) => owners[slot] !== from);
+    const [first] = wrong;
+    if (first !== undefined)
+      refusals.push(
+        `slot ${first} does not belong to shard ${from} but to shard ${owners[first]}${wrong.length > 1 ? ` (and ${wrong.length - 1} more)` : ''}: plan again`,
+      );
+    const twice = slotsOf(slots).find((slot) => seen.has(slot));
+    if (twice !== undefined) refusals.push(`slot ${twice} is moved twice`);
+    for (const slot of slotsOf(slots)) seen.add(slot);
+  }
+  const both = [...givers].find((shard) => takers.has(shard));
+  if (both !== undefined)
+    refusals.push(`shard ${both} cannot give and take in one operation: two servers that send to each other wait for one another`);
+  return refusals;
+}
+
+export interface MoveChoice {
+  readonly strategy: 'native' | 'pipelined';
+  /** Only what nobody forced may be given up. */
+  readonly mayFallBack: boolean;
+  readonly refusals: readonly string[];
+}
+
+/** Which way slots are moved, by what every node can. */
+export function chooseStrategy(wanted: MoveStrategy, survey: SlotSurvey): MoveChoice {
+  if (wanted === 'native' && survey.native === undefined) {
+    return {
+      strategy: 'native',
+      mayFallBack: false,
+      refusals: ['not every node can move slots by itself (Valkey from 9.0, Redis from 8.4): use --strategy pipelined, or auto'],
+    };
+  }
+  const native = wanted !== 'pipelined' && survey.native !== undefined;
+  return { strategy: native ? 'native' : 'pipelined', mayFallBack: wanted === 'auto', refusals: [] };
+}
+
+const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
+
+/** Large keys stall their shard while they move: a person decides. */
+export function refuseBigKeys(scan: BigKeyScan, bigKeys: 'stop' | 'move', maxKeyBytes: number): readonly string[] {
+  if (bigKeys === 'move' || scan.bigCount === 0) return [];
+  const named = scan.big.slice(0, 5).map(({ key, slot, bytes }) => `${key} (slot ${slot}, ${mib(bytes)})`);
+  return [
+    `${scan.bigCount === 1 ? 'a key' : `${scan.bigCount} keys`} above limits.maxKeyBytes (${mib(maxKeyBytes)}) would stall a shard while it moves: ${named.join(', ')}. Move it in a quiet hour with --big-keys move, raise --max-key-bytes, or part the key`,
+  ];
+}
+
+/** What each destination would hold afterwards must fit, with room for buffers and what is written meanwhile. */
+export function refuseFull(rows: readonly PlannedMove[], survey: SlotSurvey, newMax?: number): readonly string[] {
+  const gains = new Map<number, number>();
+  for (const { to, bytes } of rows) gains.set(to, (gains.get(to) ?? 0) + bytes);
+  return [...gains].flatMap(([shard, bytes]) => {
+    const { used, max: now } = survey.memory[shard] ?? { used: 0, max: 0 };
+    const max = newMax ?? now;
+    const after = used + bytes;
+    return max > 0 && after > max * FULL
+      ? [
+          `shard ${shard} would hold ${mib(after)} of ${mib(max)}, more than ${FULL * 100} %: give nodes more memory first (holdfast scale --memory), or keep more shards`,
+        ]
+      : [];
+  });
+}
+
+const FULL = 0.9;

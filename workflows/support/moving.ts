@@ -1,0 +1,61 @@
+import { CancellationScope, CancelledFailure } from '@temporalio/workflow';
+import type { MoveOutcome } from '../../activities/migration/move-slots.ts';
+import type { MoveTotals } from '../../activities/migration/move-state.ts';
+import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import type { MoveLimits, MoveReport } from '../../config/migration.ts';
+import { hostOf } from '../../model/known-cluster.ts';
+import type { BigKeyScan, SlotSurvey } from '../../model/migration/survey.ts';
+import { type MovePlan, moveStep } from '../../model/plan-rebalance.ts';
+import { onData } from './proxies.ts';
+import type { Operation } from './stages.ts';
+
+/** What the mover needs besides the plan. */
+export interface Moving {
+  /** The larger one of the specs before and after. */
+  readonly spec: ClusterSpec;
+  readonly clusterId: string;
+  readonly survey: SlotSurvey;
+  readonly scan: BigKeyScan;
+  readonly limits: MoveLimits;
+}
+
+/**
+ * Moves the slots of a plan, as one step. A pause, or a change of limits, ends the activity at the next group boundary and begins it again
+ * afterwards: the cluster itself says where it stands. Cancelled, it ends there too, and the slots stay where they are.
+ */
+export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId, survey, scan, limits }: Moving): Promise<MoveReport> {
+  const data = onData(hostOf(spec));
+  const ref = { spec, clusterId };
+  const rows = plan.moves ?? [];
+  const request = {
+    ...ref,
+    moves: plan.slotMoves,
+    strategy: plan.strategy,
+    mayFallBack: plan.mayFallBack,
+    careful: scan.careful,
+    expected: { keys: rows.reduce((sum, { keys }) => sum + keys, 0), bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0) },
+    bytesPerKey: survey.bytesPerKey,
+  };
+  op.limits(limits);
+  return op.step(
+    moveStep,
+    async () => {
+      let soFar: MoveTotals | undefined;
+      for (;;) {
+        const outcome: MoveOutcome = await op.untilSteered((now) =>
+          data.moveSlots({ ...request, limits: now, ...(soFar === undefined ? {} : { soFar }) }),
+        );
+        soFar = outcome.totals;
+        const cancelled = CancellationScope.current().consideredCancelled;
+        if (!outcome.complete && !cancelled) continue;
+        await CancellationScope.nonCancellable(() => data.removeProbeKeys(ref, plan.slotMoves, limits));
+        if (outcome.complete) return outcome.report;
+        const { slots, slotsTotal, keys } = outcome.report;
+        op.soFar(`${slots} of ${slotsTotal} slots have moved, with ${keys} keys; they stay where they are, and no slot is open`);
+        throw new CancelledFailure('cancelled');
+      }
+    },
+    ({ slots, keys, keysPerSecond, latency, ledger }) =>
+      `${slots} slots, ${keys} keys, ${keysPerSecond} keys/s, p99 ${latency.p99} ms; ${ledger.acknowledged} writes of the probe, all there`,
+  );
+}
