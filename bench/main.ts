@@ -1,6 +1,12 @@
+import { benchPlanner } from './planner.ts';
 import { benchProvision } from './provision.ts';
+import { benchRebalance } from './rebalance.ts';
 
-const benches: Readonly<Record<string, () => Promise<void>>> = { provision: benchProvision };
+const benches: Readonly<Record<string, () => Promise<void>>> = {
+  provision: benchProvision,
+  planner: benchPlanner,
+  rebalance: benchRebalance,
+};
 const name = process.argv[2] ?? '';
 const bench = benches[name];
 if (bench === undefined) {

@@ -1,4 +1,5 @@
 import { type ClusterSpec, parseBytes } from '../config/cluster-spec.ts';
+import { findEngineVersion } from '../config/engines.ts';
 import { nodePaths, ports, sentinelMasterName, systemUsers } from '../config/names.ts';
 import { digest } from './layout.ts';
 
@@ -102,12 +103,18 @@ export const systemRules = {
     'allchannels +multi +slaveof +replicaof +ping +exec +subscribe +config|rewrite +role +publish +info +client|setname +client|kill +script|kill',
 } as const;
 
+/** Valkey 9 sends the slots that it moves by itself as the replication user. A server that does not know the command would refuse the file. */
+const replicationRules = (spec: ClusterSpec): string =>
+  spec.engine === 'valkey' && findEngineVersion(spec.engine, spec.version)?.atomicSlotMigration === true
+    ? `${systemRules.replication} +cluster|syncslots`
+    : systemRules.replication;
+
 /** The ACL file of a data node: nobody is anybody by default, and each system user has what it needs and no more. */
 export function renderAcl(spec: ClusterSpec, passwords: SystemPasswords, users: readonly HashedUser[]): string {
   const lines = [
     'user default off resetkeys resetchannels -@all',
     acl(systemUsers.operator, digest(passwords.operator), systemRules.operator),
-    acl(systemUsers.replication, digest(passwords.replication), systemRules.replication),
+    acl(systemUsers.replication, digest(passwords.replication), replicationRules(spec)),
     ...(spec.mode === 'sentinel' ? [acl(systemUsers.sentinel, digest(passwords.sentinel), systemRules.sentinel)] : []),
     ...users.map((user) => acl(user.name, user.passwordSha256, user.rules)),
   ];

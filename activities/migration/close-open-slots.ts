@@ -58,6 +58,8 @@ export async function closeOpenSlots(crew: Crew, slotsAtOnce: number, throttle: 
     for (let at = 0; at < slots.length; at += slotsAtOnce) {
       const group = slots.slice(at, at + slotsAtOnce);
       await moveGroup({ source, destination, others, slots: group, careful: new Set(group) }, throttle);
+      // Whoever marked them on a third node is not told by the hand-over.
+      await Promise.all(others.map((other) => other.stable(group)));
       finished.push(...group);
     }
   }

@@ -39,7 +39,7 @@ export async function moveNatively(commands: NativeCommands, job: NativeJob, sto
   return commands === 'valkey' ? moveByValkey(job, stop) : moveByRedis(job, stop);
 }
 
-const flat = (ranges: readonly SlotRange[]) => ranges.flatMap(([from, to]) => [from, to]);
+const flat = (ranges: readonly SlotRange[]) => ranges.flat();
 
 /** Valkey from 9.0: the source is asked. https://valkey.io/commands/cluster-migrateslots */
 async function moveByValkey({ source, destination, ranges }: NativeJob, stop: () => boolean): Promise<NativeEnd> {

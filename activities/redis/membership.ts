@@ -9,6 +9,7 @@ import { type ClusterNow, type ClusterRef, lookAtCluster, type MigrationDeps } f
 import { fatal } from '../support/failure.ts';
 import { until } from '../support/until.ts';
 import { pipeline, withNode } from './connection.ts';
+import { copyFunctions } from './functions.ts';
 import { observe } from './observe.ts';
 
 /** A node that was forgotten is not taken back for a minute: one that comes again under its old name waits for that. */
@@ -20,7 +21,7 @@ const ASK_AGAIN_MS = 6000;
 const MEET_AGAIN_MS = 3000;
 
 /**
- * Every node of the spec is a member for all others, and every replica is linked. New nodes are introduced to every node that does not know
+ * Every node of the spec is a member for all others, every replica is linked, and new primaries have the functions of the others. New nodes are introduced to every node that does not know
  * them, so nobody waits for gossip. Safe to repeat.
  * @throws VerificationFailed with what was missing at the end
  */
@@ -32,7 +33,10 @@ export async function joinCluster(deps: MigrationDeps, ref: ClusterRef): Promise
     async () => {
       const now = await lookAtCluster(deps, ref);
       const missing = whyNotJoined(spec, clusterId, now.observation);
-      if (missing.length === 0) return { members: now.observation.nodes.length };
+      if (missing.length === 0) {
+        await copyFunctions(now);
+        return { members: now.observation.nodes.length };
+      }
       // Copying takes as long as there is data.
       if (missing.some((reason) => reason.includes('copies its data'))) deadline = Date.now() + JOINED_WITHIN_MS;
       if (Date.now() - lastMeet > MEET_AGAIN_MS) {

@@ -7,7 +7,7 @@ export type { BalanceOptions, ShardShare } from './shares.ts';
 
 /**
  * The fewest slots moved that bring every shard to its weighted share. A shard gives or takes, never both (that deadlocks MIGRATE).
- * By slots, shares are exact once any shard is beyond the threshold. By load, shards beyond it are brought to their share by slots that fit.
+ * By slots, shares are exact once any shard is beyond the threshold. By load, those beyond it are brought to their share by slots that fit.
  * Planning again on the result gives nothing, but for one case: a drained slot heavier than what any shard lacks leaves its receiver over
  * its share, and only a second plan can let that one give.
  * @returns one entry for a pair of shards, in the order of their numbers.

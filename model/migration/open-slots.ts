@@ -107,7 +107,7 @@ const heirOf = (claimants: readonly Side[]): Side | undefined =>
     (side) => side.migratingTo === undefined && claimants.some((other) => other !== side && other.migratingTo === side.nodeId),
   );
 
-/** Where the slot goes: the primary that its owner names, or else the only one that imports it; when the two don't contradict each other. */
+/** Where the slot goes: the primary that its owner names, or else the only one importing it; when the two don't contradict one another. */
 function destinationOf(owner: Side, sides: readonly Side[]): Side | undefined {
   const importers = sides.filter((side) => side !== owner && side.importingFrom !== undefined);
   const named = sides.find(({ nodeId }) => nodeId === owner.migratingTo);

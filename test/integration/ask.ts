@@ -2,6 +2,7 @@ import { Cluster, Redis } from 'ioredis';
 import { ports, sentinelMasterName, systemUsers, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { uniqueName } from '../support/clusters.ts';
+import type { Login } from '../support/load-client.ts';
 import type { Stack } from '../support/stack.ts';
 
 /** Runs a workflow to its end. */
@@ -28,6 +29,13 @@ const nodesOf = async (stack: Stack, cluster: string, kind: 'data' | 'sentinel')
   const { shards, sentinels } = await ask<StatusReport>(stack, 'status', { cluster });
   return kind === 'data' ? shards.flatMap((shard) => shard.nodes) : sentinels;
 };
+
+/** How a load client signs in: as the application, at every data node that there is now. */
+export async function loginOf(stack: Stack, cluster: string, user = 'app'): Promise<Login> {
+  const { ca, ...auth } = await login(stack, cluster, user);
+  const addresses = (await nodesOf(stack, cluster, 'data')).map(({ address }) => address);
+  return { addresses, ...auth, ...(ca === undefined ? {} : { ca }) };
+}
 
 async function login(stack: Stack, cluster: string, user: string) {
   const { caCert, users } = await stack.dependencies.secrets.readCredentials(cluster);

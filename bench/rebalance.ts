@@ -1,0 +1,111 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { until } from '../test/support/processes.ts';
+import { type Stack, startStack } from '../test/support/stack.ts';
+import type { ClientProbeReport } from './client-probe.ts';
+import { type BenchCluster, type DataSet, makeCluster } from './rebalance-cluster.ts';
+import { byHand, type Contender, holdfast, redisCli } from './rebalance-contenders.ts';
+import { underProbe } from './rebalance-probe.ts';
+import { reportSet, type SetResult, type Turn } from './rebalance-report.ts';
+
+const IDLE_MS = 3000;
+
+/**
+ * From three primaries to four, under a client: Holdfast against redis-cli, and the servers' own migration by Holdfast against the same by hand.
+ * Options are variables: HOLDFAST_BENCH_ROUNDS, HOLDFAST_BENCH_KEYS (of the sets of small keys; the sets of large keys have a twentieth),
+ * HOLDFAST_BENCH_ONLY (ids of sets, with commas) and HOLDFAST_BENCH_ALL (also those that are left out otherwise).
+ */
+export async function benchRebalance(): Promise<void> {
+  const rounds = numberFrom('HOLDFAST_BENCH_ROUNDS', 3);
+  const sets = chosenSets(numberFrom('HOLDFAST_BENCH_KEYS', 4_000_000));
+  const missed: string[] = [];
+  const stack = await startStack({ withWorker: false });
+  const interrupted = new Promise<never>((_, reject) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => reject(new Error(`ended by ${signal}`)));
+  });
+  interrupted.catch(() => undefined);
+  try {
+    const { pid } = stack.startWorker();
+    await until('the worker runs', async () => stack.workerLog().includes('holdfast worker runs'));
+    for (const set of sets) {
+      const { text, met } = reportSet(await benchSet(stack, pid, set, rounds, interrupted));
+      console.log(text);
+      if (!met) missed.push(set.id);
+    }
+  } finally {
+    await stack.stop();
+  }
+  console.log(`\ntargets: ${missed.length === 0 ? 'all met' : `MISSED in ${missed.join(', ')}`}\n`);
+}
+
+function numberFrom(name: string, otherwise: number): number {
+  const value = Number(process.env[name] ?? otherwise);
+  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`${name} is a whole number above 0`);
+  return value;
+}
+
+function chosenSets(keys: number): readonly DataSet[] {
+  const redis7 = { engine: 'redis', version: '7.0', tls: false, keys, valueBytes: 100 } as const;
+  const large = { ...redis7, keys: Math.ceil(keys / 20), valueBytes: 4096 };
+  const usual: readonly DataSet[] = [
+    { id: 'small', ...redis7 },
+    { id: 'small-tls', ...redis7, tls: true },
+    { id: 'large', ...large },
+    { id: 'native', ...redis7, engine: 'valkey', version: '9.1' },
+  ];
+  const more: readonly DataSet[] = [
+    { id: 'large-tls', ...large, tls: true },
+    { id: 'small-redis8', ...redis7, version: '8.0' },
+  ];
+  const only = process.env.HOLDFAST_BENCH_ONLY?.split(',');
+  if (only === undefined) return process.env.HOLDFAST_BENCH_ALL === undefined ? usual : [...usual, ...more];
+  const all = [...usual, ...more];
+  const unknown = only.filter((id) => !all.some((set) => set.id === id));
+  if (unknown.length > 0) throw new Error(`no set ${unknown.join(', ')}; there are ${all.map(({ id }) => id).join(', ')}`);
+  return all.filter(({ id }) => only.includes(id));
+}
+
+async function benchSet(stack: Stack, workerPid: number, set: DataSet, rounds: number, interrupted: Promise<never>): Promise<SetResult> {
+  const contenders =
+    set.engine === 'valkey'
+      ? [holdfast(stack, workerPid, 'native'), byHand]
+      : [holdfast(stack, workerPid, 'pipelined'), redisCli(), redisCli(1000)];
+  const turns = new Map<string, Turn[]>(contenders.map(({ name }) => [name, []]));
+  const idle: ClientProbeReport[] = [];
+  const say = (words: string) => process.stderr.write(`${set.id}: ${words}\n`);
+  const cluster = await makeCluster(stack, set);
+  const work = async () => {
+    for (let round = 0; round < rounds; round++) {
+      // Another one begins each round, so that none is always the first one after the calm.
+      const order = contenders.map((_, index) => contenders[(index + round) % contenders.length]).filter((one) => one !== undefined);
+      for (const [index, contender] of order.entries()) {
+        const keysOfSlots = await cluster.restore();
+        if (index === 0) idle.push((await underProbe(cluster.probeOrder, () => pause(IDLE_MS))).felt);
+        const turn = await takeTurn(cluster, contender, keysOfSlots);
+        turns.get(contender.name)?.push(turn);
+        say(
+          `round ${round + 1} of ${rounds}, ${contender.name}: ${(turn.tookMs / 1000).toFixed(1)} s, ${turn.keys} keys, p99 ${turn.felt.p99.toFixed(1)} ms`,
+        );
+      }
+    }
+  };
+  try {
+    await Promise.race([work(), interrupted]);
+    return { set, turns, idle };
+  } finally {
+    await cluster.remove();
+  }
+}
+
+async function takeTurn(cluster: BenchCluster, contender: Contender, keysOfSlots: Uint32Array): Promise<Turn> {
+  const before = await cluster.owners();
+  const { result, felt } = await underProbe(cluster.probeOrder, async () => {
+    const start = performance.now();
+    const notes = await contender.run(cluster);
+    return { ...notes, tookMs: performance.now() - start };
+  });
+  const after = await cluster.owners();
+  const slots = after.flatMap((shard, slot) => (shard === before[slot] ? [] : [slot]));
+  if (slots.length === 0) throw new Error(`${contender.name} moved nothing`);
+  await cluster.checkKeys(`after ${contender.name}`);
+  return { ...result, slots: slots.length, keys: slots.reduce((sum, slot) => sum + (keysOfSlots[slot] ?? 0), 0), felt };
+}
