@@ -15,8 +15,12 @@ const IDLE_MS = 3000;
  * HOLDFAST_BENCH_ONLY (ids of sets, with commas) and HOLDFAST_BENCH_ALL (also those that are left out otherwise).
  */
 export async function benchRebalance(): Promise<void> {
-  const rounds = numberFrom('HOLDFAST_BENCH_ROUNDS', 3);
-  const sets = chosenSets(numberFrom('HOLDFAST_BENCH_KEYS', 4_000_000));
+  const rounds = wholeNumber('HOLDFAST_BENCH_ROUNDS', 3);
+  const sets = chosenSets(
+    wholeNumber('HOLDFAST_BENCH_KEYS', 4_000_000),
+    takeOption('HOLDFAST_BENCH_ONLY'),
+    takeOption('HOLDFAST_BENCH_ALL'),
+  );
   const missed: string[] = [];
   const stack = await startStack({ withWorker: false });
   const interrupted = new Promise<never>((_, reject) => {
@@ -25,7 +29,9 @@ export async function benchRebalance(): Promise<void> {
   interrupted.catch(() => undefined);
   try {
     const { pid } = stack.startWorker();
-    await until('the worker runs', async () => stack.workerLog().includes('holdfast worker runs'));
+    await until('the worker runs', async () => stack.workerLog().includes('holdfast worker runs')).catch((error: unknown) => {
+      throw new Error(`${String(error)}; its log ends with: ${stack.workerLog().slice(-2000)}`);
+    });
     for (const set of sets) {
       const { text, met } = reportSet(await benchSet(stack, pid, set, rounds, interrupted));
       console.log(text);
@@ -37,13 +43,20 @@ export async function benchRebalance(): Promise<void> {
   console.log(`\ntargets: ${missed.length === 0 ? 'all met' : `MISSED in ${missed.join(', ')}`}\n`);
 }
 
-function numberFrom(name: string, otherwise: number): number {
-  const value = Number(process.env[name] ?? otherwise);
+/** Reads an option and takes it out of the environment: a worker refuses to start with a HOLDFAST_ variable that it does not know. */
+function takeOption(name: string): string | undefined {
+  const value = process.env[name];
+  delete process.env[name];
+  return value;
+}
+
+function wholeNumber(name: string, otherwise: number): number {
+  const value = Number(takeOption(name) ?? otherwise);
   if (!Number.isSafeInteger(value) || value < 1) throw new Error(`${name} is a whole number above 0`);
   return value;
 }
 
-function chosenSets(keys: number): readonly DataSet[] {
+function chosenSets(keys: number, only: string | undefined, everything: string | undefined): readonly DataSet[] {
   const redis7 = { engine: 'redis', version: '7.0', tls: false, keys, valueBytes: 100 } as const;
   const large = { ...redis7, keys: Math.ceil(keys / 20), valueBytes: 4096 };
   const usual: readonly DataSet[] = [
@@ -56,12 +69,12 @@ function chosenSets(keys: number): readonly DataSet[] {
     { id: 'large-tls', ...large, tls: true },
     { id: 'small-redis8', ...redis7, version: '8.0' },
   ];
-  const only = process.env.HOLDFAST_BENCH_ONLY?.split(',');
-  if (only === undefined) return process.env.HOLDFAST_BENCH_ALL === undefined ? usual : [...usual, ...more];
   const all = [...usual, ...more];
-  const unknown = only.filter((id) => !all.some((set) => set.id === id));
+  if (only === undefined) return everything === undefined ? usual : all;
+  const ids = only.split(',');
+  const unknown = ids.filter((id) => !all.some((set) => set.id === id));
   if (unknown.length > 0) throw new Error(`no set ${unknown.join(', ')}; there are ${all.map(({ id }) => id).join(', ')}`);
-  return all.filter(({ id }) => only.includes(id));
+  return all.filter(({ id }) => ids.includes(id));
 }
 
 async function benchSet(stack: Stack, workerPid: number, set: DataSet, rounds: number, interrupted: Promise<never>): Promise<SetResult> {

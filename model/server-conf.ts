@@ -103,10 +103,13 @@ export const systemRules = {
     'allchannels +multi +slaveof +replicaof +ping +exec +subscribe +config|rewrite +role +publish +info +client|setname +client|kill +script|kill',
 } as const;
 
-/** Valkey 9 sends the slots that it moves by itself as the replication user. A server that does not know the command would refuse the file. */
+/**
+ * Valkey 9 sends the slots that it moves by itself as the replication user, and plays everything that is written to them meanwhile: any command
+ * of an application, and none that administers. Other servers would refuse a file that names its command.
+ */
 const replicationRules = (spec: ClusterSpec): string =>
   spec.engine === 'valkey' && findEngineVersion(spec.engine, spec.version)?.atomicSlotMigration === true
-    ? `${systemRules.replication} +cluster|syncslots`
+    ? '~* &* +@all -@admin +psync +replconf +cluster|syncslots'
     : systemRules.replication;
 
 /** The ACL file of a data node: nobody is anybody by default, and each system user has what it needs and no more. */

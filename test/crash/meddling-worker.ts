@@ -4,16 +4,24 @@ import { type Context, heartbeat } from '@temporalio/activity';
 import type { ActivityInboundCallsInterceptor } from '@temporalio/worker';
 import { createEngine } from '../../activities/docker/engine.ts';
 import type { NodeRequest } from '../../activities/docker/nodes.ts';
+import { type moveGroup, openSlots } from '../../activities/migration/move-group.ts';
 import { labels, volumeName } from '../../config/names.ts';
 import { readSettings } from '../../config/settings.ts';
 import { runWorkers } from '../../workers/main.ts';
 import { type Meddling, meddlingVariable, type Point } from '../support/crash-points.ts';
+import { until } from '../support/processes.ts';
 
 /**
  * The product's own worker, run by the tests with an interceptor that kills the process around one activity, or holds it there. The product has
  * no hooks for this.
  */
-const { crashAt, holdAt, gate = '', litters = false } = JSON.parse(process.env[meddlingVariable] ?? '{}') as Meddling;
+const {
+  crashAt,
+  holdAt,
+  gate = '',
+  litters = false,
+  handsOverEarly = false,
+} = JSON.parse(process.env[meddlingVariable] ?? '{}') as Meddling;
 const begun = new Map<string, number>();
 
 const meddle = (context: Context): { readonly inbound: ActivityInboundCallsInterceptor } => ({
@@ -60,4 +68,12 @@ async function litter({ spec, place }: NodeRequest): Promise<void> {
   });
 }
 
-await runWorkers({ interceptors: { activity: [meddle] } });
+/** What must never be done: the destination is told first, while the source still has keys; it throws them away when it hears of it. */
+const handOverEarly: typeof moveGroup = async (group) => {
+  const { source, destination, slots } = group;
+  await openSlots(group);
+  await destination.assign(slots, destination.nodeId);
+  await until('the source has thrown its keys away', async () => (await source.count(slots)).every((keys) => keys === 0), 60_000);
+};
+
+await runWorkers({ interceptors: { activity: [meddle] }, ...(handsOverEarly ? { moveGroup: handOverEarly } : {}) });

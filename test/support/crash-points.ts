@@ -44,6 +44,8 @@ export interface Meddling {
   readonly gate?: string;
   /** Behaves wrongly on purpose: each repeated start of a node leaves a volume behind. For the harness's own negative control. */
   readonly litters?: boolean;
+  /** Hands slots over before their source is empty, which destroys keys. For the ledger's negative control. */
+  readonly handsOverEarly?: boolean;
 }
 
 export const meddlingVariable = 'MEDDLING';

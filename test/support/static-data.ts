@@ -42,7 +42,7 @@ export async function findChanges(app: Redis | Cluster): Promise<readonly string
     expect(`hash ${i}`, (await app.hgetall(`{of-${i}}:hash`))['field 49'], `${i}.49`);
     expect(`hash ${i} size`, await app.hlen(`{of-${i}}:hash`), 50);
     expect(`set ${i}`, await app.scard(`{of-${i}}:set`), 50);
-    expect(`sorted ${i}`, await app.zrange(`{of-${i}}:sorted`, 18, 19), [`${i}.18`, `${i}.19`]);
+    expect(`sorted ${i}`, await app.zrange(`{of-${i}}:sorted`, '18', '19'), [`${i}.18`, `${i}.19`]);
     expect(`list ${i}`, await app.lrange(`{of-${i}}:list`, 48, 49), [`${i}.48`, `${i}.49`]);
     expect(`stream ${i}`, await app.xlen(`{of-${i}}:stream`), 5);
     const [group] = (await app.xinfo('GROUPS', `{of-${i}}:stream`)) as unknown[][];

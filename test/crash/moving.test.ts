@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { Progress } from '../../config/progress.ts';
+import { operationHandlers } from '../../config/progress.ts';
+import {
+  beginStack,
+  endStacks,
+  onCluster,
+  prepared,
+  resultOf,
+  runWell,
+  type Subject,
+  start,
+  stopWorkers,
+  whileRuns,
+  worker,
+} from '../support/crash-harness.ts';
+import { expectRemains, type Remains } from '../support/crash-remains.ts';
+import { nativeScaleOut, slowScaleOut } from '../support/crash-scaling.ts';
+import { all } from '../support/crash-suite.ts';
+import { until } from '../support/processes.ts';
+import type { Stack } from '../support/stack.ts';
+
+/** Who dies in the middle. A killed node comes back after its replica has taken over, as it does when somebody starts it again. */
+const victims = ['worker', 'source', 'destination', 'Temporal'] as const;
+type Victim = (typeof victims)[number];
+const SEEDS = all ? Array.from({ length: 20 }, (_, i) => i + 1) : [1, 2, 3, 4];
+/** Moments lie between the first slot that has moved and this share of all. */
+const LATEST = 0.9;
+
+let stack: Stack;
+let remains: Remains;
+
+beforeAll(async () => {
+  stack = await beginStack();
+  ({ remains } = await runWell(stack, slowScaleOut));
+});
+afterAll(endStacks);
+
+/** The same moment for the same seed. */
+function momentOf(seed: number): number {
+  const x = Math.sin(seed * 12.9898) * 43_758.5453;
+  return (x - Math.floor(x)) * LATEST;
+}
+
+async function disturb(subject: Subject, victim: Victim): Promise<void> {
+  const { cluster } = subject;
+  const { docker } = stack.dependencies;
+  if (victim === 'Temporal') await stack.restartTemporal();
+  if (victim === 'source' || victim === 'destination') {
+    const container = docker.getContainer(`${cluster}-${victim === 'source' ? 0 : 3}-0`);
+    await container.kill({ signal: 'SIGKILL' });
+    setTimeout(() => void container.start().catch(() => undefined), 15_000);
+  }
+  if (victim === 'worker') await stopWorkers(stack);
+}
+
+test.each(SEEDS)(
+  'a move of slots ends well, with every key, when something dies in its middle (seed %i)',
+  { timeout: 300_000 },
+  async (seed) => {
+    const victim = victims[(seed - 1) % victims.length] ?? 'worker';
+    await onCluster(stack, async (subject) => {
+      await prepared(subject, slowScaleOut);
+      worker(stack);
+      const handle = await start(subject, slowScaleOut.operation, slowScaleOut.input(subject.cluster));
+      const moment = momentOf(seed);
+      const share = await until(
+        `${Math.round(moment * 100)} % have moved`,
+        async () => {
+          const { steps } = await handle.query<Progress>(operationHandlers.progress).catch(() => ({ steps: [] as Progress['steps'] }));
+          const step = steps.find(({ name }) => name === 'move slots');
+          if (step?.state === 'done') throw new Error('it was over before anything could happen to it');
+          return step?.done !== undefined && step.total !== undefined && step.done > 0 && step.done / step.total >= moment
+            ? step.done / step.total
+            : undefined;
+        },
+        90_000,
+      );
+      await disturb(subject, victim);
+      const doer = victim === 'worker' ? worker(stack) : undefined;
+      const result = await (doer === undefined ? resultOf(handle) : whileRuns(subject, doer, resultOf(handle)));
+      process.stdout.write(
+        `  seed ${seed}: ${victim} died at ${Math.round(share * 100)} %; ${result.moved?.keys} keys moved in ${result.moved?.tookMs} ms, held ${result.moved?.heldMs} ms\n`,
+      );
+      expect(result).toMatchObject({ outcome: 'done', moved: { slots: 4096, ledger: { lost: 0 } } });
+      await slowScaleOut.check(subject, result);
+      await expectRemains(stack, subject.cluster, remains);
+    });
+  },
+);
+
+test('servers that move slots by themselves end it well when the worker dies in the middle', { timeout: 200_000 }, async () => {
+  await onCluster(stack, async (subject) => {
+    await prepared(subject, nativeScaleOut);
+    worker(stack);
+    const handle = await start(subject, nativeScaleOut.operation, nativeScaleOut.input(subject.cluster));
+    await until(
+      'the move runs',
+      async () => {
+        const { steps } = await handle.query<Progress>(operationHandlers.progress).catch(() => ({ steps: [] as Progress['steps'] }));
+        return steps.some(({ name, state }) => name === 'move slots' && state === 'running');
+      },
+      60_000,
+    );
+    await stopWorkers(stack);
+    const result = await whileRuns(subject, worker(stack), resultOf(handle));
+    expect(result).toMatchObject({ outcome: 'done', moved: { strategy: 'native', slots: 4096 } });
+    await nativeScaleOut.check(subject, result);
+  });
+});

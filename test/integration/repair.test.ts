@@ -1,0 +1,87 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { nodePaths, systemUsers } from '../../config/names.ts';
+import type { OperationResult } from '../../config/progress.ts';
+import type { StatusReport } from '../../config/status.ts';
+import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { expectEveryKey, fill } from '../support/crash-scaling.ts';
+import { until } from '../support/processes.ts';
+import { type Stack, startStack } from '../support/stack.ts';
+import { ask, onNode, refusal } from './ask.ts';
+
+let stack: Stack;
+const cluster = uniqueName();
+
+beforeAll(async () => {
+  stack = await startStack();
+  await ask(stack, 'provision', { spec: testSpec(cluster, { engine: 'redis', version: '7.0', replicasPerShard: 0 }) });
+  await fill({ stack, cluster });
+});
+afterAll(async () => {
+  await sweep(stack.dependencies.docker, cluster);
+  await stack.stop();
+});
+
+const status = () => ask<StatusReport>(stack, 'status', { cluster });
+const repair = (more: object = {}) => ask<OperationResult>(stack, 'repair', { cluster, ...more });
+const nodeId = (node: string) => onNode(stack, cluster, node, async (redis) => String(await redis.call('CLUSTER', 'MYID')));
+const openSlots = async () => (await status()).findings.filter(({ code }) => code === 'slots-open');
+
+/** The server's own tool, in a node's container. */
+async function reshard(slots: number): Promise<{ readonly kill: () => Promise<void> }> {
+  const { system } = await stack.dependencies.secrets.require(cluster);
+  const [from, to] = await Promise.all([nodeId(`${cluster}-0-0`), nodeId(`${cluster}-1-0`)]);
+  const tls = ['--tls', '--cacert', nodePaths.caCert, '--user', systemUsers.operator];
+  const { address } = (await status()).shards[0]?.nodes[0] ?? { address: '' };
+  const args = ['redis-cli', ...tls, '--cluster', 'reshard', `${address}:6379`];
+  const what = ['--cluster-from', from, '--cluster-to', to, '--cluster-slots', String(slots), '--cluster-yes', '--cluster-pipeline', '1'];
+  const exec = await stack.dependencies.docker
+    .getContainer(`${cluster}-0-0`)
+    .exec({ Cmd: [...args, ...what], Env: [`REDISCLI_AUTH=${system.operator}`], AttachStdout: true, AttachStderr: true });
+  const output = await exec.start({ hijack: true, stdin: false });
+  output.resume();
+  return {
+    async kill() {
+      const { Pid } = await exec.inspect();
+      process.kill(Pid, 'SIGKILL');
+    },
+  };
+}
+
+test('slots that a killed redis-cli left open are closed, and every key is there', { timeout: 120_000 }, async () => {
+  // It takes a slot a few milliseconds: it is killed until it dies with one open.
+  await until(
+    'redis-cli died in the middle of a slot',
+    async () => {
+      const cli = await reshard(500);
+      await sleep(400 + Math.random() * 400);
+      await cli.kill();
+      await sleep(200);
+      return (await openSlots()).length > 0 ? true : undefined;
+    },
+    60_000,
+  );
+  const planned = await repair({ dryRun: true });
+  expect(planned.plan.steps).toHaveLength(1);
+  expect(planned.plan.steps[0]?.change).toMatch(new RegExp(`${cluster}-[01]-0`));
+  expect((await openSlots()).length).toBeGreaterThan(0);
+  expect(await repair()).toMatchObject({ outcome: 'done' });
+  expect(await status()).toMatchObject({ verdict: 'healthy', findings: [] });
+  await expectEveryKey({ stack, cluster });
+  expect(await repair()).toMatchObject({ outcome: 'unchanged' });
+});
+
+test('a scale is refused while slots are open, and says what to do', { timeout: 60_000 }, async () => {
+  const [first, second] = [await nodeId(`${cluster}-0-0`), await nodeId(`${cluster}-1-0`)];
+  const { slots } = (await status()).shards[0] ?? { slots: [] };
+  const slot = slots[0]?.split('-')[0] ?? '';
+  await onNode(stack, cluster, `${cluster}-1-0`, (redis) => redis.call('CLUSTER', 'SETSLOT', slot, 'IMPORTING', first));
+  await onNode(stack, cluster, `${cluster}-0-0`, (redis) => redis.call('CLUSTER', 'SETSLOT', slot, 'MIGRATING', second));
+  expect(await refusal(ask(stack, 'scale', { cluster, shards: 4 }))).toMatchObject({
+    type: 'PlanRefused',
+    message: expect.stringContaining(`holdfast repair ${cluster}`),
+  });
+  expect(await repair()).toMatchObject({ outcome: 'done' });
+  expect(await status()).toMatchObject({ verdict: 'healthy', findings: [] });
+  await expectEveryKey({ stack, cluster });
+});

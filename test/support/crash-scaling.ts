@@ -1,0 +1,112 @@
+import { deepStrictEqual } from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { networkName, systemUsers } from '../../config/names.ts';
+import type { OperationResult } from '../../config/progress.ts';
+import { holdings, testSpec } from './clusters.ts';
+import { execute, expectHealthy, type Subject, type Survivor } from './crash-harness.ts';
+import { createLoadClient, type Login } from './load-client.ts';
+
+/** Keys that are there before a move, and after it. */
+export const KEYS = 6000;
+
+/** As the operator, at every node that runs. */
+export async function operatorOf({ stack, cluster }: Subject): Promise<Login> {
+  const { docker, secrets } = stack.dependencies;
+  const [{ containers }, { ca, system }] = await Promise.all([holdings(docker, cluster), secrets.require(cluster)]);
+  const addresses = await Promise.all(
+    containers.map(
+      async (name) => (await docker.getContainer(name).inspect()).NetworkSettings.Networks[networkName(cluster)]?.IPAddress ?? '',
+    ),
+  );
+  return {
+    addresses: addresses.filter((address) => address !== ''),
+    username: systemUsers.operator,
+    password: system.operator,
+    ca: ca.cert,
+  };
+}
+
+const WORKERS = 20;
+
+/** Each key once, over several connections. */
+async function eachKey(subject: Subject, work: (client: ReturnType<typeof createLoadClient>, i: number) => Promise<void>): Promise<void> {
+  const login = await operatorOf(subject);
+  await Promise.all(
+    Array.from({ length: WORKERS }, async (_, worker) => {
+      const client = createLoadClient(login);
+      try {
+        for (let i = worker; i < KEYS; i += WORKERS) await work(client, i);
+      } finally {
+        client.close();
+      }
+    }),
+  );
+}
+
+export const fill = (subject: Subject): Promise<void> =>
+  eachKey(subject, async (client, i) => {
+    const outcome = await client.call('SET', `key:${i}`, `value ${i}`);
+    if (outcome.end !== 'ok') throw new Error(`key:${i} was not written: ${outcome.why}`);
+  });
+
+/** @throws Error naming keys that are gone or changed, and keys of the probe that were left behind. */
+export async function expectEveryKey(subject: Subject): Promise<void> {
+  const wrong: string[] = [];
+  await eachKey(subject, async (client, i) => {
+    for (let attempt = 0; ; attempt++) {
+      const outcome = await client.call('GET', `key:${i}`);
+      if (outcome.end === 'ok') {
+        if (String(outcome.value) !== `value ${i}`) wrong.push(`key:${i} is ${String(outcome.value)}`);
+        return;
+      }
+      if (attempt > 50) throw new Error(`key:${i} cannot be read: ${outcome.why}`);
+      await sleep(200);
+    }
+  });
+  deepStrictEqual(wrong.slice(0, 10), []);
+}
+
+async function grown(
+  subject: Subject,
+  { generation, shards }: { readonly generation: number; readonly shards: number },
+  operation: string,
+) {
+  const report = await expectHealthy(subject);
+  deepStrictEqual(report.generation, generation);
+  deepStrictEqual(report.shards.length, shards);
+  deepStrictEqual(report.findings, []);
+  deepStrictEqual(
+    report.shards.reduce((sum, { slotCount }) => sum + slotCount, 0),
+    16_384,
+  );
+  // The probe's own keys are gone with it.
+  deepStrictEqual(
+    report.shards.reduce((sum, { keys }) => sum + (keys ?? 0), 0),
+    KEYS,
+  );
+  deepStrictEqual(
+    report.journal.filter((entry) => entry.operation === operation).map((entry) => entry.outcome),
+    ['done'],
+  );
+  await expectEveryKey(subject);
+}
+
+const provisioned =
+  (shards: number, replicasPerShard: number) =>
+  async (subject: Subject): Promise<void> => {
+    await execute(subject, 'provision', { spec: testSpec(subject.cluster, { shards, replicasPerShard }) });
+    await fill(subject);
+  };
+
+const scaling = (from: number, to: number, replicas: number, more: object = {}): Survivor => ({
+  operation: 'scale',
+  prepare: provisioned(from, replicas),
+  input: (cluster) => ({ cluster, shards: to, strategy: 'pipelined', ...more }),
+  check: (subject: Subject, _: OperationResult) => grown(subject, { generation: 2, shards: to }, 'scale'),
+});
+
+export const scaleOut = scaling(3, 4, 0);
+export const scaleIn = scaling(4, 3, 0);
+/** So slow that there is time to disturb it in the middle, with a replica to fail over to. */
+export const slowScaleOut = scaling(3, 4, 1, { limits: { slotsAtOnce: 64, batchKeys: 4, nodeAwayMs: 120_000 } });
+export const nativeScaleOut: Survivor = { ...scaling(3, 4, 1), input: (cluster) => ({ cluster, shards: 4, strategy: 'native' }) };
