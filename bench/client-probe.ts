@@ -26,6 +26,8 @@ export interface ClientProbeReport {
   readonly p99: number;
   readonly p999: number;
   readonly max: number;
+  /** How late its own timer came, p99: the part of the latencies that no server has caused, but the wait for a CPU and its own work. */
+  readonly ownDelayP99: number;
   /** Calls that failed, with the first reason. */
   readonly errors: number;
   readonly firstError?: string;
@@ -59,6 +61,7 @@ const cluster = new Cluster(
 cluster.on('error', () => undefined); // calls tell it
 
 const latencies: number[] = [];
+const delays: number[] = [];
 const problems: string[] = [];
 const underWay = new Set<Promise<void>>();
 let missing = 0;
@@ -81,7 +84,11 @@ for (let i = 0; i < WARMING_CALLS; i++) await call();
 latencies.length = 0;
 problems.length = 0;
 console.log('ready');
+let lastTick = performance.now();
 const timer = setInterval(() => {
+  const now = performance.now();
+  delays.push(now - lastTick - EVERY_MS);
+  lastTick = now;
   const made = call().finally(() => underWay.delete(made));
   underWay.add(made);
 }, EVERY_MS);
@@ -91,13 +98,17 @@ await Promise.race([Promise.all(underWay), pause(LAST_ANSWERS_MS)]);
 cluster.disconnect();
 
 const sorted = latencies.toSorted((a, b) => a - b);
-const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0;
+const at = (share: number, of = sorted): number => of[Math.min(of.length - 1, Math.floor(of.length * share))] ?? 0;
 const report: ClientProbeReport = {
   samples: sorted.length,
   p50: at(0.5),
   p99: at(0.99),
   p999: at(0.999),
   max: sorted.at(-1) ?? 0,
+  ownDelayP99: at(
+    0.99,
+    delays.toSorted((a, b) => a - b),
+  ),
   errors: problems.length,
   ...(problems[0] === undefined ? {} : { firstError: problems[0] }),
   missing,

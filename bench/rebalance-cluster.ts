@@ -7,7 +7,7 @@ import type { OperationResult } from '../config/progress.ts';
 import type { StatusReport } from '../config/status.ts';
 import { formatRanges, slotsOf, toRanges } from '../model/migration/moves.ts';
 import { SLOTS } from '../model/slots.ts';
-import { sweep, testSpec, uniqueName } from '../test/support/clusters.ts';
+import { testSpec, uniqueName } from '../test/support/clusters.ts';
 import { until } from '../test/support/processes.ts';
 import type { Stack } from '../test/support/stack.ts';
 import type { ClientProbeOrder } from './client-probe.ts';
@@ -51,6 +51,7 @@ export interface BenchCluster {
   restore(): Promise<Uint32Array>;
   /** @throws when the nodes hold another number of keys than were written */
   checkKeys(when: string): Promise<void>;
+  /** Deprovisions it. */
   remove(): Promise<void>;
 }
 
@@ -65,66 +66,54 @@ const specOf = (set: DataSet, name: string): ClusterSpecInput =>
     security: { tls: set.tls, users: [{ name: 'app' }] },
   });
 
-/** Provisions it and empties its last shard, by Holdfast. */
-export async function makeCluster(stack: Stack, set: DataSet): Promise<BenchCluster> {
-  const name = uniqueName('b');
+/** Provisions it and empties its last shard, by Holdfast. Whoever asked removes what is there of it when that fails. */
+export async function makeCluster(stack: Stack, set: DataSet, name: string): Promise<BenchCluster> {
   const input = { cluster: name };
-  const wires: Wire[] = [];
   const run: BenchCluster['run'] = <T>(operation: string, asked: object, workflowId = `bench/${name}/${uniqueName(operation)}`) =>
     stack.client.workflow.execute(operation, { taskQueue: WORKFLOW_TASK_QUEUE, workflowId, args: [asked] }) as Promise<T>;
-  const remove = async () => {
-    for (const wire of wires) wire.close();
-    await run('deprovision', { ...input, confirm: name, force: true }).catch(() => sweep(stack.dependencies.docker, name));
-  };
-  try {
-    await run('provision', { spec: specOf(set, name) });
-    const { ca, system } = await stack.dependencies.secrets.require(name);
-    const { users } = await stack.dependencies.secrets.readCredentials(name);
-    const { shards } = await run<StatusReport>('status', input);
-    const addresses = new Map(shards.flatMap(({ nodes }) => nodes.map((node) => [node.name, node.address])));
-    const secure = set.tls ? { caCert: ca.cert } : {};
-    const nodes: BenchNode[] = [];
-    for (let shard = 0; shard < SHARDS; shard++) {
-      const node = nodeName(name, shard, 0);
-      const address = addresses.get(node) ?? '';
-      const wire = await openWire({ address, kind: 'data', password: system.operator, ...secure });
-      wires.push(wire);
-      nodes.push({ name: node, address, nodeId: String(await wire.one('CLUSTER', 'MYID')), wire });
-    }
-    await run('rebalance', { ...input, weights: { [EMPTY]: 0 } }); // nothing is in it yet
-    const home = await ownersOf(nodes);
-    const password = users.find((user) => user.name === 'app')?.password ?? '';
-    const hosts = nodes.map(({ address }) => address);
-    const checkKeys = (when: string) => requireKeys(nodes, set.keys, when);
-    return {
-      name,
-      set,
-      nodes,
-      operatorPassword: system.operator,
-      probeOrder: { hosts, username: 'app', password, ...secure, keys: set.keys, valueBytes: set.valueBytes },
-      run,
-      owners: () => ownersOf(nodes),
-      async restore() {
-        for (const { wire } of nodes) await wire.one('FLUSHALL', 'SYNC');
-        const moves = movesBetween(await ownersOf(nodes), home);
-        if (moves.length > 0) await run('rebalance', { ...input, moves, strategy: 'pipelined' });
-        const owners = await ownersOf(nodes);
-        if (movesBetween(owners, home).length > 0) throw new Error(`slots of ${name} did not go back`);
-        const counts = await fill(
-          owners.flatMap((shard) => nodes[shard]?.wire ?? []),
-          set.keys,
-          set.valueBytes,
-        );
-        await checkKeys('after it was filled');
-        return counts;
-      },
-      checkKeys,
-      remove,
-    };
-  } catch (error) {
-    await remove();
-    throw error;
+  await run('provision', { spec: specOf(set, name) });
+  const { ca, system } = await stack.dependencies.secrets.require(name);
+  const { users } = await stack.dependencies.secrets.readCredentials(name);
+  const { shards } = await run<StatusReport>('status', input);
+  const addresses = new Map(shards.flatMap(({ nodes }) => nodes.map((node) => [node.name, node.address])));
+  const secure = set.tls ? { caCert: ca.cert } : {};
+  const nodes: BenchNode[] = [];
+  for (let shard = 0; shard < SHARDS; shard++) {
+    const node = nodeName(name, shard, 0);
+    const address = addresses.get(node) ?? '';
+    const wire = await openWire({ address, kind: 'data', password: system.operator, ...secure });
+    nodes.push({ name: node, address, nodeId: String(await wire.one('CLUSTER', 'MYID')), wire });
   }
+  await run('rebalance', { ...input, weights: { [EMPTY]: 0 } }); // nothing is in it yet
+  const home = await ownersOf(nodes);
+  const password = users.find((user) => user.name === 'app')?.password ?? '';
+  const hosts = nodes.map(({ address }) => address);
+  const checkKeys = (when: string) => requireKeys(nodes, set.keys, when);
+  return {
+    name,
+    set,
+    nodes,
+    operatorPassword: system.operator,
+    probeOrder: { hosts, username: 'app', password, ...secure, keys: set.keys, valueBytes: set.valueBytes },
+    run,
+    owners: () => ownersOf(nodes),
+    async restore() {
+      for (const { wire } of nodes) await wire.one('FLUSHALL', 'SYNC');
+      const moves = movesBetween(await ownersOf(nodes), home);
+      if (moves.length > 0) await run('rebalance', { ...input, moves, strategy: 'pipelined' });
+      const owners = await ownersOf(nodes);
+      if (movesBetween(owners, home).length > 0) throw new Error(`slots of ${name} did not go back`);
+      const wires = owners.flatMap((shard) => nodes[shard]?.wire ?? []);
+      const counts = await fill(wires, set.keys, set.valueBytes);
+      await checkKeys('after it was filled');
+      return counts;
+    },
+    checkKeys,
+    async remove() {
+      for (const { wire } of nodes) wire.close();
+      await run('deprovision', { ...input, confirm: name, force: true });
+    },
+  };
 }
 
 /** Until every node names the same owner for every slot: gossip takes a moment. */

@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { valkeyJobs } from '../activities/migration/native.ts';
@@ -17,6 +18,8 @@ import type { BenchCluster, BenchNode } from './rebalance-cluster.ts';
 /** What a contender tells of itself besides the time that it took. */
 export interface ContenderNotes {
   readonly moved?: MoveReport;
+  /** Resident memory of the worker: when it began, and at its peak. */
+  readonly workerMibBefore?: number;
   readonly workerMib?: number;
   readonly events?: number;
 }
@@ -36,14 +39,15 @@ export const holdfast = (stack: Stack, workerPid: number, strategy: 'native' | '
   name: strategy === 'native' ? 'holdfast, native' : 'holdfast',
   async run(cluster) {
     const workflowId = `bench/${cluster.name}/${uniqueName('rebalance')}`;
-    let workerMib = 0;
+    const workerMibBefore = residentMib(workerPid);
+    let workerMib = workerMibBefore;
     const timer = setInterval(() => {
-      workerMib = Math.max(workerMib, residentMib(workerPid));
+      if (existsSync(`/proc/${workerPid}`)) workerMib = Math.max(workerMib, residentMib(workerPid));
     }, SAMPLE_MS);
     try {
       const { moved } = await cluster.run('rebalance', { cluster: cluster.name, strategy }, workflowId);
       if (moved === undefined || moved.strategy !== strategy) throw new Error(`it was to move slots ${strategy}: ${JSON.stringify(moved)}`);
-      return { moved, workerMib, events: (await overheadOf(stack.client, workflowId)).events };
+      return { moved, workerMibBefore, workerMib, events: (await overheadOf(stack.client, workflowId)).events };
     } finally {
       clearInterval(timer);
     }

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { until } from '../test/support/processes.ts';
+import { sweep, uniqueName } from '../test/support/clusters.ts';
+import { type Running, until } from '../test/support/processes.ts';
 import { type Stack, startStack } from '../test/support/stack.ts';
 import type { ClientProbeReport } from './client-probe.ts';
 import { type BenchCluster, type DataSet, makeCluster } from './rebalance-cluster.ts';
@@ -28,12 +29,12 @@ export async function benchRebalance(): Promise<void> {
   });
   interrupted.catch(() => undefined);
   try {
-    const { pid } = stack.startWorker();
+    const worker = stack.startWorker();
     await until('the worker runs', async () => stack.workerLog().includes('holdfast worker runs')).catch((error: unknown) => {
       throw new Error(`${String(error)}; its log ends with: ${stack.workerLog().slice(-2000)}`);
     });
     for (const set of sets) {
-      const { text, met } = reportSet(await benchSet(stack, pid, set, rounds, interrupted));
+      const { text, met } = reportSet(await benchSet(stack, worker, set, rounds, interrupted));
       console.log(text);
       if (!met) missed.push(set.id);
     }
@@ -77,16 +78,17 @@ function chosenSets(keys: number, only: string | undefined, everything: string |
   return all.filter(({ id }) => ids.includes(id));
 }
 
-async function benchSet(stack: Stack, workerPid: number, set: DataSet, rounds: number, interrupted: Promise<never>): Promise<SetResult> {
+async function benchSet(stack: Stack, worker: Running, set: DataSet, rounds: number, interrupted: Promise<never>): Promise<SetResult> {
   const contenders =
     set.engine === 'valkey'
-      ? [holdfast(stack, workerPid, 'native'), byHand]
-      : [holdfast(stack, workerPid, 'pipelined'), redisCli(), redisCli(1000)];
+      ? [holdfast(stack, worker.pid, 'native'), byHand]
+      : [holdfast(stack, worker.pid, 'pipelined'), redisCli(), redisCli(1000)];
   const turns = new Map<string, Turn[]>(contenders.map(({ name }) => [name, []]));
   const idle: ClientProbeReport[] = [];
   const say = (words: string) => process.stderr.write(`${set.id}: ${words}\n`);
-  const cluster = await makeCluster(stack, set);
+  const name = uniqueName('b');
   const work = async () => {
+    const cluster = await makeCluster(stack, set, name);
     for (let round = 0; round < rounds; round++) {
       // Another one begins each round, so that none is always the first one after the calm.
       const order = contenders.map((_, index) => contenders[(index + round) % contenders.length]).filter((one) => one !== undefined);
@@ -100,13 +102,16 @@ async function benchSet(stack: Stack, workerPid: number, set: DataSet, rounds: n
         );
       }
     }
+    await cluster.remove();
   };
   try {
     await Promise.race([work(), interrupted]);
-    return { set, turns, idle };
-  } finally {
-    await cluster.remove();
+  } catch (error) {
+    await worker.kill('SIGKILL'); // whatever it does to the cluster, it must not go on
+    await sweep(stack.dependencies.docker, name);
+    throw error;
   }
+  return { set, turns, idle };
 }
 
 async function takeTurn(cluster: BenchCluster, contender: Contender, keysOfSlots: Uint32Array): Promise<Turn> {

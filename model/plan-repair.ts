@@ -7,6 +7,8 @@ import { count } from './words.ts';
 
 export const repairStep = 'close open slots';
 
+const MOST_TOLD = 10;
+
 /** What it takes to close slots that were left open. What a person must decide is told, and all else is closed all the same. */
 export function planRepair(spec: ClusterSpec, clusterId: string, closings: readonly Closing[]): Plan {
   const names = new Map(placesOf(spec).map((place) => [nodeIdOf(clusterId, place.name), place.name]));
@@ -18,16 +20,21 @@ export function planRepair(spec: ClusterSpec, clusterId: string, closings: reado
         ? `move what is left from ${name(closing.from)} to ${name(closing.to)}`
         : closing.how === 'settle'
           ? `leave with ${name(closing.owner)}, take marks off`
-          : `left open, for a person: ${closing.why}`;
+          : 'left open, for a person to decide';
     groups.set(what, [...(groups.get(what) ?? []), closing.slot]);
   }
-  const persons = closings.filter(({ how }) => how === 'person').length;
+  // The reasons count keys, which are written all the time: in a step they would change the plan's digest.
+  const persons = closings.flatMap((closing) => (closing.how === 'person' ? [`slot ${closing.slot}: ${closing.why}`] : []));
+  const told = persons.length > MOST_TOLD ? [...persons.slice(0, MOST_TOLD), `and ${persons.length - MOST_TOLD} more`] : persons;
   const change = [...groups].map(([what, slots]) => `${formatRanges(toRanges(slots))}: ${what}`).join('; ');
   return {
     summary:
       closings.length === 0
         ? `${spec.name} has no open slot`
-        : `${spec.name}: ${count(closings.length, 'open slot')}${persons > 0 ? `, ${persons} of them for a person to decide` : ''}`,
+        : [
+            `${spec.name}: ${count(closings.length, 'open slot')}${told.length > 0 ? `, ${persons.length} of them for a person to decide` : ''}`,
+            ...told,
+          ].join('\n'),
     steps: closings.length === 0 ? [] : [{ name: repairStep, change }],
     refusals: spec.mode === 'sentinel' ? [noSlots(spec)] : [],
   };

@@ -65,8 +65,10 @@ export async function scale(raw: unknown): Promise<OperationResult> {
           : await moveSlots(op, plan, { spec: larger, clusterId, survey: seen.survey, scan: seen.scan, limits: input.limits });
       for (const node of plan.promotions) await op.step(steps.promote(node), () => host.promoteReplica({ spec, clusterId }, node));
       if (leavingNodes.length > 0) await removeNodes(plan);
-      else if (newNodes.length === 0) await accept();
-      await op.verify(newSpec);
+      else {
+        if (newNodes.length === 0) await accept();
+        await op.verify(newSpec);
+      }
       return { summary: plan.summary.replace(', while it serves', ''), generation, ...(moved === undefined ? {} : { moved }) };
 
       /** New nodes run, and every other node knows them. */
@@ -131,6 +133,7 @@ export async function scale(raw: unknown): Promise<OperationResult> {
             );
           if (spec.mode === 'sentinel') await op.step(steps.sentinels, () => host.resetSentinels(newSpec));
           await accept();
+          await op.verify(newSpec);
         });
       }
     },

@@ -8,7 +8,7 @@ import { fatal, messageOf } from '../support/failure.ts';
 import { type ClusterNow, type ClusterRef, lookAtCluster, type MigrationDeps } from './cluster-now.ts';
 import { type ConnectedNode, connectNode } from './slot-node.ts';
 
-/** Connections to every primary, made anew when one fails over. */
+/** Connections to every primary; those to one that fails over are made anew. */
 export interface Crew {
   /** Changes with every refresh; who failed with an older one need not ask for another. */
   readonly round: number;
@@ -26,7 +26,8 @@ export interface Crew {
   close(): void;
 }
 
-const LOOK_EVERY_MS = 500;
+/** A promoted node does not know that it has slots open: until it is told, it answers for keys that have left. */
+const LOOK_EVERY_MS = 100;
 
 /** @param waits told while the cluster is not ready, with the reason; and undefined when it is again */
 export async function gatherCrew(
@@ -51,6 +52,10 @@ export async function gatherCrew(
     const connected = await Promise.allSettled(
       seen.shards.map(async ({ shard, primary }) => {
         if (primary === undefined) throw new NotReady(`shard ${shard} has no primary`);
+        // What works is kept: other lanes are in the middle of their groups on it.
+        const before = nodes.get(shard);
+        if (before?.nodeId === primary.nodeId && before.wire.alive) return [shard, before] as const;
+        before?.close();
         return [shard, await connectNode(primary.nodeId, seen.target(primary))] as const;
       }),
     );
@@ -71,7 +76,6 @@ export async function gatherCrew(
     const end = Date.now() + nodeAwayMs;
     for (;;) {
       try {
-        disconnect();
         await look();
         waits(undefined);
         round++;
@@ -85,7 +89,12 @@ export async function gatherCrew(
       await sleep(LOOK_EVERY_MS);
     }
   };
-  await untilReady();
+  try {
+    await untilReady();
+  } catch (error) {
+    disconnect();
+    throw error;
+  }
 
   const present = (): ClusterNow => {
     if (now === undefined) throw new Error('nobody has looked yet');

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { log } from '@temporalio/activity';
 import { failures } from '../../config/failures.ts';
 import type { MoveLimits } from '../../config/migration.ts';
 import { parseRanges, type SlotMove, slotsOf, toRanges } from '../../model/migration/moves.ts';
@@ -57,6 +58,7 @@ export async function runLane(runner: GroupRunner, moves: readonly SlotMove[]): 
     } catch (error) {
       if (!passes(error)) throw error;
       failingSince ??= Date.now();
+      log.warn('a group of slots is tried again', { cluster: runner.spec.name, from: move.from, to: move.to, why: messageOf(error) });
       if (Date.now() - failingSince > limits.nodeAwayMs) throw gaveUp(runner.spec.name, move, limits.nodeAwayMs, error);
       await sleep(RETRY_MS);
       await crew.refresh(round);

@@ -60,15 +60,20 @@ export class Ledger {
     this.#entries.set(slot, { acknowledged: written, at: Date.now() });
   }
 
-  /** Every slot has a key, written to its owner; one that an earlier attempt wrote stays as it is. */
+  /**
+   * Every slot has a key, written to its owner before the slot is opened. One that has a key already keeps it: its owner may have failed over in
+   * the middle and not know that the key has left, and would bring up an old number.
+   */
   async prepare(owner: Wire, slots: readonly number[]): Promise<void> {
-    const replies = await owner.ask(slots.map((slot) => ['SET', keyOfSlot(slot), 0, 'NX', 'EX', EXPIRE_SECONDS]));
-    for (const [index, slot] of slots.entries()) {
+    const fresh = slots.filter((slot) => !this.#entries.has(slot));
+    const replies = await owner.ask(fresh.map((slot) => ['SET', keyOfSlot(slot), 0, 'NX', 'EX', EXPIRE_SECONDS]));
+    for (const [index, slot] of fresh.entries()) {
       const reply = replies[index];
+      if (reply instanceof ServerError && reply.kind === 'ASK') continue; // open already, by an attempt of which nothing is known
       if (reply instanceof ServerError) throw reply;
       this.written++;
       this.acknowledged++;
-      if (!this.#entries.has(slot)) this.#entries.set(slot, { acknowledged: 0, at: Date.now() });
+      this.#entries.set(slot, { acknowledged: 0, at: Date.now() });
     }
   }
 

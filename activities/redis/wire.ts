@@ -15,6 +15,8 @@ export interface Wire {
   askRaw(encoded: readonly (string | Buffer)[], replies: number, timeoutMs?: number): Promise<readonly Reply[]>;
   /** One command; an error that the server answers is thrown. */
   one(...command: readonly Word[]): Promise<Reply>;
+  /** Whether it can still be asked. */
+  readonly alive: boolean;
   close(): void;
 }
 
@@ -96,6 +98,9 @@ export async function openWire(target: NodeAddress): Promise<Wire> {
     ask,
     askRaw: (encoded, replies, timeoutMs = ANSWER_MS) => send(encoded, replies, true, timeoutMs),
     one,
+    get alive() {
+      return broken === undefined;
+    },
     close: () => fail(new WireLost(`${target.address}: closed`)),
   };
   try {

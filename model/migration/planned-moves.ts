@@ -1,6 +1,6 @@
 import type { ExplicitMove, MoveStrategy, PlannedMove } from '../../config/migration.ts';
 import { countSlots, SLOTS } from '../slots.ts';
-import { formatRanges, parseRanges, type SlotMove, slotsOf } from './moves.ts';
+import { formatRanges, parseRanges, type SlotMove, slotsOf, toRanges } from './moves.ts';
 import { type BigKeyScan, type SlotSurvey, slotBytes } from './survey.ts';
 
 /** The shard of every slot, -1 for none. */
@@ -33,9 +33,9 @@ export function describeMoves(moves: readonly SlotMove[]): string {
   return all.join('; ');
 }
 
-/** Moves that a person wrote. */
+/** Moves that a person wrote, whose ranges may come in any order and overlap. */
 export const fromExplicit = (moves: readonly ExplicitMove[]): readonly SlotMove[] =>
-  moves.map(({ from, to, slots }) => ({ from, to, slots: parseRanges(slots) }));
+  moves.map(({ from, to, slots }) => ({ from, to, slots: toRanges(slotsOf(parseRanges(slots))) }));
 
 /** Why moves that a person wrote cannot be carried out. */
 export function refuseMoves(moves: readonly SlotMove[], owners: readonly number[], shards: number): readonly string[] {

@@ -221,6 +221,7 @@ export function createSlotModel(servers: number, owners: readonly number[], keys
         },
         ask: () => Promise.reject(new Error('not in the model')),
         askRaw: () => Promise.reject(new Error('not in the model')),
+        alive: true,
         close: () => undefined,
       },
       close: () => undefined,

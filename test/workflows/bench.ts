@@ -1,54 +1,21 @@
-import { activityInfo, cancelled } from '@temporalio/activity';
+import { activityInfo } from '@temporalio/activity';
 import type { Client, WorkflowHandle } from '@temporalio/client';
-import { ApplicationFailure } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
-import { type ControlActivities, createControlActivities, createWaitingActivities } from '../../activities/control-activities.ts';
-import type { HostActivities } from '../../activities/host-activities.ts';
+import { createControlActivities, createWaitingActivities } from '../../activities/control-activities.ts';
 import type { SecretStore } from '../../activities/secrets/secret-store.ts';
 import type { ObjectStore } from '../../activities/storage/object-store.ts';
 import { beating } from '../../activities/support/beating.ts';
-import { type ClusterSpec, type ClusterSpecInput, clusterSpec } from '../../config/cluster-spec.ts';
-import { failures } from '../../config/failures.ts';
-import { hostTaskQueue, volumeName, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
+import { hostDataTaskQueue, hostTaskQueue, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationName } from '../../config/operations.ts';
 import { type OperationResult, operationHandlers, type Progress } from '../../config/progress.ts';
-import { assess } from '../../model/health.ts';
-import { limitsOf as limitsFor, nanoCpus } from '../../model/layout.ts';
-import type { Observation } from '../../model/observation.ts';
-import { liveParameters } from '../../model/server-conf.ts';
 import { paths } from '../../scripts/setup/home.ts';
 import { bundleWorkflows, payloadConverterPath } from '../../workers/workflow-bundle.ts';
-import { uniqueName } from '../support/clusters.ts';
-import { CLUSTER_ID, emptyObservation, healthyObservation, subnetOf } from '../unit/model-observations.ts';
+import { CLUSTER_ID } from '../unit/model-observations.ts';
+import { createWorld, playedData, playedHost, type World } from './played-cluster.ts';
 
-/** What an activity is made to do before it does its work: throw, or wait. */
-type Before = (args: readonly unknown[]) => Promise<void> | void;
-
-/** An engine, its nodes and their secrets, played by a few sets. What activities change in it, later ones see. */
-export interface World {
-  readonly spec: ClusterSpec;
-  /** Activities that ran, in order, with the node that they were about. */
-  readonly calls: string[];
-  readonly containers: Set<string>;
-  readonly volumes: Set<string>;
-  network: boolean;
-  secrets: boolean;
-  /** What the servers and limits are set to now. */
-  parametersOf: ClusterSpec;
-  readonly limitsOf: Map<string, ClusterSpec>;
-  usersOf: ClusterSpec;
-  /** Changes what is observed, from now on. */
-  distort: (seen: Observation) => Observation;
-  before(activity: keyof HostActivities | keyof ControlActivities, what: Before): void;
-  /** Makes calls of an activity wait, until they are released or cancelled. */
-  hold(activity: keyof HostActivities | keyof ControlActivities): Hold;
-}
-
-export interface Hold {
-  readonly reached: Promise<void>;
-  release(): void;
-}
+export type { World } from './played-cluster.ts';
 
 export interface Bench {
   readonly client: Client;
@@ -71,7 +38,7 @@ export async function startBench(): Promise<Bench> {
     }),
     bundleWorkflows(logger),
   ]);
-  const worlds = new Map<string, World & { readonly befores: Map<string, Before> }>();
+  const worlds = new Map<string, World>();
   /** The world of the operation that called: its cluster's name is the first part of the workflow's id. */
   const current = () => {
     const world = worlds.get(activityInfo().workflowExecution?.workflowId.split(':')[0] ?? '');
@@ -94,37 +61,8 @@ export async function startBench(): Promise<Bench> {
     client,
     searchAttributes: async () => false,
     world(changes = {}) {
-      const spec = clusterSpec.parse({ name: uniqueName(), engine: 'valkey', version: '9.1', deletionProtection: false, ...changes });
-      const befores = new Map<string, Before>();
-      const world = {
-        spec,
-        calls: [],
-        containers: new Set<string>(),
-        volumes: new Set<string>(),
-        network: false,
-        secrets: false,
-        parametersOf: spec,
-        limitsOf: new Map<string, ClusterSpec>(),
-        usersOf: spec,
-        distort: (seen: Observation) => seen,
-        befores,
-        before: (activity: string, what: Before) => void befores.set(activity, what),
-        hold(activity: string): Hold {
-          const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-          befores.set(activity, async () => {
-            reached.resolve();
-            await Promise.race([released.promise, cancelled()]);
-          });
-          return {
-            reached: reached.promise,
-            release: () => {
-              befores.delete(activity);
-              released.resolve();
-            },
-          };
-        },
-      };
-      worlds.set(spec.name, world);
+      const world = createWorld(changes);
+      worlds.set(world.spec.name, world);
       return world;
     },
     start: (world, operation, input = defaultInput(world, operation)) =>
@@ -161,13 +99,16 @@ export async function startBench(): Promise<Bench> {
     Worker.create({ ...shared, taskQueue: WORKFLOW_TASK_QUEUE, workflowBundle, activities: beating(watched(control)) }),
     Worker.create({ ...shared, taskQueue: WAITING_TASK_QUEUE, activities: createWaitingActivities(client) }),
     Worker.create({ ...shared, taskQueue: hostTaskQueue('local'), activities: beating(watched(playedHost(current))) }),
+    Worker.create({ ...shared, taskQueue: hostDataTaskQueue('local'), activities: beating(watched(playedData(current))) }),
   ]);
   const running = workers.map((worker) => worker.run());
   return bench;
 }
 
-const defaultInput = ({ spec }: World, operation: OperationName): object =>
-  operation === 'deprovision' ? { cluster: spec.name, confirm: spec.name } : { spec };
+const defaultInput = ({ spec }: World, operation: OperationName): object => {
+  if (operation === 'provision' || operation === 'configure') return { spec };
+  return operation === 'deprovision' ? { cluster: spec.name, confirm: spec.name } : { cluster: spec.name };
+};
 
 /** The node that an activity is about, when it is about one. */
 function subjectOf(args: readonly unknown[]): string {
@@ -199,71 +140,6 @@ const playedSecrets = (current: () => World): SecretStore => ({
     current().secrets = false;
   },
 });
-
-function playedHost(current: () => World): HostActivities {
-  const seen = (): Observation => {
-    const world = current();
-    const { spec, containers, volumes, network, parametersOf, limitsOf } = world;
-    const all = healthyObservation(spec);
-    const there = <T extends { readonly name: string }>(things: readonly T[]) => things.filter(({ name }) => containers.has(name));
-    const { network: made, ...rest } = all;
-    const standing: Observation = {
-      ...rest,
-      ...(network && made !== undefined ? { network: made } : {}),
-      containers: there(all.containers).map((container) => {
-        const limits = limitsOf.get(container.name) ?? spec;
-        const { memoryBytes, cpus } = limitsFor(limits, container.kind);
-        return { ...container, memoryBytes, nanoCpus: nanoCpus(cpus) };
-      }),
-      nodes: there(all.nodes).map((node) => (node.answers ? { ...node, parameters: liveParameters(parametersOf) } : node)),
-      sentinels: there(all.sentinels),
-      volumes: all.volumes.filter((volume) => volumes.has(volume.name)),
-      views: containers.size === 0 ? [] : all.views,
-    };
-    return world.distort(containers.size + volumes.size > 0 || network ? standing : emptyObservation(spec));
-  };
-  return {
-    observe: async () => seen(),
-    listClusters: async () => [],
-    ensureImage: async () => ({ pulled: false }),
-    async ensureNetwork(spec) {
-      current().network = true;
-      return { name: '', subnet: subnetOf(spec) };
-    },
-    async ensureNode({ place }) {
-      const { containers, volumes } = current();
-      const did = containers.has(place.name) ? 'found' : 'made';
-      containers.add(place.name);
-      volumes.add(volumeName(place.name));
-      return { did };
-    },
-    async awaitFormed(spec) {
-      const { sound, headline, findings } = assess(spec, seen());
-      if (!sound) throw ApplicationFailure.nonRetryable(`${spec.name} did not form: ${headline}`, failures.verificationFailed, findings);
-      return { headline };
-    },
-    async applyParameters(spec) {
-      current().parametersOf = spec;
-    },
-    async applyUsers(spec) {
-      current().usersOf = spec;
-      return { removed: [] };
-    },
-    async setLimits(spec, node) {
-      current().limitsOf.set(node, spec);
-    },
-    async removeNode(_, node, { withVolume }) {
-      current().containers.delete(node);
-      if (withVolume) current().volumes.delete(volumeName(node));
-    },
-    async removeVolume(_, volume) {
-      current().volumes.delete(volume);
-    },
-    async removeNetwork() {
-      current().network = false;
-    },
-  };
-}
 
 /** The operation's progress, once it is as wanted. */
 export async function progressOf(handle: WorkflowHandle, wanted: (progress: Progress) => boolean): Promise<Progress> {

@@ -24,6 +24,9 @@ export function detailsOf(error: unknown): readonly unknown[] {
   return cause instanceof ApplicationFailure ? (cause.details ?? []) : [];
 }
 
+/** An activity failed by its own word, and not for want of a worker, or by a cancellation. */
+export const isOwnFailure = (error: unknown): boolean => causeOf(error) instanceof ApplicationFailure;
+
 function causeOf(error: unknown): unknown {
   return (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) && error.cause !== undefined ? error.cause : error;
 }

@@ -1,11 +1,11 @@
 import { CancellationScope, CancelledFailure } from '@temporalio/workflow';
 import type { MoveOutcome } from '../../activities/migration/move-slots.ts';
-import type { MoveTotals } from '../../activities/migration/move-state.ts';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import type { MoveLimits, MoveReport } from '../../config/migration.ts';
 import { hostOf } from '../../model/known-cluster.ts';
 import type { BigKeyScan, SlotSurvey } from '../../model/migration/survey.ts';
 import { type MovePlan, moveStep } from '../../model/plan-rebalance.ts';
+import { isCancellation } from './failure.ts';
 import { onData } from './proxies.ts';
 import type { Operation } from './stages.ts';
 
@@ -40,20 +40,28 @@ export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId
   return op.step(
     moveStep,
     async () => {
-      let soFar: MoveTotals | undefined;
-      for (;;) {
-        const outcome: MoveOutcome = await op.untilSteered((now) =>
-          data.moveSlots({ ...request, limits: now, ...(soFar === undefined ? {} : { soFar }) }),
-        );
-        soFar = outcome.totals;
-        const cancelled = CancellationScope.current().consideredCancelled;
-        if (!outcome.complete && !cancelled) continue;
-        await CancellationScope.nonCancellable(() => data.removeProbeKeys(ref, plan.slotMoves, limits));
-        if (outcome.complete) return outcome.report;
-        const { slots, slotsTotal, keys } = outcome.report;
-        op.soFar(`${slots} of ${slotsTotal} slots have moved, with ${keys} keys; they stay where they are, and no slot is open`);
-        throw new CancelledFailure('cancelled');
+      let last: MoveOutcome | undefined;
+      let told = true;
+      try {
+        do {
+          const outcome: MoveOutcome | undefined = await op.untilSteered((now) =>
+            data.moveSlots({ ...request, limits: now, ...(last === undefined ? {} : { soFar: last.totals }) }),
+          );
+          told = outcome !== undefined;
+          last = outcome ?? last;
+        } while ((!told || last?.complete !== true) && !CancellationScope.current().consideredCancelled);
+      } catch (error) {
+        if (!isCancellation(error) || last === undefined) throw error; // else it was cancelled while it was paused
       }
+      await CancellationScope.nonCancellable(async () => {
+        if (!told) await data.repairSlots(ref, limits); // what it had open when its worker died
+        await data.removeProbeKeys(ref, plan.slotMoves, limits);
+      });
+      if (told && last?.complete === true) return last.report;
+      const { slots, slotsTotal, keys } = last?.report ?? { slots: 0, slotsTotal: 0, keys: 0 };
+      const howMany = told ? `${slots} of ${slotsTotal} slots have moved, with ${keys} keys` : 'some slots may have moved';
+      op.soFar(`${howMany}; they stay where they are, and no slot is open`);
+      throw new CancelledFailure('cancelled');
     },
     ({ slots, keys, keysPerSecond, latency, ledger }) =>
       `${slots} slots, ${keys} keys, ${keysPerSecond} keys/s, p99 ${latency.p99} ms; ${ledger.acknowledged} writes of the probe, all there`,

@@ -8,7 +8,7 @@ import { canonicalJson, digest as sha256 } from '../../model/layout.ts';
 import type { Observation } from '../../model/observation.ts';
 import { liveParameters } from '../../model/server-conf.ts';
 import type { Controls } from './controls.ts';
-import { detailsOf, fail, isCancellation, reasonOf, typeOf } from './failure.ts';
+import { detailsOf, fail, isCancellation, isOwnFailure, reasonOf, typeOf } from './failure.ts';
 import type { ProgressBoard } from './progress.ts';
 import { looksAt, onHost } from './proxies.ts';
 import type { UndoList } from './undo.ts';
@@ -36,8 +36,11 @@ export interface Operation {
   boundary(): Promise<void>;
   /** Sets the limits of a move, which people may change while it runs. */
   limits(limits: MoveLimits): void;
-  /** Runs a long activity with the limits of now, and cancels it when a person pauses it or changes them: it must end well then, half done. */
-  untilSteered<T>(run: (limits: MoveLimits) => Promise<T>): Promise<T>;
+  /**
+   * Runs a long activity with the limits of now, and cancels it when a person pauses it or changes them: it must end well then, half done.
+   * Undefined when it was to stop and could not say any more how far it is: its worker had died.
+   */
+  untilSteered<T>(run: (limits: MoveLimits) => Promise<T>): Promise<T | undefined>;
   /** How far a step came that is cancelled; part of what ends the operation says. */
   soFar(text: string): void;
   /** The cluster is, by its own nodes' word, what the spec says; else the operation fails, whatever its steps said. */
@@ -123,17 +126,19 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
       const limits = controls.limits();
       const scope = new CancellationScope({ cancellable: true });
       let over = false;
-      // On its own, so that it ends with the activity and not before.
-      const steered = controls
-        .steered(() => over)
-        .then(() => {
-          if (!over) scope.cancel();
-        });
+      // Not cancelled with the operation: it ends with the activity and not before.
+      const steered = CancellationScope.nonCancellable(() => controls.steered(() => over)).then(() => {
+        if (!over) scope.cancel();
+      });
       try {
         return await scope.run(() => run(limits));
+      } catch (error) {
+        // The server tries nothing again that shall stop: a cancellation, or a timeout, is all that comes of an attempt whose worker is dead.
+        if (scope.consideredCancelled && !isOwnFailure(error)) return undefined;
+        throw error;
       } finally {
         over = true;
-        await CancellationScope.nonCancellable(() => steered);
+        await steered;
       }
     },
     soFar: board.sayHowFar,

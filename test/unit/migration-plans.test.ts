@@ -1,0 +1,593 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import { type OperationInput, rebalanceInput, scaleInput } from '../../config/operations.ts';
+import type { Plan } from '../../config/progress.ts';
+import { nodeIdOf, placesOf } from '../../model/layout.ts';
+import { slotsOf } from '../../model/migration/moves.ts';
+import type { Closing } from '../../model/migration/open-slots.ts';
+import { ownersOf } from '../../model/migration/planned-moves.ts';
+import { shardsNow } from '../../model/migration/shards-now.ts';
+import { type BigKeyScan, noScan, type SlotSurvey } from '../../model/migration/survey.ts';
+import type { Observation } from '../../model/observation.ts';
+import { moveStep, movesOfRebalance, planRebalance } from '../../model/plan-rebalance.ts';
+import { planRepair, repairStep } from '../../model/plan-repair.ts';
+import { movesOfScale, planScale, type ScalePlan, scaledSpec, scaleSteps } from '../../model/plan-scale.ts';
+import { maxmemoryOf } from '../../model/server-conf.ts';
+import { countSlots, evenSlotRanges, SLOTS } from '../../model/slots.ts';
+import {
+  anySpec,
+  CLUSTER_ID,
+  healthyObservation,
+  knownAs,
+  sentinelSpec,
+  silenced,
+  specOf,
+  subnetOf,
+  withMembers,
+  withNode,
+  withoutNodes,
+} from './model-observations.ts';
+
+const MIB = 1024 ** 2;
+const names = (plan: Plan) => plan.steps.map((step) => step.name);
+const idOf = (name: string) => nodeIdOf(CLUSTER_ID, name);
+
+/** What is in the slots: ten keys of 100 bytes in each, unless told otherwise. */
+const surveyOf = (spec: ClusterSpec, changes: Partial<SlotSurvey> = {}): SlotSurvey => ({
+  keys: new Array<number>(SLOTS).fill(10),
+  bytesFrom: 'average',
+  bytesPerKey: new Array<number>(spec.shards).fill(100),
+  memory: new Array(spec.shards).fill({ used: 5 * MIB, max: maxmemoryOf(spec) }),
+  ...changes,
+});
+/** A scan that found one key of 100 MiB. */
+const bigKey: BigKeyScan = {
+  looked: 10,
+  keys: 10,
+  big: [{ key: 'cart:{42}', slot: 8000, shard: 1, bytes: 100 * MIB }],
+  bigCount: 1,
+  careful: '8000',
+};
+
+interface Given {
+  readonly spec?: ClusterSpec;
+  readonly seen?: Observation;
+  readonly survey?: Partial<SlotSurvey>;
+  readonly scan?: BigKeyScan;
+}
+
+const scale = (
+  input: Omit<OperationInput<'scale'>, 'cluster'>,
+  { spec = specOf(), seen = healthyObservation(spec), survey = {}, scan = noScan }: Given = {},
+): ScalePlan => {
+  const parsed = scaleInput.parse({ cluster: spec.name, ...input });
+  const known = knownAs(spec);
+  const { newSpec } = scaledSpec(spec, parsed);
+  const moves = spec.mode === 'sentinel' ? [] : movesOfScale(spec, newSpec, known, seen);
+  const looked = moves.length === 0 ? {} : { survey: surveyOf(spec, survey) };
+  return planScale(spec, known, parsed, { observation: seen, ...looked }, moves, scan);
+};
+const rebalance = (
+  input: Omit<OperationInput<'rebalance'>, 'cluster'>,
+  { spec = specOf(), seen = healthyObservation(spec), survey = {}, scan = noScan }: Given = {},
+) => {
+  const parsed = rebalanceInput.parse({ cluster: spec.name, ...input });
+  const known = knownAs(spec);
+  const all = { observation: seen, survey: surveyOf(spec, survey) };
+  return planRebalance(spec, known, parsed, all, movesOfRebalance(spec, known, parsed, all), scan);
+};
+
+/** A healthy cluster whose first shard has so many of the second one's slots. */
+const lopsided = (spec: ClusterSpec, slots = 1000): Observation => {
+  const [first, second] = evenSlotRanges(spec.shards);
+  if (first === undefined || second === undefined) throw new Error('too few shards');
+  return withMembers(healthyObservation(spec), (member) =>
+    member.nodeId === idOf(`${spec.name}-0-0`)
+      ? { ...member, slots: [[first[0], first[1] + slots]] }
+      : member.nodeId === idOf(`${spec.name}-1-0`)
+        ? { ...member, slots: [[second[0] + slots, second[1]]] }
+        : member,
+  );
+};
+/** A member that no spec knows. */
+const withStranger = (seen: Observation): Observation => ({
+  ...seen,
+  views: seen.views.map((view) => ({
+    ...view,
+    members: [
+      ...view.members,
+      { nodeId: 'f'.repeat(40), address: '10.9.9.9', role: 'primary', primaryId: '', epoch: 9, slots: [], flags: [] },
+    ],
+  })),
+});
+/** The roles of the two first nodes of a shard are swapped, as after a failover. */
+const failedOver = (spec: ClusterSpec, shard: number): Observation => {
+  const [old, now] = [`${spec.name}-${shard}-0`, `${spec.name}-${shard}-1`];
+  const slots = evenSlotRanges(spec.shards)[shard];
+  const seen = withNode(
+    withNode(healthyObservation(spec), old, { role: 'replica', replication: { offset: 1000, linkUp: true, replicas: 0 } }),
+    now,
+    {
+      role: 'primary',
+      replication: { offset: 1000, replicas: spec.replicasPerShard },
+    },
+  );
+  return withMembers(seen, (member) =>
+    member.nodeId === idOf(now)
+      ? { ...member, role: 'primary', primaryId: '', slots: slots === undefined ? [] : [slots] }
+      : member.nodeId === idOf(old) || member.primaryId === idOf(old)
+        ? { ...member, role: 'replica', primaryId: idOf(now), slots: [] }
+        : member,
+  );
+};
+
+/** Every size that a person may ask for. */
+const sizes = fc.record({
+  spec: anySpec(8).filter((spec) => spec.mode === 'cluster'),
+  shards: fc.option(fc.integer({ min: 3, max: 12 }), { nil: undefined }),
+  replicasPerShard: fc.option(fc.integer({ min: 0, max: 5 }), { nil: undefined }),
+});
+const roomy = (spec: ClusterSpec): Observation => {
+  const seen = healthyObservation(spec);
+  return { ...seen, network: { name: 'n', subnet: '10.0.0.0/16', clusterId: CLUSTER_ID } };
+};
+
+describe('planning a scale', () => {
+  test('to the size that it has gives no steps and no refusals, for any spec', () => {
+    fc.assert(
+      fc.property(anySpec(8), (spec) => {
+        const { memory, cpus } = spec.resources;
+        const same = { shards: spec.shards, replicasPerShard: spec.replicasPerShard, resources: { memory, cpus } };
+        expect(scale(same, { spec })).toMatchObject({ steps: [], refusals: [], slotMoves: [], newNodes: [], leavingNodes: [] });
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('to any other size has each step once, makes and removes exactly what differs, and accepts the new spec once', () => {
+    fc.assert(
+      fc.property(sizes, ({ spec, shards, replicasPerShard }) => {
+        fc.pre(shards !== undefined || replicasPerShard !== undefined);
+        const plan = scale({ shards, replicasPerShard }, { spec, seen: roomy(spec) });
+        const after = { ...spec, shards: shards ?? spec.shards, replicasPerShard: replicasPerShard ?? spec.replicasPerShard };
+        expect(plan.newSpec).toEqual(after);
+        const [had, wanted] = [placesOf(spec), placesOf(after)].map((places) => new Set(places.map(({ name }) => name)));
+        expect(plan.newNodes.map(({ name }) => name)).toEqual([...(wanted ?? [])].filter((name) => had?.has(name) !== true));
+        expect(plan.leavingNodes.map(({ name }) => name).sort()).toEqual(
+          [...(had ?? [])].filter((name) => wanted?.has(name) !== true).sort(),
+        );
+        expect(new Set(names(plan)).size).toBe(plan.steps.length);
+        const mixed = plan.newNodes.length > 0 && plan.leavingNodes.length > 0;
+        expect(plan.refusals.filter((one) => one.includes('in one operation'))).toHaveLength(mixed ? 1 : 0);
+        if (mixed) return;
+        expect(plan.refusals).toEqual([]);
+        const changes = plan.newNodes.length + plan.leavingNodes.length > 0;
+        expect(names(plan).filter((name) => name === scaleSteps.accept)).toHaveLength(changes ? 1 : 0);
+      }),
+      { numRuns: 100 },
+    );
+  });
+
+  test('leaves every shard with an even share, and those that leave with nothing', () => {
+    fc.assert(
+      fc.property(sizes, ({ spec, shards = 3 }) => {
+        const seen = roomy(spec);
+        const plan = scale({ shards }, { spec, seen });
+        const owners = [...ownersOf(shardsNow(plan.larger, CLUSTER_ID, seen))];
+        for (const { from, to, slots } of plan.slotMoves) {
+          for (const slot of slotsOf(slots)) {
+            expect(owners[slot]).toBe(from);
+            owners[slot] = to;
+          }
+        }
+        const counts = Array.from({ length: plan.larger.shards }, () => 0);
+        for (const owner of owners) counts[owner] = (counts[owner] ?? 0) + 1;
+        expect(counts.slice(shards).every((count) => count === 0)).toBe(true);
+        expect(Math.max(...counts.slice(0, shards)) - Math.min(...counts.slice(0, shards))).toBeLessThanOrEqual(1);
+        expect((plan.moves ?? []).reduce((sum, row) => sum + row.slots, 0)).toBe(
+          plan.slotMoves.reduce((sum, move) => sum + countSlots(move.slots), 0),
+        );
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  test('out: nodes first, then the new spec, and slots when it holds', () => {
+    const plan = scale({ shards: 4 });
+    expect(names(plan)).toEqual([
+      'find image',
+      'start orders-3-0',
+      'start orders-3-1',
+      'join the cluster',
+      'hand the spec to the keeper',
+      moveStep,
+    ]);
+    expect(plan.summary).toBe('orders: 3 -> 4 shards, while it serves');
+    expect(plan.moves).toEqual(
+      [0, 1, 2].map((from) => expect.objectContaining({ from, to: 3, slots: expect.any(Number), keys: expect.any(Number) })),
+    );
+    const [row] = plan.moves ?? [];
+    expect(row).toMatchObject({ keys: (row?.slots ?? 0) * 10, bytes: (row?.slots ?? 0) * 1000 });
+    expect(plan.steps.at(-1)?.change).toContain(`${row?.slots} from shard 0 to 3 (${row?.ranges})`);
+  });
+
+  test('in: slots first, then the nodes, replicas before primaries, and the new spec at the end', () => {
+    const spec = specOf({ shards: 5 });
+    const plan = scale({ shards: 3 }, { spec });
+    expect(names(plan)).toEqual([
+      moveStep,
+      scaleSteps.emptied,
+      scaleSteps.forget,
+      'remove orders-3-0',
+      'remove orders-3-1',
+      'remove orders-4-0',
+      'remove orders-4-1',
+      scaleSteps.accept,
+    ]);
+    expect(plan.leavingNodes.map(({ name }) => name)).toEqual(['orders-3-1', 'orders-4-1', 'orders-3-0', 'orders-4-0']);
+    expect(plan).toMatchObject({ leavingShards: [3, 4], larger: spec, promotions: [] });
+  });
+
+  test('of replicas moves no slots', () => {
+    expect(names(scale({ replicasPerShard: 2 }))).toEqual([
+      'find image',
+      ...['start orders-0-2', 'start orders-1-2', 'start orders-2-2'],
+      'join the cluster',
+      'hand the spec to the keeper',
+    ]);
+    const spec = specOf({ replicasPerShard: 2 });
+    expect(names(scale({ replicasPerShard: 1 }, { spec }))).toEqual([
+      scaleSteps.forget,
+      ...['remove orders-0-2', 'remove orders-1-2', 'remove orders-2-2'],
+      scaleSteps.accept,
+    ]);
+  });
+
+  test('of replicas lets one that stays take over, where the one that leaves is the primary: the one that is furthest', () => {
+    const spec = specOf({ replicasPerShard: 3 });
+    const seen = withNode(failedOver(spec, 1), 'orders-1-2', { replication: { offset: 2000, linkUp: true, replicas: 0 } });
+    expect(scale({ replicasPerShard: 2 }, { spec, seen })).toMatchObject({ promotions: [], refusals: [] });
+    const plan = scale({ replicasPerShard: 0 }, { spec, seen });
+    expect(plan).toMatchObject({ promotions: ['orders-1-0'], refusals: [] });
+    expect(names(plan).indexOf(scaleSteps.promote('orders-1-0'))).toBeLessThan(names(plan).indexOf(scaleSteps.forget));
+    expect(plan.leavingNodes.at(-1)?.name).toBe('orders-1-1');
+  });
+
+  test('of memory and CPUs is what configure does, and a new spec', () => {
+    expect(names(scale({ resources: { memory: '512Mi', cpus: 2 } }))).toEqual([
+      'set container limits',
+      'set server parameters',
+      'hand the spec to the keeper',
+    ]);
+    expect(names(scale({ resources: { memory: '128Mi' } }))).toEqual([
+      'set server parameters',
+      'set container limits',
+      'hand the spec to the keeper',
+    ]);
+  });
+
+  test('of memory and shards at once gives the memory first: the new nodes have it from the start', () => {
+    const plan = scale({ shards: 4, resources: { memory: '512Mi' } });
+    expect(plan.refusals).toEqual([]);
+    expect(names(plan).slice(0, 3)).toEqual(['set container limits', 'set server parameters', 'find image']);
+    expect(plan.steps.find(({ name }) => name === 'start orders-3-0')?.change).toContain('512Mi of memory');
+  });
+
+  test('takes up what an operation left that somebody terminated before the new spec was accepted', () => {
+    const [spec, larger] = [specOf(), specOf({ shards: 4 })];
+    const seen = withMembers(
+      { ...healthyObservation(larger), network: healthyObservation(spec).network ?? { name: '', subnet: '', clusterId: '' } },
+      (member) => {
+        const shard = placesOf(spec).find(({ name }) => idOf(name) === member.nodeId)?.shard;
+        const range = evenSlotRanges(3)[shard ?? 3];
+        return member.role === 'replica' ? member : { ...member, slots: range === undefined ? [] : [range] };
+      },
+    );
+    const plan = scale({ shards: 4 }, { spec, seen });
+    expect(plan.refusals).toEqual([]);
+    expect(names(plan)).toContain('start orders-3-0');
+  });
+
+  test('of a sentinel cluster knows replicas and resources', () => {
+    const spec = sentinelSpec();
+    expect(names(scale({ replicasPerShard: 2 }, { spec }))).toEqual([
+      'find image',
+      'start orders-0-2',
+      'join the cluster',
+      scaleSteps.accept,
+    ]);
+    const two = sentinelSpec({ replicasPerShard: 2 });
+    expect(names(scale({ replicasPerShard: 1 }, { spec: two }))).toEqual(['remove orders-0-2', scaleSteps.sentinels, scaleSteps.accept]);
+    expect(names(scale({ shards: 1, resources: { cpus: 2 } }, { spec }))).toEqual(['set container limits', scaleSteps.accept]);
+  });
+
+  test('has the same digest whatever is in the slots', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 100 }), fc.integer({ min: 1, max: 300 }), (keys, bytes) => {
+        const counted = scale({ shards: 4 }, { survey: { keys: new Array<number>(SLOTS).fill(keys), bytesPerKey: [bytes, bytes, bytes] } });
+        const { steps, refusals } = scale({ shards: 4 });
+        expect({ steps: counted.steps, refusals: counted.refusals }).toEqual({ steps, refusals });
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  describe('is refused', () => {
+    const refusals = (...its: Parameters<typeof scale>) => scale(...its).refusals.join('\n');
+
+    test('when shards and replicas go into different directions', () => {
+      expect(refusals({ shards: 4, replicasPerShard: 0 })).toContain('shards and replicas cannot go up and down in one operation');
+      expect(refusals({ shards: 3, replicasPerShard: 2 }, { spec: specOf({ shards: 4 }) })).toContain('up and down in one operation');
+      expect(refusals({ shards: 4, replicasPerShard: 2 })).toBe('');
+      expect(refusals({ shards: 3, replicasPerShard: 0 }, { spec: specOf({ shards: 4 }) })).toBe('');
+    });
+
+    test('when memory goes down while nodes come or go', () => {
+      const down = { resources: { memory: '128Mi' } };
+      expect(refusals({ shards: 4, ...down })).toContain('memory cannot go down while nodes come or go');
+      expect(refusals({ replicasPerShard: 0, ...down })).toContain('memory cannot go down while nodes come or go');
+      expect(refusals(down)).toBe('');
+    });
+
+    test('below three shards, and with more nodes than a cluster bears', () => {
+      expect(refusals({ shards: 2 })).toContain('a cluster needs at least 3 shards');
+      expect(refusals({ shards: 500, replicasPerShard: 5 })).toContain('3000 nodes are more than the 1000');
+    });
+
+    test('when the host has no room for the new nodes, for those that are not there yet', () => {
+      const spec = specOf();
+      const healthy = healthyObservation(spec);
+      const full = { ...healthy, host: { ...healthy.host, memoryBytes: healthy.host.promisedBytes + 512 * MIB } };
+      expect(refusals({ shards: 4 }, { seen: full })).toBe('');
+      expect(refusals({ shards: 5 }, { seen: full })).toContain('has 512 MiB of memory left to promise, and this needs 1024 MiB');
+      expect(refusals({ shards: 4, resources: { memory: '512Mi' } }, { seen: full })).toContain('this needs 2560 MiB');
+    });
+
+    test('when the network has too few addresses', () => {
+      const spec = specOf({ shards: 3 });
+      const seen = healthyObservation(spec);
+      expect(seen.network?.subnet).toBe(subnetOf(spec));
+      expect(refusals({ shards: 5 }, { seen })).toBe('');
+      expect(refusals({ shards: 6 }, { seen })).toContain('has too few addresses for 6 shards');
+    });
+
+    test('when a big key would move, and by "move" is not', () => {
+      expect(refusals({ shards: 4 }, { scan: bigKey })).toContain('cart:{42} (slot 8000, 100 MiB)');
+      expect(refusals({ shards: 4, bigKeys: 'move' }, { scan: bigKey })).toBe('');
+    });
+
+    test('when the data would not fit into the shards that stay, and with more memory is not', () => {
+      const spec = specOf({ shards: 4 });
+      const full = { memory: new Array(4).fill({ used: 150 * MIB, max: 192 * MIB }), bytesPerKey: new Array<number>(4).fill(4000) };
+      expect(refusals({ shards: 3 }, { spec, survey: full })).toContain('of 192 MiB, more than 90 %');
+      expect(refusals({ shards: 3, resources: { memory: '1Gi' } }, { spec, survey: full })).toBe('');
+    });
+
+    test.each<[string, (seen: Observation) => Observation, string]>([
+      ['a node is gone', (seen) => withoutNodes(seen, ['orders-1-1'], false), 'orders-1-1: it has no container'],
+      ['a node is silent', (seen) => silenced(seen, 'orders-1-1'), 'orders-1-1: it does not answer'],
+      ['a slot is open', (seen) => withNode(seen, 'orders-0-0', { openSlots: ['[1->-a]'] }), 'Next: holdfast repair orders'],
+      [
+        'a replica has no link',
+        (seen) => withNode(seen, 'orders-0-1', { replication: { offset: 1, replicas: 0, linkUp: false } }),
+        'orders-0-1: its link',
+      ],
+      [
+        'a primary says that the cluster is not ok',
+        (seen) => withNode(seen, 'orders-2-0', { clusterState: 'fail' }),
+        'cluster_state is not ok',
+      ],
+      ['nodes do not agree', (seen) => ({ ...seen, views: [...seen.views, ...seen.views] }), 'sees other members'],
+      ['somebody is a member whom no spec knows', withStranger, '10.9.9.9 is a member that no spec knows'],
+    ])('when %s', (_, change, reason) => {
+      for (const input of [{ shards: 4 }, { replicasPerShard: 2 }, { replicasPerShard: 0 }])
+        expect(refusals(input, { seen: change(healthyObservation(specOf())) })).toContain(reason);
+    });
+
+    test('not when memory is full: that may be why it is asked for', () => {
+      const seen = withNode(healthyObservation(specOf()), 'orders-0-0', { memoryUsedBytes: 180 * MIB });
+      expect(refusals({ shards: 4 }, { seen })).toBe('');
+    });
+
+    test('when a primary would leave, and no replica that stays is in sync', () => {
+      const spec = specOf({ replicasPerShard: 1 });
+      const cut = withNode(failedOver(spec, 2), 'orders-2-0', { replication: { offset: 1, replicas: 0, linkUp: false } });
+      expect(refusals({ replicasPerShard: 0 }, { spec, seen: cut })).toContain('orders-2-1 would leave as primary');
+    });
+
+    test('in sentinel mode for shards, and for a primary that would leave', () => {
+      const spec = sentinelSpec({ replicasPerShard: 2 });
+      expect(refusals({ shards: 3 }, { spec })).toContain('orders is in sentinel mode: one primary has all the data');
+      const healthy = healthyObservation(spec);
+      const swapped = withNode(withNode(healthy, 'orders-0-0', { role: 'replica' }), 'orders-0-2', { role: 'primary' });
+      expect(refusals({ replicasPerShard: 1 }, { spec, seen: swapped })).toContain('orders-0-2 is the primary now and would leave');
+    });
+
+    test('when the servers shall move slots themselves and cannot', () => {
+      expect(refusals({ shards: 4, strategy: 'native' })).toContain('not every node can move slots by itself');
+      expect(refusals({ shards: 4, strategy: 'native' }, { survey: { native: 'valkey' } })).toBe('');
+      expect(refusals({ replicasPerShard: 2, strategy: 'native' })).toBe('');
+    });
+  });
+
+  test.each([
+    ['auto', 'valkey', { strategy: 'native', mayFallBack: true }],
+    ['auto', undefined, { strategy: 'pipelined', mayFallBack: true }],
+    ['native', 'redis', { strategy: 'native', mayFallBack: false }],
+    ['pipelined', 'valkey', { strategy: 'pipelined', mayFallBack: false }],
+  ] as const)('by %s on servers with %s commands', (strategy, native, wanted) => {
+    expect(scale({ shards: 4, strategy }, { survey: native === undefined ? {} : { native } })).toMatchObject(wanted);
+  });
+});
+
+describe('planning a rebalance', () => {
+  const spec = specOf();
+
+  test('of what is balanced gives no steps and no refusals', () => {
+    fc.assert(
+      fc.property(
+        anySpec(8).filter(({ mode }) => mode === 'cluster'),
+        fc.constantFrom('slots' as const, 'keys' as const, 'memory' as const),
+        (any, by) => {
+          const plan = rebalance({ by }, { spec: any });
+          expect(plan).toMatchObject({ steps: [], refusals: [], slotMoves: [], summary: `${any.name} is balanced by ${by}` });
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  test('moves the slots that are too many, and names each', () => {
+    const four = specOf({ shards: 4 });
+    const plan = rebalance({}, { spec: four, seen: lopsided(four) });
+    expect(names(plan)).toEqual([moveStep]);
+    expect(plan.summary).toBe('orders: 1000 slots in 1 pair of shards, by slots, while it serves');
+    expect(plan.moves).toEqual([expect.objectContaining({ from: 0, to: 1, slots: 1000, keys: 10_000, bytes: 1_000_000 })]);
+    expect(plan.steps[0]?.change).toBe(`1000 from shard 0 to 1 (${plan.moves?.[0]?.ranges})`);
+  });
+
+  test('leaves alone what is within the threshold, and moves no more than asked for', () => {
+    expect(rebalance({ threshold: 20 }, { seen: lopsided(spec) }).steps).toEqual([]);
+    expect(rebalance({ maxMoves: 10 }, { seen: lopsided(spec) }).moves).toEqual([expect.objectContaining({ slots: 10 })]);
+  });
+
+  test('drains a shard whose weight is 0', () => {
+    const plan = rebalance({ weights: { '2': 0 } });
+    expect(plan.moves?.map(({ from }) => from)).toEqual([2, 2]);
+    expect(plan.moves?.reduce((sum, row) => sum + row.slots, 0)).toBe(countSlots([evenSlotRanges(3)[2] ?? [0, 0]]));
+  });
+
+  test('by keys looks at the keys, by memory at their size', () => {
+    const keys = Array.from({ length: SLOTS }, (_, slot) => (slot < 2000 ? 100 : 1));
+    expect(rebalance({}, { survey: { keys } }).steps).toEqual([]);
+    expect(rebalance({ by: 'keys' }, { survey: { keys } }).moves?.every(({ from }) => from === 0)).toBe(true);
+    expect(rebalance({ by: 'memory' }, { survey: { bytesPerKey: [100, 900, 100] } }).moves?.every(({ from }) => from === 1)).toBe(true);
+    const bytes = Array.from({ length: SLOTS }, (_, slot) => (slot >= 12_000 ? 1000 : 1));
+    expect(rebalance({ by: 'memory' }, { survey: { bytes, bytesFrom: 'server' } }).moves?.every(({ from }) => from === 2)).toBe(true);
+  });
+
+  test('of moves that a person wrote has exactly those', () => {
+    const moves = [
+      { from: 0, to: 2, slots: '0-9,100' },
+      { from: 1, to: 2, slots: '6000' },
+    ];
+    const plan = rebalance({ moves });
+    expect(plan.refusals).toEqual([]);
+    expect(plan.slotMoves).toEqual([
+      {
+        from: 0,
+        to: 2,
+        slots: [
+          [0, 9],
+          [100, 100],
+        ],
+      },
+      { from: 1, to: 2, slots: [[6000, 6000]] },
+    ]);
+    expect(plan.summary).toContain('12 slots in 2 pairs of shards, as given');
+  });
+
+  test('of moves whose ranges overlap, in any order, has each slot once', () => {
+    const [move] = rebalance({ moves: [{ from: 0, to: 2, slots: '200,5-20,0-9' }] }).slotMoves;
+    expect(move?.slots).toEqual([
+      [0, 20],
+      [200, 200],
+    ]);
+  });
+
+  test('has the same digest whatever is in the slots that were shown', () => {
+    const moves = [{ from: 0, to: 1, slots: '0-99' }];
+    const { steps, refusals } = rebalance({ moves });
+    const later = rebalance({ moves }, { survey: { keys: new Array<number>(SLOTS).fill(77), bytesPerKey: [1, 2, 3], memory: [] } });
+    expect({ steps: later.steps, refusals: later.refusals }).toEqual({ steps, refusals });
+  });
+
+  describe('is refused', () => {
+    const refusals = (...its: Parameters<typeof rebalance>) => rebalance(...its).refusals.join('\n');
+    const moves = (...all: readonly (readonly [number, number, string])[]) => ({
+      moves: all.map(([from, to, slots]) => ({ from, to, slots })),
+    });
+
+    test('when moves name slots that are elsewhere, or nobody’s shard', () => {
+      expect(refusals(moves([0, 1, '5460-5463']))).toContain(
+        'slot 5461 does not belong to shard 0 but to shard 1 (and 2 more): plan again',
+      );
+      expect(refusals(moves([0, 3, '0']))).toContain('there is no shard 3: this cluster has shards 0 to 2');
+      expect(refusals(moves([7, 0, '0']))).toContain('there is no shard 7');
+      expect(refusals(moves([1, 1, '6000']))).toContain('shard 1 cannot give slots to itself');
+    });
+
+    test('when moves name a slot twice', () => {
+      expect(refusals(moves([0, 1, '0-9'], [0, 2, '9']))).toContain('slot 9 is moved twice');
+    });
+
+    test('when a shard would give and take', () => {
+      expect(refusals(moves([0, 1, '0'], [1, 2, '6000']))).toContain('shard 1 cannot give and take in one operation');
+    });
+
+    test('when every weight is 0, or one is of a shard that is not there', () => {
+      expect(refusals({ weights: { '0': 0, '1': 0, '2': 0 } })).toContain('every weight is 0');
+      expect(refusals({ weights: { '5': 1 } })).toContain('weights name shard 5, and this cluster has shards 0 to 2');
+    });
+
+    test('when a big key would move, data would not fit, or servers cannot what is forced', () => {
+      const seen = lopsided(spec);
+      expect(refusals({}, { seen, scan: bigKey })).toContain('cart:{42}');
+      expect(refusals({ bigKeys: 'move' }, { seen, scan: bigKey })).toBe('');
+      const full = { memory: new Array(3).fill({ used: 172 * MIB, max: 192 * MIB }) };
+      expect(refusals({}, { seen, survey: full })).toContain('shard 1 would hold 173 MiB of 192 MiB, more than 90 %');
+      expect(refusals({}, { seen, survey: { memory: new Array(3).fill({ used: 172 * MIB, max: 0 }) } })).toBe('');
+      expect(refusals({ strategy: 'native' }, { seen })).toContain('not every node can move slots by itself');
+      expect(refusals({ strategy: 'native' })).toBe('');
+    });
+
+    test('while anything is amiss, or somebody is a member whom no spec knows', () => {
+      expect(refusals({}, { seen: withoutNodes(lopsided(spec), ['orders-0-1'], false) })).toContain('orders-0-1: it has no container');
+      expect(refusals({}, { seen: withStranger(lopsided(spec)) })).toContain('is a member that no spec knows');
+    });
+  });
+});
+
+describe('planning a repair', () => {
+  const spec = specOf();
+  const closings: readonly Closing[] = [
+    { slot: 5, how: 'finish', from: idOf('orders-0-0'), to: idOf('orders-1-0') },
+    { slot: 6, how: 'finish', from: idOf('orders-0-0'), to: idOf('orders-1-0') },
+    { slot: 9, how: 'settle', owner: idOf('orders-2-0') },
+  ];
+  const person = (keys: number): Closing => ({ slot: 11, how: 'person', why: `2 nodes claim it: a (owns it, ${keys} keys)` });
+
+  test('of no open slot has no steps', () => {
+    expect(planRepair(spec, CLUSTER_ID, [])).toEqual({ summary: 'orders has no open slot', steps: [], refusals: [] });
+  });
+
+  test('says of every slot what becomes of it, by the names of the nodes', () => {
+    const plan = planRepair(spec, CLUSTER_ID, closings);
+    expect(plan.summary).toBe('orders: 3 open slots');
+    expect(plan.steps).toEqual([
+      {
+        name: repairStep,
+        change: '5-6: move what is left from orders-0-0 to orders-1-0; 9: leave with orders-2-0, take marks off',
+      },
+    ]);
+  });
+
+  test('tells what a person must decide, and closes the others all the same', () => {
+    const plan = planRepair(spec, CLUSTER_ID, [...closings, person(3)]);
+    expect(plan).toMatchObject({
+      refusals: [],
+      summary: expect.stringContaining('orders: 4 open slots, 1 of them for a person to decide'),
+    });
+    expect(JSON.stringify(plan)).toContain('2 nodes claim it: a (owns it, 3 keys)');
+  });
+
+  test('has the same digest whatever is in the slots', () => {
+    const [now, later] = [planRepair(spec, CLUSTER_ID, [person(3)]), planRepair(spec, CLUSTER_ID, [person(4)])];
+    expect({ steps: later.steps, refusals: later.refusals }).toEqual({ steps: now.steps, refusals: now.refusals });
+  });
+
+  test('is refused in sentinel mode', () => {
+    expect(planRepair(sentinelSpec(), CLUSTER_ID, []).refusals[0]).toContain('there are no slots to move');
+  });
+});

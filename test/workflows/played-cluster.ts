@@ -1,0 +1,299 @@
+import { cancellationSignal, cancelled } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import type { ControlActivities } from '../../activities/control-activities.ts';
+import type { DataActivities } from '../../activities/data-activities.ts';
+import type { HostActivities } from '../../activities/host-activities.ts';
+import { type ClosedSlots, refuseConflicts } from '../../activities/migration/close-open-slots.ts';
+import type { MoveRequest } from '../../activities/migration/move-slots.ts';
+import { noTotals, reportOf } from '../../activities/migration/move-state.ts';
+import { type ClusterSpec, type ClusterSpecInput, clusterSpec } from '../../config/cluster-spec.ts';
+import { failures } from '../../config/failures.ts';
+import { volumeName } from '../../config/names.ts';
+import { assess } from '../../model/health.ts';
+import { limitsOf as limitsFor, nanoCpus, nodeIdOf, placesOf } from '../../model/layout.ts';
+import { type SlotMove, slotsOf, toRanges } from '../../model/migration/moves.ts';
+import type { Closing } from '../../model/migration/open-slots.ts';
+import { ownersOf } from '../../model/migration/planned-moves.ts';
+import { type BigKeyScan, noScan, type SlotSurvey } from '../../model/migration/survey.ts';
+import type { ClusterMember, Observation } from '../../model/observation.ts';
+import { liveParameters, maxmemoryOf } from '../../model/server-conf.ts';
+import { evenSlotRanges, SLOTS } from '../../model/slots.ts';
+import { uniqueName } from '../support/clusters.ts';
+import { CLUSTER_ID, emptyObservation, healthyObservation, subnetOf } from '../unit/model-observations.ts';
+
+/** What an activity is made to do before it does its work: throw, or wait. */
+export type Before = (args: readonly unknown[]) => Promise<void> | void;
+
+export interface Hold {
+  readonly reached: Promise<void>;
+  release(): void;
+}
+
+type ActivityName = keyof HostActivities | keyof ControlActivities | keyof DataActivities;
+
+/** An engine, its nodes and their secrets, played by a few sets. What activities change in it, later ones see. */
+export interface World {
+  readonly spec: ClusterSpec;
+  /** Activities that ran, in order, with the node that they were about. */
+  readonly calls: string[];
+  readonly containers: Set<string>;
+  readonly volumes: Set<string>;
+  network: boolean;
+  secrets: boolean;
+  /** What the servers and limits are set to now. */
+  parametersOf: ClusterSpec;
+  readonly limitsOf: Map<string, ClusterSpec>;
+  usersOf: ClusterSpec;
+  /** The largest shape that was ever asked for: it names every node that may be there. */
+  shape: ClusterSpec;
+  /** Nodes that came later and joined; nodes that were forgotten. */
+  readonly joined: Set<string>;
+  readonly forgotten: Set<string>;
+  /** The ordinal of the node that leads a shard, where it is not 0. */
+  readonly leaders: Map<number, number>;
+  /** The shard of each slot, and its keys. */
+  readonly owners: number[];
+  readonly keys: number[];
+  scan: BigKeyScan;
+  closings: readonly Closing[];
+  /** Replicas that the sentinels know, once they were told to look anew. */
+  sentinelsKnow: number | undefined;
+  /** What moves of slots were asked for, in order. */
+  readonly moveRequests: MoveRequest[];
+  /** Moves of slots that stand still after so many, each for one attempt. */
+  readonly stands: Stand[];
+  /** Changes what is observed, from now on. */
+  distort: (seen: Observation) => Observation;
+  readonly befores: Map<string, Before>;
+  before(activity: ActivityName, what: Before): void;
+  /** Makes calls of an activity wait, until they are released or cancelled. */
+  hold(activity: ActivityName): Hold;
+  /** Makes the next move stand still when it has moved so many slots, until it is released or asked to stop: then it ends well, as the real one. */
+  standAfter(slots: number): Hold;
+}
+
+interface Stand {
+  readonly after: number;
+  readonly reached: () => void;
+  readonly released: Promise<void>;
+}
+
+/** A world with nothing in it, of a cluster of its own. */
+export function createWorld(changes: Partial<ClusterSpecInput>): World {
+  const spec = clusterSpec.parse({ name: uniqueName(), engine: 'valkey', version: '9.1', deletionProtection: false, ...changes });
+  const befores = new Map<string, Before>();
+  const stands: Stand[] = [];
+  return {
+    spec,
+    calls: [],
+    containers: new Set(),
+    volumes: new Set(),
+    network: false,
+    secrets: false,
+    parametersOf: spec,
+    limitsOf: new Map(),
+    usersOf: spec,
+    shape: spec,
+    joined: new Set(),
+    forgotten: new Set(),
+    leaders: new Map(),
+    owners: [...ownersOf(evenSlotRanges(spec.shards).map((range, shard) => ({ shard, slots: [range] })))],
+    keys: new Array<number>(SLOTS).fill(10),
+    scan: noScan,
+    closings: [],
+    sentinelsKnow: undefined,
+    moveRequests: [],
+    stands,
+    distort: (seen) => seen,
+    befores,
+    before: (activity, what) => void befores.set(activity, what),
+    hold(activity) {
+      const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      befores.set(activity, async () => {
+        reached.resolve();
+        await Promise.race([released.promise, cancelled()]);
+      });
+      return {
+        reached: reached.promise,
+        release: () => {
+          befores.delete(activity);
+          released.resolve();
+        },
+      };
+    },
+    standAfter(after) {
+      const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      stands.push({ after, reached: () => reached.resolve(), released: released.promise });
+      return { reached: reached.promise, release: () => released.resolve() };
+    },
+  };
+}
+
+/** What the nodes and the engine of a world say. */
+function lookAt(world: World): Observation {
+  const { spec, shape, containers, volumes, network, parametersOf, limitsOf, joined, forgotten, leaders, owners, sentinelsKnow } = world;
+  if (containers.size + volumes.size === 0 && !network) return world.distort(emptyObservation(spec));
+  const all = healthyObservation(shape);
+  const first = new Set(placesOf(spec).map(({ name }) => name));
+  const places = placesOf(shape).filter(({ kind }) => kind === 'data');
+  const known = new Set(places.map(({ name }) => name).filter((name) => (first.has(name) || joined.has(name)) && !forgotten.has(name)));
+  const placeOf = new Map(places.flatMap((place) => [[place.name, place] as const, [nodeIdOf(CLUSTER_ID, place.name), place] as const]));
+  const leads = (name: string) => placeOf.get(name)?.ordinal === (leaders.get(placeOf.get(name)?.shard ?? -1) ?? 0);
+  const replicasOf = (shard: number) => places.filter((one) => one.shard === shard && !leads(one.name) && containers.has(one.name)).length;
+  const there = <T extends { readonly name: string }>(things: readonly T[]) => things.filter(({ name }) => containers.has(name));
+  const { network: made, ...rest } = all;
+  return world.distort({
+    ...rest,
+    ...(network && made !== undefined ? { network: { ...made, subnet: subnetOf(spec) } } : {}),
+    containers: there(all.containers).map((container) => {
+      const { memoryBytes, cpus } = limitsFor(limitsOf.get(container.name) ?? spec, container.kind);
+      return { ...container, memoryBytes, nanoCpus: nanoCpus(cpus) };
+    }),
+    nodes: there(all.nodes).map((node) => {
+      if (!node.answers) return node;
+      const parameters = liveParameters(parametersOf);
+      return leads(node.name)
+        ? { ...node, role: 'primary', parameters, replication: { offset: 1000, replicas: replicasOf(placeOf.get(node.name)?.shard ?? -1) } }
+        : { ...node, role: 'replica', parameters, replication: { offset: 1000, linkUp: true, replicas: 0 } };
+    }),
+    sentinels: there(all.sentinels).map((one) => (one.answers ? { ...one, replicas: sentinelsKnow ?? one.replicas } : one)),
+    volumes: all.volumes.filter((volume) => volumes.has(volume.name)),
+    views: all.views
+      .filter(() => containers.size > 0)
+      .map((view) => ({
+        ...view,
+        members: view.members.flatMap((member): readonly ClusterMember[] => {
+          const place = placeOf.get(member.nodeId);
+          if (place === undefined || !known.has(place.name)) return [];
+          const leader = places.find((one) => one.shard === place.shard && leads(one.name));
+          const slots = toRanges(owners.flatMap((shard, slot) => (shard === place.shard ? [slot] : [])));
+          return leads(place.name)
+            ? [{ ...member, role: 'primary', primaryId: '', slots }]
+            : [{ ...member, role: 'replica', primaryId: nodeIdOf(CLUSTER_ID, leader?.name ?? ''), slots: [] }];
+        }),
+      })),
+  });
+}
+
+const larger = (a: ClusterSpec, b: ClusterSpec): ClusterSpec => (placesOf(b).length > placesOf(a).length ? b : a);
+const fatal = (message: string) => ApplicationFailure.nonRetryable(message, failures.verificationFailed);
+
+/** What would run next to the engine. */
+export function playedHost(current: () => World): HostActivities {
+  return {
+    observe: async () => lookAt(current()),
+    listClusters: async () => [],
+    ensureImage: async () => ({ pulled: false }),
+    async ensureNetwork(spec) {
+      current().network = true;
+      return { name: '', subnet: subnetOf(spec) };
+    },
+    async ensureNode({ spec, place }) {
+      const world = current();
+      const did = world.containers.has(place.name) ? 'found' : 'made';
+      world.shape = larger(world.shape, spec);
+      world.containers.add(place.name);
+      world.volumes.add(volumeName(place.name));
+      world.forgotten.delete(place.name);
+      return { did };
+    },
+    async awaitFormed(spec) {
+      const { sound, headline, findings } = assess(spec, lookAt(current()));
+      if (!sound) throw ApplicationFailure.nonRetryable(`${spec.name} did not form: ${headline}`, failures.verificationFailed, findings);
+      return { headline };
+    },
+    async applyParameters(spec) {
+      current().parametersOf = spec;
+    },
+    async applyUsers(spec) {
+      current().usersOf = spec;
+      return { removed: [] };
+    },
+    async setLimits(spec, node) {
+      current().limitsOf.set(node, spec);
+    },
+    async removeNode(_, node, { withVolume }) {
+      current().containers.delete(node);
+      if (withVolume) current().volumes.delete(volumeName(node));
+    },
+    async removeVolume(_, volume) {
+      current().volumes.delete(volume);
+    },
+    async removeNetwork() {
+      current().network = false;
+    },
+    async joinCluster({ spec }) {
+      const data = placesOf(spec).filter(({ kind }) => kind === 'data');
+      for (const { name } of data) current().joined.add(name);
+      return { members: data.length };
+    },
+    async forgetNodes({ spec, nodes }) {
+      const { owners, forgotten, joined } = current();
+      const shards = new Set(placesOf(spec).flatMap(({ name, shard, ordinal }) => (nodes.includes(name) && ordinal === 0 ? [shard] : [])));
+      if (owners.some((shard) => shards.has(shard))) throw fatal('one that is to be forgotten still owns slots');
+      for (const name of nodes) {
+        forgotten.add(name);
+        joined.delete(name);
+      }
+    },
+    async requireEmptied({ shards }) {
+      if (current().owners.some((shard) => shards.includes(shard))) throw fatal('a shard that leaves still owns slots');
+    },
+    async promoteReplica(_, node) {
+      const { leaders, shape } = current();
+      const place = placesOf(shape).find(({ name }) => name === node);
+      if (place !== undefined) leaders.set(place.shard, place.ordinal);
+    },
+    async resetSentinels(spec) {
+      current().sentinelsKnow = spec.replicasPerShard;
+    },
+    async surveySlots({ spec }): Promise<SlotSurvey> {
+      const each = <T>(value: T) => new Array<T>(spec.shards).fill(value);
+      const memory = each({ used: 2_000_000, max: maxmemoryOf(spec) });
+      return { keys: [...current().keys], bytesFrom: 'average', bytesPerKey: each(100), memory };
+    },
+    scanBigKeys: async () => current().scan,
+    findOpenSlots: async () => current().closings,
+  };
+}
+
+/** What would move data. */
+export function playedData(current: () => World): DataActivities {
+  return {
+    async moveSlots(request) {
+      const world = current();
+      const { owners, keys } = world;
+      const asked = cancellationSignal();
+      const stopped = new Promise<void>((resolve) => asked.addEventListener('abort', () => resolve()));
+      const stand = world.stands.shift();
+      world.moveRequests.push(request);
+      const left = (move: SlotMove) => slotsOf(move.slots).filter((slot) => owners[slot] !== move.to);
+      const all = request.moves.flatMap((move) => left(move).map((slot) => ({ move, slot })));
+      let totals = request.soFar ?? noTotals(request.strategy);
+      for (const [count, { move, slot }] of all.entries()) {
+        if (stand?.after === count) {
+          stand.reached();
+          await Promise.race([stand.released, stopped]);
+        }
+        if (asked.aborted) break;
+        owners[slot] = move.to;
+        totals = { ...totals, keys: totals.keys + (keys[slot] ?? 0), acknowledged: totals.acknowledged + 1, tookMs: totals.tookMs + 1 };
+      }
+      const complete = request.moves.every((move) => left(move).length === 0);
+      return { complete, totals, report: reportOf(totals, request.moves, (move) => left(move).length, 0) };
+    },
+    async repairSlots({ spec }) {
+      const world = current();
+      const closings = world.closings;
+      world.closings = closings.filter(({ how }) => how === 'person');
+      const closed: ClosedSlots = {
+        finished: closings.flatMap((one) => (one.how === 'finish' ? [one.slot] : [])),
+        settled: closings.flatMap((one) => (one.how === 'settle' ? [one.slot] : [])),
+        persons: closings.flatMap((one) => (one.how === 'person' ? [{ slot: one.slot, why: one.why }] : [])),
+      };
+      refuseConflicts(spec.name, closed);
+      return closed;
+    },
+    removeProbeKeys: async () => undefined,
+  };
+}
