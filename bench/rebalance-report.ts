@@ -92,7 +92,7 @@ function verdictsOf(name: string, all: readonly Turn[], others: readonly (readon
     met: is >= (TIMES[other] ?? 0),
   });
   const atMost = (what: string, is: number, limit: number): Verdict => ({
-    words: `${name}: ${is.toFixed(is < 100 ? 1 : 0)} ${what}, target at most ${limit}`,
+    words: `${name}: ${Number(is.toFixed(1))} ${what}, target at most ${limit}`,
     met: is <= limit,
   });
   return [

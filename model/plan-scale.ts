@@ -4,7 +4,7 @@ import type { ScaleInput } from '../config/operations.ts';
 import type { PlanStep } from '../config/progress.ts';
 import { refuseLimits } from './host-room.ts';
 import type { KnownCluster } from './known-cluster.ts';
-import { limitsOf, type NodePlace, placesOf, prefixFor } from './layout.ts';
+import { canonicalJson, limitsOf, type NodePlace, nodeIdOf, placesOf, prefixFor } from './layout.ts';
 import { planMoves } from './migration/balance.ts';
 import type { SlotMove } from './migration/moves.ts';
 import { chooseStrategy, ownersOf, plannedMoves, refuseBigKeys, refuseFull } from './migration/planned-moves.ts';
@@ -12,7 +12,7 @@ import { shardsNow } from './migration/shards-now.ts';
 import type { BigKeyScan, SlotSurvey } from './migration/survey.ts';
 import { answered, type Observation } from './observation.ts';
 import { type ConfigurePlan, configureSteps, planConfigure } from './plan-configure.ts';
-import { type MovePlan, stepOfMoves } from './plan-rebalance.ts';
+import { type MovePlan, moveStep, stepOfMoves } from './plan-rebalance.ts';
 import { noSlots } from './plan-repair.ts';
 import { refuseUnsound } from './ready-to-move.ts';
 import { maxmemoryOf } from './server-conf.ts';
@@ -30,6 +30,8 @@ export interface ScalePlan extends MovePlan {
   readonly leavingShards: readonly number[];
   /** Nodes that must lead their shard before its primary leaves. */
   readonly promotions: readonly string[];
+  /** Whether the spec changes. */
+  readonly accepts: boolean;
   /** How memory and CPU change; missing when they do not. */
   readonly resources?: ConfigurePlan;
 }
@@ -66,15 +68,23 @@ export function scaledSpec(spec: ClusterSpec, input: ScaleInput): { readonly new
   return parsed.success ? { newSpec: parsed.data, refusals: [] } : { newSpec: spec, refusals: [z.prettifyError(parsed.error)] };
 }
 
-/** Slots that must move when the number of shards changes: each shard that stays gets an even share, those that leave keep none. */
-export function movesOfScale(spec: ClusterSpec, newSpec: ClusterSpec, known: KnownCluster, observation: Observation): readonly SlotMove[] {
-  if (newSpec.shards === spec.shards) return [];
+/**
+ * Slots that must move when the number of shards changes: each shard that stays gets an even share, those that leave keep none. When exactly the
+ * shards are asked for that there are, and nothing else, it goes on with a move that was cancelled after the new spec was accepted.
+ */
+export function movesOfScale(spec: ClusterSpec, known: KnownCluster, input: ScaleInput, observation: Observation): readonly SlotMove[] {
+  const { newSpec } = scaledSpec(spec, input);
+  const same = newSpec.shards === spec.shards;
+  if (spec.mode === 'sentinel' || (same && (input.shards === undefined || canonicalJson(newSpec) !== canonicalJson(spec)))) return [];
   const shards = shardsNow(largerOf(spec, newSpec), known.clusterId ?? '', observation);
   return planMoves(
     shards.map(({ shard, slots }) => ({ shard, slots, weight: shard < newSpec.shards ? 1 : 0 })),
-    { thresholdPercent: 0 },
+    { thresholdPercent: same ? BALANCED_PERCENT : 0 },
   );
 }
+
+/** So far off its share may a shard be that nobody has asked to change: as with `rebalance`. */
+const BALANCED_PERCENT = 2;
 
 const largerOf = (a: ClusterSpec, b: ClusterSpec): ClusterSpec => (placesOf(b).length > placesOf(a).length ? b : a);
 
@@ -105,6 +115,7 @@ export function planScale(
   const rows = survey === undefined ? [] : plannedMoves(slotMoves, survey, ownersOf(shardsNow(larger, known.clusterId ?? '', observation)));
   const choice = survey === undefined ? undefined : chooseStrategy(input.strategy, survey);
   const changes = newNodes.length + leavingNodes.length > 0;
+  const unfinished = spec.mode === 'cluster' ? withoutForgotten(observation, leavingNodes, known) : undefined;
   const steps: readonly PlanStep[] = [
     ...(resources?.steps ?? []),
     ...(newNodes.length > 0 ? additions(newSpec, newNodes) : []),
@@ -123,7 +134,7 @@ export function planScale(
     ...(changes && resources !== undefined && !resources.limitsFirst
       ? ['memory cannot go down while nodes come or go: change the number of nodes first, and memory afterwards']
       : []),
-    ...(changes ? refuseUnsound(spec, larger, known, observation) : []),
+    ...(changes || slotMoves.length > 0 ? refuseUnsound(unfinished ? newSpec : spec, larger, known, unfinished ?? observation) : []),
     ...(resources?.refusals ?? []),
     ...refuseRoom(spec, newSpec, newNodes, observation),
     ...(spec.mode === 'sentinel' && handOvers.length > 0
@@ -143,7 +154,7 @@ export function planScale(
       : refuseFull(rows, survey, Number(newSpec.config.maxmemory === undefined ? maxmemoryOf(newSpec) : 0) || undefined)),
   ];
   return {
-    summary: summarise(spec, newSpec, steps.length),
+    summary: summarise(spec, newSpec, steps),
     steps,
     refusals,
     ...(rows.length === 0 ? {} : { moves: rows }),
@@ -156,7 +167,25 @@ export function planScale(
     leavingNodes: leavingNodes.toSorted((a, b) => Number(leads.has(a.name)) - Number(leads.has(b.name))),
     leavingShards,
     promotions,
+    accepts: steps.some(({ name }) => name === scaleSteps.accept),
     ...(resources === undefined ? {} : { resources }),
+  };
+}
+
+/**
+ * What stays, when the cluster has forgotten nodes that leave: an operation removed them and did not come to its end. Undefined when it has not;
+ * then whatever is amiss with them counts.
+ */
+function withoutForgotten(observation: Observation, leaving: readonly NodePlace[], known: KnownCluster): Observation | undefined {
+  const members = new Set(observation.views[0]?.members.map(({ nodeId }) => nodeId));
+  const gone = leaving.filter(({ name }) => !members.has(nodeIdOf(known.clusterId ?? '', name))).map(({ name }) => name);
+  if (members.size === 0 || gone.length === 0) return undefined;
+  const stays = ({ name }: { readonly name: string }) => !gone.includes(name);
+  return {
+    ...observation,
+    containers: observation.containers.filter(stays),
+    nodes: observation.nodes.filter(stays),
+    views: observation.views.filter(({ seenBy }) => seenBy.some((name) => stays({ name }))),
   };
 }
 
@@ -233,8 +262,9 @@ const accept = (known: KnownCluster): PlanStep => ({
   change: `generation ${known.generation + 1} is the spec that holds`,
 });
 
-function summarise(spec: ClusterSpec, newSpec: ClusterSpec, steps: number): string {
-  if (steps === 0) return `${spec.name} already has this size`;
+function summarise(spec: ClusterSpec, newSpec: ClusterSpec, steps: readonly PlanStep[]): string {
+  if (steps.length === 0) return `${spec.name} already has this size`;
+  if (steps.every(({ name }) => name === moveStep)) return `${spec.name}: an even share of the slots for each shard, while it serves`;
   const parts = [
     spec.shards === newSpec.shards ? '' : `${spec.shards} -> ${count(newSpec.shards, 'shard')}`,
     spec.replicasPerShard === newSpec.replicasPerShard

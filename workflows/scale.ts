@@ -33,7 +33,7 @@ export async function scale(raw: unknown): Promise<OperationResult> {
       const { plan, seen } = await op.propose(
         async () => {
           const observation = await op.observe(spec);
-          const moves = spec.mode === 'sentinel' ? [] : movesOfScale(spec, newSpec, op.known, observation);
+          const moves = movesOfScale(spec, op.known, input, observation);
           if (moves.length === 0) return { observation, moves, scan: noScan };
           const survey = await looks.surveySlots({ spec, clusterId, bytes: false });
           const { maxKeyBytes, batchBytes } = input.limits;
@@ -59,6 +59,7 @@ export async function scale(raw: unknown): Promise<OperationResult> {
         await addNodes();
         await accept();
       }
+      if (plan.slotMoves.length > 0) op.keep(); // data that has moved needs the memory that it moved to
       const moved: MoveReport | undefined =
         plan.slotMoves.length === 0 || seen.survey === undefined
           ? undefined
@@ -66,10 +67,11 @@ export async function scale(raw: unknown): Promise<OperationResult> {
       for (const node of plan.promotions) await op.step(steps.promote(node), () => host.promoteReplica({ spec, clusterId }, node));
       if (leavingNodes.length > 0) await removeNodes(plan);
       else {
-        if (newNodes.length === 0) await accept();
+        if (newNodes.length === 0 && plan.accepts) await accept();
         await op.verify(newSpec);
       }
-      return { summary: plan.summary.replace(', while it serves', ''), generation, ...(moved === undefined ? {} : { moved }) };
+      const summary = plan.summary.replace(', while it serves', '');
+      return { summary, ...(plan.accepts ? { generation } : {}), ...(moved === undefined ? {} : { moved }) };
 
       /** New nodes run, and every other node knows them. */
       async function addNodes(): Promise<void> {

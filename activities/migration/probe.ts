@@ -1,8 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Cluster } from 'ioredis';
-import { ports, systemUsers } from '../../config/names.ts';
 import { addLatencies, type Latencies } from '../../model/migration/latency.ts';
 import type { NodeAddress } from '../redis/connection.ts';
+import { createClusterClient } from './cluster-client.ts';
 import { keyOfSlot, type Ledger, probeWrite } from './ledger.ts';
 
 /** What a client of the cluster feels, in ms. */
@@ -32,23 +31,7 @@ const WINDOW_MS = 2000;
 const OPEN_SHARE = 0.7;
 
 export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before: Latencies): Probe {
-  const [first] = nodes;
-  const cluster = new Cluster(
-    nodes.map(({ address }) => ({ host: address, port: ports.server })),
-    {
-      redisOptions: {
-        username: systemUsers.operator,
-        password: first?.password ?? '',
-        disableClientInfo: true,
-        ...(first?.caCert === undefined ? {} : { tls: { ca: first.caCert } }),
-      },
-      dnsLookup: (address, done) => done(null, address),
-      slotsRefreshTimeout: 2000,
-      enableOfflineQueue: true,
-    },
-  );
-  cluster.on('error', () => undefined); // each call tells it
-
+  const cluster = createClusterClient(nodes);
   const open = new Set<number>();
   let window: { readonly at: number; readonly ms: number }[] = [];
   let all = before;
@@ -66,10 +49,9 @@ export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before
     try {
       if (write) {
         const number = ledger.next(slot);
-        const [key = '', ...rest] = probeWrite(slot, number);
-        await cluster.call('SET', key, ...rest);
+        await cluster.call(slot, ['SET', ...probeWrite(slot, number)]);
         ledger.acknowledge(slot, number);
-      } else await cluster.get(keyOfSlot(slot));
+      } else await cluster.call(slot, ['GET', keyOfSlot(slot)]);
     } catch {
       // Nobody knows whether it happened: it is not acknowledged, and its time counts all the same.
     } finally {
@@ -113,7 +95,7 @@ export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before
     all: () => addLatencies(all, fresh),
     async stop() {
       running = false;
-      cluster.disconnect(); // a call that waits for a dead node is ended by it
+      cluster.close(); // a call that waits for a dead node is ended by it
       await ended;
     },
   };

@@ -1,8 +1,11 @@
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import { assess, type Health } from '../../model/health.ts';
+import { strays } from '../../model/migration/shards-now.ts';
+import type { Observation } from '../../model/observation.ts';
 import { fatal } from '../support/failure.ts';
 import { until } from '../support/until.ts';
+import { pipeline, withNode } from './connection.ts';
 import { type ObserveDeps, observe } from './observe.ts';
 
 const FORMED_WITHIN_MS = 60_000;
@@ -24,8 +27,10 @@ export async function awaitFormed(
   let deadline = Date.now() + FORMED_WITHIN_MS;
   return until(
     async () => {
-      last = assess(spec, await observe(deps, { cluster: spec.name, tls: spec.security.tls, parameters: [] }));
+      const seen = await observe(deps, { cluster: spec.name, tls: spec.security.tls, parameters: [] });
+      last = assess(spec, seen);
       look(last);
+      await reattach(deps, spec, seen);
       if (last.sound) return { headline: last.headline };
       if (last.findings.some(({ code }) => AT_WORK.has(code))) deadline = Date.now() + FORMED_WITHIN_MS;
       if (Date.now() > deadline) throw notFormed(spec, last);
@@ -33,6 +38,17 @@ export async function awaitFormed(
     },
     { timeoutMs: Number.POSITIVE_INFINITY, everyMs: 300, late: () => new Error('never') },
   );
+}
+
+/** Primaries that lost their slots to another of their shard follow it. The servers refuse it for one that still holds keys. */
+async function reattach({ secrets }: ObserveDeps, spec: ClusterSpec, seen: Observation): Promise<void> {
+  const found = spec.mode === 'cluster' ? strays(spec, seen) : [];
+  if (found.length === 0) return;
+  const { system, ca } = await secrets.require(spec.name);
+  for (const { address, primaryId } of found) {
+    const target = { address, kind: 'data' as const, password: system.operator, ...(spec.security.tls ? { caCert: ca.cert } : {}) };
+    await withNode(target, (node) => pipeline(node, [['CLUSTER', 'REPLICATE', primaryId]])).catch(() => undefined); // it is looked at again
+  }
 }
 
 function notFormed(spec: ClusterSpec, { findings }: Health): Error {

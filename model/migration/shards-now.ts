@@ -36,9 +36,9 @@ export function shardsNow(spec: ClusterSpec, clusterId: string, observation: Obs
         : [{ place, member, node, now: { name: place.name, nodeId, address: node.address } }];
     });
     const leads = found.filter(({ node }) => node.role === 'primary');
-    // An old primary that has just come back does not know yet that it is none any more; the others do.
-    const agreed = leads.length > 1 ? leads.filter(({ member }) => member.role === 'primary') : leads;
-    const primary = agreed.length === 1 ? agreed[0] : undefined;
+    // An old primary that has come back may not know that it is none any more, or lead nothing; the others know whose the slots are.
+    const owners = leads.length > 1 ? leads.filter(({ member }) => member.role === 'primary' && member.slots.length > 0) : leads;
+    const primary = owners.length === 1 ? owners[0] : undefined;
     const slots = own.flatMap((place) => members.get(nodeIdOf(clusterId, place.name))?.slots ?? []);
     return {
       shard,
@@ -49,4 +49,35 @@ export function shardsNow(spec: ClusterSpec, clusterId: string, observation: Obs
       slots: slots.toSorted((a, b) => a[0] - b[0]),
     };
   });
+}
+
+/** A primary that has lost all its slots, beside another of its shard that has them. */
+export interface Stray {
+  readonly name: string;
+  readonly address: string;
+  /** Node id of the primary that it should follow. */
+  readonly primaryId: string;
+}
+
+/**
+ * Primaries that should be replicas. A primary that comes back after a failover follows whoever took its slots over, by itself; but not when some
+ * of them have moved to another shard meanwhile: then it stays, without slots, and its shard lacks a replica.
+ */
+export function strays(spec: ClusterSpec, { nodes, views }: Observation): readonly Stray[] {
+  const members = new Map((views[0]?.members ?? []).map((member) => [member.nodeId, member]));
+  const shards = new Map(placesOf(spec).map((place) => [place.name, place.shard]));
+  const primaries = nodes.filter(answered).flatMap((node) => {
+    const member = members.get(node.nodeId);
+    const shard = shards.get(node.name);
+    return node.role === 'primary' && !node.loading && member?.role === 'primary' && shard !== undefined
+      ? [{ node, shard, slots: member.slots.length }]
+      : [];
+  });
+  return primaries
+    .filter(({ slots }) => slots === 0)
+    .flatMap(({ node, shard }) => {
+      const owners = primaries.filter((one) => one.shard === shard && one.slots > 0);
+      const [owner] = owners;
+      return owner === undefined || owners.length > 1 ? [] : [{ name: node.name, address: node.address, primaryId: owner.node.nodeId }];
+    });
 }

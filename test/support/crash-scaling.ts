@@ -108,5 +108,5 @@ const scaling = (from: number, to: number, replicas: number, more: object = {}):
 export const scaleOut = scaling(3, 4, 0);
 export const scaleIn = scaling(4, 3, 0);
 /** So slow that there is time to disturb it in the middle, with a replica to fail over to. */
-export const slowScaleOut = scaling(3, 4, 1, { limits: { slotsAtOnce: 128, nodeAwayMs: 120_000 } });
+export const slowScaleOut = scaling(3, 4, 1, { limits: { slotsAtOnce: 128, probeP99Ms: 200, nodeAwayMs: 120_000 } });
 export const nativeScaleOut: Survivor = { ...scaling(3, 4, 1), input: (cluster) => ({ cluster, shards: 4, strategy: 'native' }) };

@@ -12,7 +12,7 @@ import { type BigKeyScan, noScan, type SlotSurvey } from '../../model/migration/
 import type { Observation } from '../../model/observation.ts';
 import { moveStep, movesOfRebalance, planRebalance } from '../../model/plan-rebalance.ts';
 import { planRepair, repairStep } from '../../model/plan-repair.ts';
-import { movesOfScale, planScale, type ScalePlan, scaledSpec, scaleSteps } from '../../model/plan-scale.ts';
+import { movesOfScale, planScale, type ScalePlan, scaleSteps } from '../../model/plan-scale.ts';
 import { maxmemoryOf } from '../../model/server-conf.ts';
 import { countSlots, evenSlotRanges, SLOTS } from '../../model/slots.ts';
 import {
@@ -63,8 +63,7 @@ const scale = (
 ): ScalePlan => {
   const parsed = scaleInput.parse({ cluster: spec.name, ...input });
   const known = knownAs(spec);
-  const { newSpec } = scaledSpec(spec, parsed);
-  const moves = spec.mode === 'sentinel' ? [] : movesOfScale(spec, newSpec, known, seen);
+  const moves = movesOfScale(spec, known, parsed, seen);
   const looked = moves.length === 0 ? {} : { survey: surveyOf(spec, survey) };
   return planScale(spec, known, parsed, { observation: seen, ...looked }, moves, scan);
 };
@@ -287,6 +286,52 @@ describe('planning a scale', () => {
     const plan = scale({ shards: 4 }, { spec, seen });
     expect(plan.refusals).toEqual([]);
     expect(names(plan)).toContain('start orders-3-0');
+  });
+
+  test('to the shards that it has goes on with a move that was cancelled, when nothing else is asked for', () => {
+    const spec = specOf({ shards: 4 });
+    const seen = lopsided(spec);
+    const plan = scale({ shards: 4 }, { spec, seen });
+    expect(plan).toMatchObject({
+      refusals: [],
+      accepts: false,
+      summary: 'orders: an even share of the slots for each shard, while it serves',
+    });
+    expect(names(plan)).toEqual([moveStep]);
+    expect(plan.moves).toEqual([expect.objectContaining({ from: 0, to: 1, slots: 1000 })]);
+    expect(scale({ shards: 4 }, { spec, seen: lopsided(spec, 50) }).steps).toEqual([]);
+    expect(scale({ shards: 4 }, { spec, seen: withStranger(seen) }).refusals).toHaveLength(1);
+    // Weights that somebody gave to the shards stay when something else is asked for.
+    for (const other of [{ replicasPerShard: 2 }, { shards: 4, replicasPerShard: 2 }, { resources: { cpus: 2 } }])
+      expect(scale(other, { spec, seen }).slotMoves).toEqual([]);
+  });
+
+  test('in finishes what an operation left that forgot nodes and did not come to its end', () => {
+    const spec = specOf({ shards: 4 });
+    const three = specOf({ shards: 3 });
+    const forgotten = {
+      ...healthyObservation(spec),
+      views: [
+        ...healthyObservation(three).views,
+        { digest: 'old', seenBy: ['orders-3-0', 'orders-3-1'], members: healthyObservation(spec).views[0]?.members ?? [] },
+      ],
+    };
+    for (const seen of [
+      forgotten,
+      withoutNodes(forgotten, ['orders-3-1'], true),
+      withoutNodes(forgotten, ['orders-3-0', 'orders-3-1'], true),
+    ]) {
+      const plan = scale({ shards: 3 }, { spec, seen });
+      expect(plan).toMatchObject({ refusals: [], slotMoves: [] });
+      expect(names(plan)).toEqual([scaleSteps.emptied, scaleSteps.forget, 'remove orders-3-0', 'remove orders-3-1', scaleSteps.accept]);
+      expect(scale({ shards: 3 }, { spec, seen: withNode(seen, 'orders-0-0', { clusterState: 'fail' }) }).refusals).toHaveLength(1);
+    }
+  });
+
+  test('in does not take a member that is away for one that was forgotten', () => {
+    const spec = specOf({ shards: 4 });
+    const seen = withoutNodes(healthyObservation(spec), ['orders-3-1'], false);
+    expect(scale({ shards: 3 }, { spec, seen }).refusals.join()).toContain('orders-3-1: it has no container');
   });
 
   test('of a sentinel cluster knows replicas and resources', () => {

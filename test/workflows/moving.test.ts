@@ -158,7 +158,10 @@ describe.concurrent('scale', () => {
     expect(world.moveRequests).toEqual([]);
   });
 
-  test('whose move fails after the new spec was accepted takes nothing back; a rebalance goes on', async () => {
+  test.each([
+    ['rebalance', {}],
+    ['scale', { shards: 4 }],
+  ] as const)('whose move fails after the new spec was accepted takes nothing back; %s goes on', async (operation, input) => {
     const world = await standing();
     world.before('moveSlots', fatal('a write is gone', failures.writeLost));
     const failure = await failureOf(bench.execute(world, 'scale', { cluster: world.spec.name, shards: 4 }));
@@ -167,7 +170,10 @@ describe.concurrent('scale', () => {
     expect(world.containers.size).toBe(8);
     expect(await keeperOf(world)).toMatchObject({ generation: 2, spec: { shards: 4 } });
     world.befores.delete('moveSlots');
-    expect(await bench.execute(world, 'rebalance')).toMatchObject({ outcome: 'done', moved: { slots: 4096 } });
+    const next = await bench.execute(world, operation, { cluster: world.spec.name, ...input });
+    expect(next).toMatchObject({ outcome: 'done', moved: { slots: 4096 } });
+    expect(next).not.toHaveProperty('generation');
+    expect(await keeperOf(world)).toMatchObject({ generation: 2 });
   });
 
   test('in, whose move was cancelled, goes on when it is asked for again', async () => {
@@ -191,6 +197,17 @@ describe.concurrent('scale', () => {
     hold.release();
     expect(await handle.result()).toMatchObject({ outcome: 'done', generation: 2 });
     expect(world.containers.size).toBe(6);
+    expect(await keeperOf(world)).toMatchObject({ generation: 2, spec: { shards: 3 } });
+  });
+
+  test.each(['removeNode', 'acceptSpec'] as const)('in, which failed in %s, is finished when it is asked for again', async (activity) => {
+    const world = await standing({ shards: 4 });
+    world.before(activity, fatal('it is away'));
+    expect((await failureOf(bench.execute(world, 'scale', { cluster: world.spec.name, shards: 3 }))).message).toContain('it is away');
+    expect(await keeperOf(world)).toMatchObject({ generation: 1, spec: { shards: 4 } });
+    world.befores.delete(activity);
+    expect(await bench.execute(world, 'scale', { cluster: world.spec.name, shards: 3 })).toMatchObject({ outcome: 'done', generation: 2 });
+    expect([world.containers.size, world.volumes.size]).toEqual([6, 6]);
     expect(await keeperOf(world)).toMatchObject({ generation: 2, spec: { shards: 3 } });
   });
 
@@ -258,12 +275,80 @@ describe.concurrent('a cancellation in the middle of a move', () => {
     expect(world.moveRequests).toHaveLength(1);
   });
 
-  test('that comes when the last slot has just moved finds the move done', async () => {
-    const { world, handle } = await moving(4095);
+  test('that comes when the last slot has moved ends the operation after it has tidied up', async () => {
+    const world = await standing();
+    const hold = world.hold('removeProbeKeys');
+    const handle = await bench.start(world, 'scale', { cluster: world.spec.name, shards: 4 });
+    await hold.reached;
+    await handle.cancel();
+    hold.release();
+    expect((await failureOf(handle.result())).type).toBe('CancelledFailure');
+    expect(stepOf(await handle.query<Progress>(operationHandlers.progress), moveStep)).toMatchObject({ state: 'done' });
+    expect(world.calls.filter((call) => call === 'removeProbeKeys')).toHaveLength(1);
+    expect(world.containers.size).toBe(8);
+  });
+
+  test('of a scale in with more memory leaves the memory: what has moved needs it', async () => {
+    const world = await standing({ shards: 4 });
+    const stand = world.standAfter(1000);
+    const handle = await bench.start(world, 'scale', { cluster: world.spec.name, shards: 3, resources: { memory: '512Mi' } });
+    await stand.reached;
     await handle.cancel();
     await failureOf(handle.result());
-    expect(world.calls.filter((call) => call === 'removeProbeKeys')).toHaveLength(1);
-    expect((await journalOf(world)).at(-1)?.summary).toContain('4095 of 4096 slots have moved');
+    expect([...world.limitsOf.values()].map(({ resources }) => resources.memory)).toEqual(new Array(8).fill('512Mi'));
+    expect(world.parametersOf.resources.memory).toBe('512Mi');
+  });
+});
+
+describe.concurrent('a move whose worker dies', () => {
+  /** The attempt ends in the middle, and no other has begun yet. */
+  const dead = async () => {
+    const world = await standing();
+    const died = Promise.withResolvers<void>();
+    world.before('moveSlots', () => {
+      died.resolve();
+      throw new Error('the worker died');
+    });
+    const handle = await bench.start(world, 'scale', { cluster: world.spec.name, shards: 4 });
+    await died.promise;
+    await until('it waits for another attempt', async () =>
+      (await handle.describe()).raw.pendingActivities?.some((one) => (one.lastFailure ?? undefined) !== undefined),
+    );
+    return { world, handle };
+  };
+
+  test('and is cancelled then closes what was open, and ends as cancelled', async () => {
+    const { world, handle } = await dead();
+    await handle.cancel();
+    expect((await failureOf(handle.result())).type).toBe('CancelledFailure');
+    expect(changing(world).slice(-2)).toEqual(['repairSlots', 'removeProbeKeys']);
+    expect((await journalOf(world)).at(-1)?.summary).toBe(
+      'cancelled: some slots may have moved; they stay where they are, and no slot is open',
+    );
+    expect(world.containers.size).toBe(8);
+  });
+
+  test.each([
+    ['paused and resumed', [operationHandlers.pause, operationHandlers.resume]],
+    ['given other limits', [operationHandlers.limits]],
+  ] as const)('and is %s then goes on', async (_, updates) => {
+    const { world, handle } = await dead();
+    world.befores.delete('moveSlots');
+    for (const update of updates) {
+      if (update === operationHandlers.limits) await handle.executeUpdate(update, { args: [{ probeP99Ms: 25 }] });
+      else await handle.executeUpdate(update);
+      if (update === operationHandlers.pause) await stopped(handle);
+    }
+    expect(await handle.result()).toMatchObject({ outcome: 'done', moved: { slots: 4096 } });
+  });
+
+  test('and is cancelled while it is paused closes what was open, too', async () => {
+    const { world, handle } = await dead();
+    await handle.executeUpdate(operationHandlers.pause);
+    await stopped(handle);
+    await handle.cancel();
+    expect((await failureOf(handle.result())).type).toBe('CancelledFailure');
+    expect(changing(world).slice(-2)).toEqual(['repairSlots', 'removeProbeKeys']);
   });
 });
 

@@ -141,6 +141,15 @@ function lookAt(world: World): Observation {
   const leads = (name: string) => placeOf.get(name)?.ordinal === (leaders.get(placeOf.get(name)?.shard ?? -1) ?? 0);
   const replicasOf = (shard: number) => places.filter((one) => one.shard === shard && !leads(one.name) && containers.has(one.name)).length;
   const there = <T extends { readonly name: string }>(things: readonly T[]) => things.filter(({ name }) => containers.has(name));
+  const memberNow = (member: ClusterMember, which: ReadonlySet<string>): readonly ClusterMember[] => {
+    const place = placeOf.get(member.nodeId);
+    if (place === undefined || !which.has(place.name)) return [];
+    const leader = places.find((one) => one.shard === place.shard && leads(one.name));
+    const slots = toRanges(owners.flatMap((shard, slot) => (shard === place.shard ? [slot] : [])));
+    return leads(place.name)
+      ? [{ ...member, role: 'primary', primaryId: '', slots }]
+      : [{ ...member, role: 'replica', primaryId: nodeIdOf(CLUSTER_ID, leader?.name ?? ''), slots: [] }];
+  };
   const { network: made, ...rest } = all;
   return world.distort({
     ...rest,
@@ -160,18 +169,19 @@ function lookAt(world: World): Observation {
     volumes: all.volumes.filter((volume) => volumes.has(volume.name)),
     views: all.views
       .filter(() => containers.size > 0)
-      .map((view) => ({
-        ...view,
-        members: view.members.flatMap((member): readonly ClusterMember[] => {
-          const place = placeOf.get(member.nodeId);
-          if (place === undefined || !known.has(place.name)) return [];
-          const leader = places.find((one) => one.shard === place.shard && leads(one.name));
-          const slots = toRanges(owners.flatMap((shard, slot) => (shard === place.shard ? [slot] : [])));
-          return leads(place.name)
-            ? [{ ...member, role: 'primary', primaryId: '', slots }]
-            : [{ ...member, role: 'replica', primaryId: nodeIdOf(CLUSTER_ID, leader?.name ?? ''), slots: [] }];
-        }),
-      })),
+      .flatMap(({ members }) => {
+        const running = places.map(({ name }) => name).filter((name) => containers.has(name));
+        const [inside, outside] = [running.filter((name) => known.has(name)), running.filter((name) => forgotten.has(name))];
+        // A node that was forgotten still knows all others.
+        return [
+          { digest: 'v1', seenBy: inside, members: members.flatMap((member) => memberNow(member, known)) },
+          ...(outside.length === 0
+            ? []
+            : [
+                { digest: 'v2', seenBy: outside, members: members.flatMap((member) => memberNow(member, new Set([...known, ...outside]))) },
+              ]),
+        ];
+      }),
   });
 }
 

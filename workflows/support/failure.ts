@@ -24,8 +24,11 @@ export function detailsOf(error: unknown): readonly unknown[] {
   return cause instanceof ApplicationFailure ? (cause.details ?? []) : [];
 }
 
-/** An activity failed by its own word, and not for want of a worker, or by a cancellation. */
-export const isOwnFailure = (error: unknown): boolean => causeOf(error) instanceof ApplicationFailure;
+/** An activity said itself that trying again cannot help; all else may have been passing, the end of a worker, or a cancellation. */
+export function isFinal(error: unknown): boolean {
+  const cause = causeOf(error);
+  return cause instanceof ApplicationFailure && cause.nonRetryable === true;
+}
 
 function causeOf(error: unknown): unknown {
   return (error instanceof ActivityFailure || error instanceof ChildWorkflowFailure) && error.cause !== undefined ? error.cause : error;

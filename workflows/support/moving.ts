@@ -51,7 +51,7 @@ export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId
           last = outcome ?? last;
         } while ((!told || last?.complete !== true) && !CancellationScope.current().consideredCancelled);
       } catch (error) {
-        if (!isCancellation(error) || last === undefined) throw error; // else it was cancelled while it was paused
+        if (!isCancellation(error) || (told && last === undefined)) throw error; // else it was cancelled while it was paused
       }
       await CancellationScope.nonCancellable(async () => {
         if (!told) await data.repairSlots(ref, limits); // what it had open when its worker died

@@ -8,7 +8,7 @@ import { canonicalJson, digest as sha256 } from '../../model/layout.ts';
 import type { Observation } from '../../model/observation.ts';
 import { liveParameters } from '../../model/server-conf.ts';
 import type { Controls } from './controls.ts';
-import { detailsOf, fail, isCancellation, isOwnFailure, reasonOf, typeOf } from './failure.ts';
+import { detailsOf, fail, isCancellation, isFinal, reasonOf, typeOf } from './failure.ts';
 import type { ProgressBoard } from './progress.ts';
 import { looksAt, onHost } from './proxies.ts';
 import type { UndoList } from './undo.ts';
@@ -133,8 +133,8 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
       try {
         return await scope.run(() => run(limits));
       } catch (error) {
-        // The server tries nothing again that shall stop: a cancellation, or a timeout, is all that comes of an attempt whose worker is dead.
-        if (scope.consideredCancelled && !isOwnFailure(error)) return undefined;
+        // The server tries nothing again that shall stop: of an attempt whose worker has died comes a cancellation, or a timeout, and no more.
+        if (scope.consideredCancelled && !isFinal(error)) return undefined;
         throw error;
       } finally {
         over = true;
