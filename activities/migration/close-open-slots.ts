@@ -21,7 +21,11 @@ export async function findOpenSlots(crew: Crew): Promise<readonly Closing[]> {
   const lines = await Promise.all(
     crew.primaries().map(async (node) => {
       const myself = parseClusterNodes(String(await node.wire.one('CLUSTER', 'NODES'))).find((member) => member.myself);
-      const open = (myself?.openSlots ?? []).map(parseOpenSlot).filter((one) => one !== undefined);
+      // A mark names the node that was primary when it was set; its shard may have failed over since.
+      const open = (myself?.openSlots ?? [])
+        .map(parseOpenSlot)
+        .filter((one) => one !== undefined)
+        .map((one) => ({ ...one, peer: crew.leaderOf(one.peer) }));
       return { node, open, slots: myself?.slots ?? [] };
     }),
   );

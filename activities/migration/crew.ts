@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failures } from '../../config/failures.ts';
+import { nodeIdOf, placesOf } from '../../model/layout.ts';
 import { slotsOf } from '../../model/migration/moves.ts';
 import { parseClusterNodes } from '../redis/parse.ts';
 import { ServerError } from '../redis/protocol.ts';
@@ -18,6 +19,8 @@ export interface Crew {
   /** Slots of a shard, by the word of its own primary when it was connected. */
   slots(shard: number): readonly number[];
   now(): ClusterNow;
+  /** The primary of the shard that a node belongs to, by node id: the node itself may be gone, or a replica by now. */
+  leaderOf(nodeId: string): string;
   /**
    * Looks anew and connects again, once for all who ask; waits for a failover to end.
    * @throws NodeAway when the cluster is not ready within `nodeAwayMs`
@@ -36,6 +39,7 @@ export async function gatherCrew(
   nodeAwayMs: number,
   waits: (why: string | undefined) => void,
 ): Promise<Crew> {
+  const shardOf = new Map(placesOf(cluster.spec).map((place) => [nodeIdOf(cluster.clusterId, place.name), place.shard]));
   let nodes: ReadonlyMap<number, ConnectedNode> = new Map();
   let owned: ReadonlyMap<number, readonly number[]> = new Map();
   let now: ClusterNow | undefined;
@@ -112,6 +116,7 @@ export async function gatherCrew(
     primaries: () => [...nodes.values()],
     slots: (shard) => owned.get(shard) ?? [],
     now: present,
+    leaderOf: (nodeId) => nodes.get(shardOf.get(nodeId) ?? -1)?.nodeId ?? nodeId,
     async refresh(seen) {
       if (seen !== round) return;
       refreshing ??= untilReady().finally(() => {

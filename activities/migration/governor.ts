@@ -23,7 +23,7 @@ export interface Governor {
 export function steadyThrottle(limits: MoveLimits): Throttle {
   let pace = firstPace;
   return {
-    batchKeys: () => pace.batchKeys,
+    batchKeys: () => Math.min(pace.batchKeys, limits.batchKeys),
     batchBytes: limits.batchBytes,
     async moved(keys, tookMs) {
       pace = afterBatch(pace, { keys, tookMs }, limits);

@@ -38,19 +38,34 @@ export function encodeCommand(words: readonly Word[]): string | Buffer {
 export const encodeText = (text: string): string => `$${Buffer.byteLength(text)}\r\n${text}\r\n`;
 
 const CRLF = Buffer.from('\r\n');
-const [CR, PLUS, MINUS, COLON, DOLLAR, STAR] = [13, 43, 45, 58, 36, 42];
+const [CR, PLUS, MINUS, COLON, DOLLAR, STAR, ZERO] = [13, 43, 45, 58, 36, 42, 48];
 
 /** Thrown inside of the reader when a reply is not all there yet. */
 const INCOMPLETE = Symbol('incomplete');
 
-/** Takes replies of RESP2 out of a stream of bytes. */
+/** Takes replies of RESP2 out of a stream of bytes. What it has given out is never written over. */
 export class ReplyReader {
   #bytes: Buffer = Buffer.alloc(0);
+  #end = 0;
   #at = 0;
+  /** Where the reading of a long list stands, of which not all is there yet: it may come in hundreds of pieces. */
+  #list: { readonly start: number; readonly begun: number; readonly items: number; readonly at: number } | undefined;
 
   add(chunk: Buffer): void {
-    this.#bytes = this.#at >= this.#bytes.length ? chunk : Buffer.concat([this.#bytes.subarray(this.#at), chunk]);
-    this.#at = 0;
+    if (this.#at === this.#end) {
+      [this.#bytes, this.#at, this.#end] = [chunk, 0, chunk.length];
+      return;
+    }
+    if (this.#end + chunk.length > this.#bytes.length) {
+      const grown = Buffer.allocUnsafeSlow(Math.max(1024, 2 * (this.#end - this.#at + chunk.length)));
+      this.#bytes.copy(grown, 0, this.#at, this.#end);
+      if (this.#list !== undefined) {
+        const { start, begun, items, at } = this.#list;
+        this.#list = { start: start - this.#at, begun: begun - this.#at, items, at: at - this.#at };
+      }
+      [this.#bytes, this.#at, this.#end] = [grown, 0, this.#end - this.#at];
+    }
+    this.#end += chunk.copy(this.#bytes, this.#end);
   }
 
   /** The next reply, or undefined while it is not all there. @param raw leave lists of strings as they are */
@@ -66,14 +81,14 @@ export class ReplyReader {
   }
 
   #reply(raw: boolean): Reply {
-    const kind = this.#bytes[this.#at];
-    if (kind === undefined) throw INCOMPLETE;
+    const reply = this.#at;
+    const kind = this.#byte(this.#at);
     if (kind === COLON || kind === DOLLAR || kind === STAR) {
       const number = this.#number();
       if (kind === COLON) return number;
       if (number < 0) return null;
       if (kind === DOLLAR) return this.#bulk(number);
-      if (raw) return this.#rawList(number);
+      if (raw) return this.#rawList(number, reply);
       const list: Reply[] = [];
       for (let i = 0; i < number; i++) list.push(this.#reply(false));
       return list;
@@ -84,14 +99,23 @@ export class ReplyReader {
     return kind === PLUS ? line : new ServerError(line);
   }
 
-  #rawList(count: number): RawList {
-    const start = this.#at;
-    for (let i = 0; i < count; i++) {
-      if (this.#bytes[this.#at] === undefined) throw INCOMPLETE;
-      const length = this.#number();
-      this.#skip(length + 2);
+  #rawList(count: number, reply: number): RawList {
+    const known = this.#list?.start === reply ? this.#list : undefined;
+    const begun = known?.begun ?? this.#at;
+    let items = known?.items ?? 0;
+    if (known !== undefined) this.#at = known.at;
+    for (; items < count; items++) {
+      const at = this.#at;
+      try {
+        this.#byte(at);
+        this.#skip(this.#number() + 2);
+      } catch (error) {
+        this.#list = { start: reply, begun, items, at };
+        throw error;
+      }
     }
-    return new RawList(count, this.#bytes.subarray(start, this.#at));
+    this.#list = undefined;
+    return new RawList(count, this.#bytes.subarray(begun, this.#at));
   }
 
   #bulk(length: number): Buffer {
@@ -102,27 +126,29 @@ export class ReplyReader {
 
   #skip(length: number): void {
     this.#at += length;
-    if (this.#at > this.#bytes.length) throw INCOMPLETE;
+    if (this.#at > this.#end) throw INCOMPLETE;
+  }
+
+  #byte(at: number): number {
+    const byte = at < this.#end ? this.#bytes[at] : undefined;
+    if (byte === undefined) throw INCOMPLETE;
+    return byte;
   }
 
   /** The number of a header line, after its first byte. */
   #number(): number {
     let at = this.#at + 1;
-    const negative = this.#bytes[at] === MINUS;
+    const negative = this.#byte(at) === MINUS;
     if (negative) at++;
     let value = 0;
-    for (; this.#bytes[at] !== CR; at++) {
-      const digit = this.#bytes[at];
-      if (digit === undefined) throw INCOMPLETE;
-      value = value * 10 + digit - 48;
-    }
+    for (let byte = this.#byte(at); byte !== CR; byte = this.#byte(++at)) value = value * 10 + (byte - ZERO);
     this.#at = at + 2;
-    if (this.#at > this.#bytes.length) throw INCOMPLETE;
+    if (this.#at > this.#end) throw INCOMPLETE;
     return negative ? -value : value;
   }
 
   #line(): string {
-    const end = this.#bytes.indexOf('\r\n', this.#at);
+    const end = this.#bytes.subarray(0, this.#end).indexOf('\r\n', this.#at);
     if (end < 0) throw INCOMPLETE;
     const line = this.#bytes.toString('utf8', this.#at + 1, end);
     this.#at = end + 2;

@@ -297,6 +297,7 @@ export const crewOf = (nodes: readonly ConnectedNode[]): Crew => ({
   now: () => {
     throw new Error('not in the model');
   },
+  leaderOf: (nodeId) => nodeId,
   refresh: () => Promise.resolve(),
   close: () => undefined,
 });

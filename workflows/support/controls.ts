@@ -10,7 +10,8 @@ import type { ProgressBoard } from './progress.ts';
 export interface Controls {
   /** Returns at once, or when a pause ends. */
   boundary(): Promise<void>;
-  setLimits(limits: MoveLimits): void;
+  /** Undefined when nothing moves any more. */
+  setLimits(limits: MoveLimits | undefined): void;
   /** Those of now. */
   limits(): MoveLimits;
   /** Resolves when a person pauses the operation or changes its limits, or when `over` says that nobody waits any more. */

@@ -37,7 +37,7 @@ export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId
     bytesPerKey: survey.bytesPerKey,
   };
   op.limits(limits);
-  return op.step(
+  const step = op.step(
     moveStep,
     async () => {
       let last: MoveOutcome | undefined;
@@ -66,4 +66,5 @@ export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId
     ({ slots, keys, keysPerSecond, latency, ledger }) =>
       `${slots} slots, ${keys} keys, ${keysPerSecond} keys/s, p99 ${latency.p99} ms; ${ledger.acknowledged} writes of the probe, all there`,
   );
+  return step.finally(() => op.limits(undefined));
 }

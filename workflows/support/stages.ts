@@ -34,8 +34,8 @@ export interface Operation {
   keep(): void;
   /** Waits while paused. */
   boundary(): Promise<void>;
-  /** Sets the limits of a move, which people may change while it runs. */
-  limits(limits: MoveLimits): void;
+  /** Sets the limits of a move, which people may change while it runs; undefined when it is over. */
+  limits(limits: MoveLimits | undefined): void;
   /**
    * Runs a long activity with the limits of now, and cancels it when a person pauses it or changes them: it must end well then, half done.
    * Undefined when it was to stop and could not say any more how far it is: its worker had died.
