@@ -38,6 +38,9 @@ async function record(): Promise<void> {
   const progress = (handle: WorkflowHandle, so: (now: Progress) => boolean) => () =>
     handle.query<Progress>(operationHandlers.progress).then(so, () => false);
 
+  const runs = (step: string) => (handle: WorkflowHandle) =>
+    progress(handle, (now) => now.steps.some(({ name, state }) => name === step && state === 'running'));
+
   try {
     const [cluster, sentinel, cancelled, failed] = clusters;
     const spec = testSpec(cluster);
@@ -60,6 +63,22 @@ async function record(): Promise<void> {
       }),
     });
     await run('provision-sentinel', 'provision', { spec: testSpec(sentinel, { mode: 'sentinel' }) });
+    const moving = runs('move slots');
+    await run('scale-out', 'scale', { cluster, shards: 4, strategy: 'pipelined', limits: { slotsAtOnce: 64 } }, async (handle) => {
+      await until('slots move', moving(handle));
+      await handle.executeUpdate(operationHandlers.pause);
+      await handle.executeUpdate(operationHandlers.limits, { args: [{ slotsAtOnce: 256 }] });
+      await handle.executeUpdate(operationHandlers.resume);
+    });
+    await run('rebalance-dry-run', 'rebalance', { cluster, weights: { 3: 0.5 }, dryRun: true });
+    await run('rebalance', 'rebalance', { cluster, weights: { 3: 0.5 } });
+    await run('rebalance-cancelled', 'rebalance', { cluster, strategy: 'pipelined', limits: { slotsAtOnce: 8 } }, async (handle) => {
+      await until('slots move', moving(handle));
+      await handle.cancel();
+    });
+    await run('scale-in', 'scale', { cluster, shards: 3 });
+    await run('scale-sentinel', 'scale', { cluster: sentinel, replicasPerShard: 2 });
+    await run('repair', 'repair', { cluster });
     await run('provision-cancelled', 'provision', { spec: testSpec(cancelled) }, async (handle) => {
       await until(
         'a node starts',
