@@ -8,7 +8,8 @@ import type { ClusterRef, MigrationDeps } from './migration/cluster-now.ts';
 import { gatherCrew } from './migration/crew.ts';
 import { steadyThrottle } from './migration/governor.ts';
 import { keyOfSlot } from './migration/ledger.ts';
-import { type MoveDeps, type MoveRequest, moveSlots } from './migration/move-slots.ts';
+import { type MoveDeps, moveSlots } from './migration/move-slots.ts';
+import type { MoveRequest } from './migration/move-state.ts';
 import { beating } from './support/beating.ts';
 
 export interface DataDeps extends MigrationDeps, Pick<MoveDeps, 'moveGroup'> {

@@ -5,8 +5,7 @@ import { fatal } from '../support/failure.ts';
 import type { Crew } from './crew.ts';
 import type { Governor } from './governor.ts';
 import type { Ledger } from './ledger.ts';
-import type { MoveRequest } from './move-slots.ts';
-import { type MoveTotals, pairOf } from './move-state.ts';
+import { type MoveRequest, type MoveTotals, pairOf } from './move-state.ts';
 import type { Probe } from './probe.ts';
 
 /** How far a move is: what is left, what is done, what the next attempt must know. */

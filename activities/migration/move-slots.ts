@@ -1,9 +1,9 @@
 import { cancellationSignal } from '@temporalio/activity';
-import type { MoveHeartbeat, MoveLimits, MoveReport } from '../../config/migration.ts';
+import type { MoveHeartbeat } from '../../config/migration.ts';
 import { parseRanges, type SlotMove, slotsOf } from '../../model/migration/moves.ts';
 import { report, reported } from '../support/beating.ts';
 import { closeOpenSlots, refuseConflicts } from './close-open-slots.ts';
-import type { ClusterRef, MigrationDeps } from './cluster-now.ts';
+import type { MigrationDeps } from './cluster-now.ts';
 import { type Crew, gatherCrew } from './crew.ts';
 import { createGovernor, steadyThrottle } from './governor.ts';
 import { type GroupRunner, runLane } from './lane.ts';
@@ -11,7 +11,7 @@ import { Ledger, type LostWrite } from './ledger.ts';
 import { keysMissing, writeLost } from './loss.ts';
 import { moveGroup } from './move-group.ts';
 import { createProgress } from './move-progress.ts';
-import { type MoveTotals, noTotals, reportOf } from './move-state.ts';
+import { type MoveOutcome, type MoveRequest, type MoveTotals, noTotals, reportOf } from './move-state.ts';
 import { startProbe } from './probe.ts';
 import { watchRemovals } from './removals.ts';
 
@@ -20,29 +20,6 @@ export interface MoveDeps extends MigrationDeps {
   readonly tell: (progress: MoveHeartbeat['progress']) => Promise<void>;
   /** A test puts a wrong one in its place, to see that the ledger finds it out. */
   readonly moveGroup?: typeof moveGroup;
-}
-
-export interface MoveRequest extends ClusterRef {
-  readonly moves: readonly SlotMove[];
-  readonly limits: MoveLimits;
-  readonly strategy: 'native' | 'pipelined';
-  /** Whether pipelined takes over when a server refuses to move slots by itself, before it has begun. */
-  readonly mayFallBack: boolean;
-  /** Slots that hold large keys, or of which nobody knows; as `0-99,200`. */
-  readonly careful: string;
-  /** Of all moves, when they were planned. */
-  readonly expected: { readonly keys: number; readonly bytes: number };
-  /** By shard, about. */
-  readonly bytesPerKey: readonly number[];
-  /** What an earlier part of the same move has done, before it was paused. */
-  readonly soFar?: MoveTotals;
-}
-
-export interface MoveOutcome {
-  /** All slots are where they shall be; false when it was asked to stop before. */
-  readonly complete: boolean;
-  readonly totals: MoveTotals;
-  readonly report: MoveReport;
 }
 
 /**

@@ -1,7 +1,8 @@
-import type { MoveReport } from '../../config/migration.ts';
+import type { MoveLimits, MoveReport } from '../../config/migration.ts';
 import { type Latencies, noLatencies, summarise } from '../../model/migration/latency.ts';
 import type { SlotMove } from '../../model/migration/moves.ts';
 import { countSlots } from '../../model/slots.ts';
+import type { ClusterRef } from './cluster-now.ts';
 
 /** What a move of slots has done so far: carried from attempt to attempt, and over a pause. Small, whatever the size of the data. */
 export interface MoveTotals {
@@ -20,6 +21,30 @@ export interface MoveTotals {
   readonly latencies: Latencies;
   readonly heldMs: number;
   readonly tookMs: number;
+}
+
+/** What is asked of the mover. */
+export interface MoveRequest extends ClusterRef {
+  readonly moves: readonly SlotMove[];
+  readonly limits: MoveLimits;
+  readonly strategy: 'native' | 'pipelined';
+  /** Whether pipelined takes over when a server refuses to move slots by itself, before it has begun. */
+  readonly mayFallBack: boolean;
+  /** Slots that hold large keys, or of which nobody knows; as `0-99,200`. */
+  readonly careful: string;
+  /** Of all moves, when they were planned. */
+  readonly expected: { readonly keys: number; readonly bytes: number };
+  /** By shard, about. */
+  readonly bytesPerKey: readonly number[];
+  /** What an earlier part of the same move has done, before it was paused. */
+  readonly soFar?: MoveTotals;
+}
+
+export interface MoveOutcome {
+  /** All slots are where they shall be; false when it was asked to stop before. */
+  readonly complete: boolean;
+  readonly totals: MoveTotals;
+  readonly report: MoveReport;
 }
 
 export const noTotals = (strategy: MoveTotals['strategy']): MoveTotals => ({

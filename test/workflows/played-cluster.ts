@@ -4,7 +4,7 @@ import type { ControlActivities } from '../../activities/control-activities.ts';
 import type { DataActivities } from '../../activities/data-activities.ts';
 import type { HostActivities } from '../../activities/host-activities.ts';
 import { type ClosedSlots, refuseConflicts } from '../../activities/migration/close-open-slots.ts';
-import type { MoveRequest } from '../../activities/migration/move-slots.ts';
+import type { MoveRequest } from '../../activities/migration/move-state.ts';
 import { noTotals, reportOf } from '../../activities/migration/move-state.ts';
 import { type ClusterSpec, type ClusterSpecInput, clusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';

@@ -1,5 +1,5 @@
 import { CancellationScope, CancelledFailure } from '@temporalio/workflow';
-import type { MoveOutcome } from '../../activities/migration/move-slots.ts';
+import type { MoveOutcome } from '../../activities/migration/move-state.ts';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import type { MoveLimits, MoveReport } from '../../config/migration.ts';
 import { hostOf } from '../../model/known-cluster.ts';
