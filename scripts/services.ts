@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { searchAttributes, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
+import { workerNodeFlags } from '../workers/node-flags.ts';
 import { checkout, paths } from './setup/home.ts';
 import { freePort } from './setup/ports.ts';
 import { logFile, logTail, running, startDetached, stopRunning } from './setup/process-record.ts';
@@ -90,7 +91,7 @@ export async function startWorker(): Promise<string> {
   await startDetached({
     name: 'worker',
     command: process.execPath,
-    args: ['workers/main.ts'],
+    args: [...workerNodeFlags, 'workers/main.ts'],
     cwd: checkout,
     env: workerSettings(),
     fingerprint,

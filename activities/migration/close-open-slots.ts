@@ -3,7 +3,7 @@ import { type Closing, decideOpenSlots, type PrimarySlots, parseOpenSlot } from 
 import { parseClusterNodes } from '../redis/parse.ts';
 import { fatal } from '../support/failure.ts';
 import type { Crew } from './crew.ts';
-import { moveGroup, type Throttle } from './move-group.ts';
+import { HANDED_OVER_AT_ONCE, moveGroup, type Throttle } from './move-group.ts';
 import type { ConnectedNode, SlotNode } from './slot-node.ts';
 
 /** What was open, and what became of it. */
@@ -74,12 +74,15 @@ export async function closeOpenSlots(crew: Crew, slotsAtOnce: number, throttle: 
     owners.set(owner, [...(owners.get(owner) ?? []), closing.slot]);
     settled.push(closing.slot);
   }
-  for (const [owner, slots] of owners) {
-    await owner.assign(slots, owner.nodeId);
-    await owner.stable(slots);
-    for (const other of crew.primaries().filter((node) => node !== owner)) {
-      await other.assign(slots, owner.nodeId, 'lenient');
-      await other.stable(slots);
+  for (const [owner, all] of owners) {
+    for (let at = 0; at < all.length; at += HANDED_OVER_AT_ONCE) {
+      const slots = all.slice(at, at + HANDED_OVER_AT_ONCE);
+      await owner.assign(slots, owner.nodeId);
+      await owner.stable(slots);
+      for (const other of crew.primaries().filter((node) => node !== owner)) {
+        await other.assign(slots, owner.nodeId, 'lenient');
+        await other.stable(slots);
+      }
     }
   }
   const persons = closings.flatMap((closing) => (closing.how === 'person' ? [{ slot: closing.slot, why: closing.why }] : []));

@@ -101,6 +101,7 @@ async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number):
     probe.close(slots);
   }
   await arrived(runner, move, slots, counts);
+  progress.moved(move, -slots.length, 0); // the ledger's own keys
   return moved;
 }
 
@@ -134,7 +135,7 @@ async function moveByServer(runner: GroupRunner, move: SlotMove): Promise<number
     probe.close(slots);
   }
   const after = await arrived(runner, move, slots, counts);
-  const keys = after.reduce((sum, one) => sum + one, 0);
+  const keys = after.reduce((sum, one) => sum + one, 0) - slots.length; // without the ledger's own
   progress.moved(move, keys, keys * (runner.bytesPerKey[move.from] ?? 100));
   return keys;
 }

@@ -50,6 +50,7 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
   const pairKeys = new Map(Object.entries(start.pairKeys));
   const missing = new Map<number, number>();
   let { keys, bytes, evicted, strategy } = start;
+  let begun = start.keys > 0;
   let samples: { readonly at: number; readonly keys: number }[] = [];
   let lastTold: { readonly at: number; readonly part: number; readonly state: string } = { at: 0, part: -1, state: '' };
 
@@ -125,6 +126,7 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
       for (const { slot, before, after } of slots) {
         left.get(move)?.delete(slot);
         arrived.set(slot, move.to);
+        begun = true;
         if (after < before) missing.set(slot, before - after);
       }
     },
@@ -134,7 +136,7 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
       evicted += more;
     },
     native: () => strategy === 'native',
-    begun: () => keys > 0,
+    begun: () => begun,
     fallBack: () => {
       strategy = 'pipelined';
     },

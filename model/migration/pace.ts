@@ -14,9 +14,10 @@ export const firstPace: Pace = { batchKeys: 100, rest: 0 };
 
 const FEWEST_KEYS = 10;
 const STEP_KEYS = 10;
-/** However busy the cluster is with other things, a move goes on at a tenth of its speed. */
-const LONGEST_REST = 9;
+/** However busy the cluster is with other things, a move goes on at a quarter of its speed. */
+const LONGEST_REST = 3;
 const DECREASE = 0.7;
+const FEW = 0.5;
 /** Share of the latency budget that one MIGRATE may take; a client may meet one and then the queue behind it. */
 const SHARE = 0.45;
 
@@ -26,7 +27,11 @@ export const targetMs = ({ probeP99Ms }: Pick<MoveLimits, 'probeP99Ms'>): number
 /** After a MIGRATE of `keys` keys that took `tookMs`. Only a full one teaches that there is room for more. */
 export function afterBatch(pace: Pace, { keys, tookMs }: { readonly keys: number; readonly tookMs: number }, limits: MoveLimits): Pace {
   const target = targetMs(limits);
-  if (tookMs > target) return { ...pace, batchKeys: Math.max(FEWEST_KEYS, Math.floor(Math.min(pace.batchKeys, keys) * DECREASE)) };
+  if (tookMs > target) {
+    // A few keys that took long may have waited for something else: they halve the batch at most.
+    const batchKeys = Math.max(pace.batchKeys * FEW, Math.min(pace.batchKeys, keys) * DECREASE);
+    return { ...pace, batchKeys: Math.max(FEWEST_KEYS, Math.floor(batchKeys)) };
+  }
   if (keys < pace.batchKeys || tookMs > target * 0.8) return pace;
   return { ...pace, batchKeys: Math.min(limits.batchKeys, pace.batchKeys + STEP_KEYS) };
 }

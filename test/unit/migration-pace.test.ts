@@ -85,10 +85,10 @@ describe('the pace of a move', () => {
   test('learns from a batch that was not full only when it took too long', () => {
     const pace = { batchKeys: 200, rest: 0 };
     expect(afterBatch(pace, { keys: 3, tookMs: 0.1 }, limits())).toEqual(pace);
-    expect(afterBatch(pace, { keys: 100, tookMs: 50 }, limits()).batchKeys).toBe(70);
+    expect(afterBatch(pace, { keys: 100, tookMs: 50 }, limits()).batchKeys).toBe(100);
   });
 
-  test('goes down when the probe is over its budget: first the keys, then with ever longer rests, to a tenth of the speed and no lower', () => {
+  test('goes down when the probe is over its budget: first the keys, then with ever longer rests, to a quarter of the speed and no lower', () => {
     let pace: Pace = { batchKeys: 100, rest: 0 };
     const seen: Pace[] = [];
     for (let i = 0; i < 20; i++) {
@@ -98,11 +98,11 @@ describe('the pace of a move', () => {
     const firstRest = seen.findIndex(({ rest }) => rest > 0);
     expect(seen[firstRest - 1]?.batchKeys).toBeLessThanOrEqual(20);
     expect(seen.slice(0, firstRest).every(({ rest }) => rest === 0)).toBe(true);
-    expect(seen.at(-1)).toEqual({ batchKeys: 10, rest: 9 });
+    expect(seen.at(-1)).toEqual({ batchKeys: 10, rest: 3 });
   });
 
   test('is left alone just below the budget, and rests no more when the probe is well below it', () => {
-    const slow: Pace = { batchKeys: 10, rest: 9 };
+    const slow: Pace = { batchKeys: 10, rest: 3 };
     expect(afterProbe(slow, 9, limits())).toEqual(slow);
     let pace = slow;
     for (let i = 0; i < 30; i++) pace = afterProbe(pace, 1, limits());
