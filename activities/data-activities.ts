@@ -7,9 +7,9 @@ import { type ClosedSlots, closeOpenSlots, refuseConflicts } from './migration/c
 import type { ClusterRef, MigrationDeps } from './migration/cluster-now.ts';
 import { gatherCrew } from './migration/crew.ts';
 import { steadyThrottle } from './migration/governor.ts';
+import { keyOfSlot } from './migration/ledger.ts';
 import { type MoveDeps, moveSlots } from './migration/move-slots.ts';
 import type { MoveRequest } from './migration/move-state.ts';
-import { keyOfSlot } from './migration/probe-keys.ts';
 import { beating } from './support/beating.ts';
 
 export interface DataDeps extends MigrationDeps, Pick<MoveDeps, 'moveGroup'> {

@@ -46,7 +46,6 @@ export function createGovernor(probe: Probe, limits: MoveLimits, heldBefore: num
   let heldMs = heldBefore;
 
   const look = () => {
-    if (probe.failure() !== undefined) stopping = true; // nobody knows any more what clients feel
     const { p99, max, waiting, samples } = probe.recent();
     const worst = Math.max(max, waiting);
     const now = Date.now();

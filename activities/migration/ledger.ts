@@ -1,6 +1,8 @@
+import calculateSlot from 'cluster-key-slot';
+import { probeKey } from '../../config/names.ts';
+import { SLOTS } from '../../model/slots.ts';
 import { ServerError } from '../redis/protocol.ts';
 import type { Wire } from '../redis/wire.ts';
-import { EXPIRE_SECONDS, keyOfSlot } from './probe-keys.ts';
 
 /** What the probe wrote into one slot. */
 interface Entry {
@@ -21,21 +23,17 @@ export interface LostWrite {
   readonly at: string;
 }
 
+/** Nothing may be left of a probe for ever, whatever happens to whoever should remove it. */
+const EXPIRE_SECONDS = 86_400;
+
 /**
  * Numbered writes of the probe, one key a slot: each write that the cluster acknowledged must be there afterwards, or one with a higher number.
  * It is what proves that a move of slots lost nothing.
  */
 export class Ledger {
   readonly #entries = new Map<number, Entry>();
-  #tell: (slots: readonly (readonly [slot: number, number: number])[]) => void = () => undefined;
   written = 0;
   acknowledged = 0;
-
-  /** Who writes on is told of each slot that has a key, with the number of its last write. */
-  onNew(tell: (slots: readonly (readonly [slot: number, number: number])[]) => void): void {
-    this.#tell = tell;
-    tell([...this.#entries].map(([slot, { acknowledged }]) => [slot, acknowledged]));
-  }
 
   /** Slots that have a key of the ledger. */
   slots(): readonly number[] {
@@ -50,6 +48,11 @@ export class Ledger {
   /** Numbers that are worth telling the next attempt; of all others it is enough that the key is there. */
   numbers(slots: Iterable<number>): Readonly<Record<string, number>> {
     return Object.fromEntries([...slots].map((slot) => [slot, this.#entries.get(slot)?.acknowledged ?? 0]));
+  }
+
+  next(slot: number): number {
+    this.written++;
+    return (this.#entries.get(slot)?.acknowledged ?? 0) + 1;
   }
 
   acknowledge(slot: number, written: number): void {
@@ -72,7 +75,6 @@ export class Ledger {
       this.acknowledged++;
       this.#entries.set(slot, { acknowledged: 0, at: Date.now() });
     }
-    this.#tell(fresh.filter((slot) => this.#entries.has(slot)).map((slot) => [slot, 0]));
   }
 
   /** Reads the keys of slots back from their owner. @returns writes that were acknowledged and are not there */
@@ -90,4 +92,28 @@ export class Ledger {
       return [{ slot, key: keyOfSlot(slot), written: entry.acknowledged, found, at: new Date(entry.at).toISOString() }];
     });
   }
+}
+
+/** The write of the probe as commands take it. */
+export const probeWrite = (slot: number, number: number): readonly (string | number)[] => [keyOfSlot(slot), number, 'EX', EXPIRE_SECONDS];
+
+let tags: readonly string[] | undefined;
+
+/** The key of the ledger in a slot. */
+export function keyOfSlot(slot: number): string {
+  tags ??= findTags();
+  return probeKey(tags[slot] ?? '');
+}
+
+/** A short tag for every slot. */
+function findTags(): readonly string[] {
+  const found: string[] = [];
+  for (let number = 0, missing = SLOTS; missing > 0; number++) {
+    const tag = number.toString(36);
+    const slot = calculateSlot(tag);
+    if (found[slot] !== undefined) continue;
+    found[slot] = tag;
+    missing--;
+  }
+  return found;
 }

@@ -1,8 +1,8 @@
-import { Worker } from 'node:worker_threads';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { addLatencies, type Latencies } from '../../model/migration/latency.ts';
 import type { NodeAddress } from '../redis/connection.ts';
-import type { Ledger } from './ledger.ts';
-import type { ProbeNews, ProbeOrders } from './probe-thread.ts';
+import { createClusterClient } from './cluster-client.ts';
+import { keyOfSlot, type Ledger, probeWrite } from './ledger.ts';
 
 /** What a client of the cluster feels, in ms. */
 export interface ProbeView {
@@ -13,61 +13,78 @@ export interface ProbeView {
   readonly samples: number;
 }
 
-/** A client of the cluster like any other, in a thread of its own, which writes into the ledger and reads from it while slots move. */
+/** A client of the cluster like any other, which writes into the ledger and reads from it while slots move. */
 export interface Probe {
-  /** Slots that it works on, besides all that have a key of the ledger. */
+  /** Slots that it works on: those that are open come first. */
   open(slots: readonly number[]): void;
   close(slots: readonly number[]): void;
   /** Of the last two seconds. */
   recent(): ProbeView;
   /** Of all time, with those of earlier attempts. */
   all(): Latencies;
-  /** Why it ended before it was told to. */
-  failure(): Error | undefined;
   stop(): Promise<void>;
 }
 
+const EVERY_MS = 4;
 const WINDOW_MS = 2000;
-
-/** The sources run as they are, and so does what is built from them. */
-const thread = new URL(`./probe-thread.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`, import.meta.url);
+/** Of its calls, those that go where slots are open. */
+const OPEN_SHARE = 0.7;
 
 export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before: Latencies): Probe {
-  const worker = new Worker(thread, { workerData: { nodes }, resourceLimits: { maxYoungGenerationSizeMb: 4, maxOldGenerationSizeMb: 64 } });
+  const cluster = createClusterClient(nodes);
   const open = new Set<number>();
   let window: { readonly at: number; readonly ms: number }[] = [];
   let all = before;
+  let fresh: number[] = [];
   let waitingSince: number | undefined;
-  let failure: Error | undefined;
+  let running = true;
 
-  worker.on('message', (news: ProbeNews) => {
-    const now = Date.now();
-    ledger.written += news.written;
-    for (const [slot, number] of news.acknowledged) ledger.acknowledge(slot, number);
-    all = addLatencies(all, news.ms);
-    window = [...window.filter(({ at }) => at > now - WINDOW_MS), ...news.ms.map((ms) => ({ at: now, ms }))];
-    waitingSince = news.waitingSince;
-  });
-  worker.on('error', (error: Error) => {
-    failure = error;
-  });
-  const ended = new Promise<void>((resolve) => {
-    worker.once('exit', () => resolve());
-  });
-  const order = (orders: ProbeOrders) => worker.postMessage(orders);
-  ledger.onNew((slots) => order({ known: slots }));
+  const pick = (): number | undefined => {
+    const from = open.size > 0 && Math.random() < OPEN_SHARE ? [...open] : ledger.slots();
+    return from[Math.floor(Math.random() * from.length)];
+  };
+  const call = async (slot: number, write: boolean): Promise<void> => {
+    const start = performance.now();
+    waitingSince = start;
+    try {
+      if (write) {
+        const number = ledger.next(slot);
+        await cluster.call(slot, ['SET', ...probeWrite(slot, number)]);
+        ledger.acknowledge(slot, number);
+      } else await cluster.call(slot, ['GET', keyOfSlot(slot)]);
+    } catch {
+      // Nobody knows whether it happened: it is not acknowledged, and its time counts all the same.
+    } finally {
+      waitingSince = undefined;
+      const now = performance.now();
+      fresh.push(now - start);
+      window.push({ at: now, ms: now - start });
+      if (fresh.length >= 100) fold(now);
+    }
+  };
+  const fold = (now: number): void => {
+    all = addLatencies(all, fresh);
+    fresh = [];
+    window = window.filter(({ at }) => at > now - WINDOW_MS);
+  };
+  const work = async (): Promise<void> => {
+    for (let turn = 0; running; turn++) {
+      const slot = pick();
+      if (slot !== undefined) await call(slot, turn % 2 === 0);
+      await sleep(EVERY_MS);
+    }
+  };
+  const ended = work();
 
   return {
-    open(slots) {
+    open: (slots) => {
       for (const slot of slots) open.add(slot);
-      order({ open: [...open] });
     },
-    close(slots) {
+    close: (slots) => {
       for (const slot of slots) open.delete(slot);
-      order({ open: [...open] });
     },
     recent() {
-      const now = Date.now();
+      const now = performance.now();
       const ms = window
         .filter(({ at }) => at > now - WINDOW_MS)
         .map((one) => one.ms)
@@ -75,10 +92,10 @@ export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before
       const waiting = waitingSince === undefined ? 0 : now - waitingSince;
       return { p99: ms[Math.floor(ms.length * 0.99)] ?? 0, max: Math.max(0, ms.at(-1) ?? 0), waiting, samples: ms.length };
     },
-    all: () => all,
-    failure: () => failure,
+    all: () => addLatencies(all, fresh),
     async stop() {
-      order({ stop: true });
+      running = false;
+      cluster.close(); // a call that waits for a dead node is ended by it
       await ended;
     },
   };
