@@ -35,6 +35,10 @@ export class Ledger {
   written = 0;
   acknowledged = 0;
 
+  get size(): number {
+    return this.#entries.size;
+  }
+
   /** Slots that have a key of the ledger. */
   slots(): readonly number[] {
     return [...this.#entries.keys()];

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addLatencies, type Latencies } from '../../model/migration/latency.ts';
+import { SLOTS } from '../../model/slots.ts';
 import type { NodeAddress } from '../redis/connection.ts';
 import { createClusterClient } from './cluster-client.ts';
 import { keyOfSlot, type Ledger, probeWrite } from './ledger.ts';
@@ -27,21 +28,24 @@ export interface Probe {
 
 const EVERY_MS = 4;
 const WINDOW_MS = 2000;
-/** Of its calls, those that go where slots are open. */
-const OPEN_SHARE = 0.7;
+/** Of its calls, those that go where slots are open: more than a client's would, which knows nothing of them, but not so many that it feels only these. */
+const OPEN_SHARE = 0.2;
 
 export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before: Latencies): Probe {
   const cluster = createClusterClient(nodes);
   const open = new Set<number>();
+  let openSlots: readonly number[] = [];
+  let known: readonly number[] = [];
   let window: { readonly at: number; readonly ms: number }[] = [];
   let all = before;
   let fresh: number[] = [];
   let waitingSince: number | undefined;
   let running = true;
 
-  const pick = (): number | undefined => {
-    const from = open.size > 0 && Math.random() < OPEN_SHARE ? [...open] : ledger.slots();
-    return from[Math.floor(Math.random() * from.length)];
+  /** Reads go anywhere, as those of a client do; writes where the ledger has a key. */
+  const pick = (write: boolean): number | undefined => {
+    const from = openSlots.length > 0 && Math.random() < OPEN_SHARE ? openSlots : write ? known : undefined;
+    return from === undefined ? Math.floor(Math.random() * SLOTS) : from[Math.floor(Math.random() * from.length)];
   };
   const call = async (slot: number, write: boolean): Promise<void> => {
     const start = performance.now();
@@ -69,8 +73,10 @@ export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before
   };
   const work = async (): Promise<void> => {
     for (let turn = 0; running; turn++) {
-      const slot = pick();
-      if (slot !== undefined) await call(slot, turn % 2 === 0);
+      const write = turn % 2 === 0;
+      if (known.length !== ledger.size) known = ledger.slots();
+      const slot = pick(write);
+      if (slot !== undefined) await call(slot, write);
       await sleep(EVERY_MS);
     }
   };
@@ -79,9 +85,11 @@ export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before
   return {
     open: (slots) => {
       for (const slot of slots) open.add(slot);
+      openSlots = [...open];
     },
     close: (slots) => {
       for (const slot of slots) open.delete(slot);
+      openSlots = [...open];
     },
     recent() {
       const now = performance.now();
