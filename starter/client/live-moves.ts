@@ -63,8 +63,11 @@ export function createMoveMemory(): (progress: Progress, beat: MoveProgress | un
       last = { step: running.name, move: beat };
       return withMove(progress, beat);
     }
-    if (last?.step !== running.name || last.move.slots < (running.move?.slots ?? 0)) return progress;
-    const { secondsLeft: _, ...standing } = last.move;
-    return withMove(progress, progress.paused ? { ...standing, state: 'held', why: 'paused', keysPerSecond: 0 } : last.move);
+    const remembered = last?.step === running.name ? last.move : undefined;
+    // Whichever is further is the newer one.
+    const move = remembered !== undefined && remembered.slots >= (running.move?.slots ?? 0) ? remembered : running.move;
+    if (move === undefined) return progress;
+    const { secondsLeft: _, ...standing } = move;
+    return withMove(progress, progress.paused ? { ...standing, state: 'held', why: 'paused', keysPerSecond: 0 } : move);
   };
 }
