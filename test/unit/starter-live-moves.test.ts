@@ -101,13 +101,13 @@ describe('the progress of a move', () => {
   test('never falls back while nothing beats, between two activities of one move', () => {
     const recall = createMoveMemory();
     const told = withMove(progress, move(400));
-    expect(recall(told, undefined)).toBe(told);
+    expect(recall(told, undefined)).toEqual(told);
     expect(recall(told, move(600)).steps[1]?.move?.slots).toBe(600);
     expect(recall(told, undefined).steps[1]).toMatchObject({ done: 600, move: { slots: 600, state: 'moving' } });
     const paused = recall({ ...told, paused: true }, undefined).steps[1]?.move;
     expect(paused).toEqual({ ...move(600), state: 'held', why: 'paused', keysPerSecond: 0 });
     const later = withMove(progress, move(700));
-    expect(recall(later, undefined)).toBe(later);
+    expect(recall(later, undefined)).toEqual(later);
   });
 
   test('is not taken for that of the step after it', () => {
