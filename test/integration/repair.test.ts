@@ -42,8 +42,13 @@ async function reshard(slots: number): Promise<{ readonly kill: () => Promise<vo
   output.resume();
   return {
     async kill() {
-      const { Pid } = await exec.inspect();
-      process.kill(Pid, 'SIGKILL');
+      const { Pid, Running } = await exec.inspect();
+      if (!Running || Pid <= 0) return; // it was quicker, or the nodes had not agreed yet on what the last one left
+      try {
+        process.kill(Pid, 'SIGKILL');
+      } catch (error) {
+        if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+      }
     },
   };
 }
