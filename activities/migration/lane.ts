@@ -112,7 +112,13 @@ async function moveByServer(runner: GroupRunner, move: SlotMove): Promise<number
   const commands = await findNativeCommands(source.wire);
   if (commands === undefined) return fallBack(runner, 'the server does not know how');
   const stop = () => governor.stopping;
-  await awaitNoJobs(commands, commands === 'valkey' ? source.wire : destination.wire, stop);
+  const { waited } = await awaitNoJobs(commands, commands === 'valkey' ? source.wire : destination.wire, stop);
+  if (waited) {
+    // What an earlier attempt began has moved meanwhile.
+    await crew.refresh(crew.round);
+    progress.begin(crew);
+    return 0;
+  }
   const candidates = progress.left(move).slice(0, NATIVE_GROUP.slots);
   const counts = await source.count(candidates);
   const slots = fitting(candidates, counts, NATIVE_GROUP.bytes / (runner.bytesPerKey[move.from] ?? 100));

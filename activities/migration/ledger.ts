@@ -27,6 +27,12 @@ export interface LostWrite {
 const EXPIRE_SECONDS = 86_400;
 
 /**
+ * Why a slot moves without a key of the ledger: it is open already, by an attempt of which nothing is known; or its owner takes no writes, and
+ * may be full, which is why it is to give slots away.
+ */
+const WITHOUT_KEY = new Set(['ASK', 'OOM', 'MISCONF', 'NOREPLICAS']);
+
+/**
  * Numbered writes of the probe, one key a slot: each write that the cluster acknowledged must be there afterwards, or one with a higher number.
  * It is what proves that a move of slots lost nothing.
  */
@@ -73,7 +79,7 @@ export class Ledger {
     const replies = await owner.ask(fresh.map((slot) => ['SET', keyOfSlot(slot), 0, 'NX', 'EX', EXPIRE_SECONDS]));
     for (const [index, slot] of fresh.entries()) {
       const reply = replies[index];
-      if (reply instanceof ServerError && reply.kind === 'ASK') continue; // open already, by an attempt of which nothing is known
+      if (reply instanceof ServerError && WITHOUT_KEY.has(reply.kind)) continue;
       if (reply instanceof ServerError) throw reply;
       this.written++;
       this.acknowledged++;

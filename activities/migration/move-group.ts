@@ -1,3 +1,4 @@
+import { ServerError } from '../redis/protocol.ts';
 import type { KeyBatch, SlotNode } from './slot-node.ts';
 
 /** What a group of slots needs on its way. */
@@ -92,6 +93,8 @@ export const HANDED_OVER_AT_ONCE = 16;
 export async function handOver({ source, destination, others, slots }: GroupMove): Promise<void> {
   for (let at = 0; at < slots.length; at += HANDED_OVER_AT_ONCE) {
     const some = slots.slice(at, at + HANDED_OVER_AT_ONCE);
+    // A source that failed over in between may have taken new keys: they would be thrown away.
+    if ((await source.count(some)).some((keys) => keys > 0)) throw new ServerError('TRYAGAIN keys have come back to the source');
     await destination.assign(some, destination.nodeId);
     await source.assign(some, destination.nodeId, 'lenient');
     await Promise.all(others.map((other) => other.assign(some, destination.nodeId, 'lenient')));

@@ -1,4 +1,5 @@
-import { cancellationSignal } from '@temporalio/activity';
+import { ApplicationFailure, cancellationSignal } from '@temporalio/activity';
+import { failures } from '../../config/failures.ts';
 import type { MoveHeartbeat } from '../../config/migration.ts';
 import { parseRanges, type SlotMove, slotsOf } from '../../model/migration/moves.ts';
 import { report, reported } from '../support/beating.ts';
@@ -121,7 +122,9 @@ async function runLanes(runner: GroupRunner & { readonly moves: readonly SlotMov
     }
   };
   await Promise.all(Array.from({ length: Math.min(atOnce, sources.length) }, work));
-  if (problems.length > 0) throw problems[0];
+  // A lost write is the worst of them, and must not hide behind another.
+  const worst = problems.find((problem) => problem instanceof ApplicationFailure && problem.type === failures.writeLost);
+  if (problems.length > 0) throw worst ?? problems[0];
 }
 
 /** Reads the whole ledger back from those who own its slots now. */

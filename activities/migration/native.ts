@@ -84,13 +84,13 @@ export async function valkeyJobs(wire: Wire): Promise<readonly ValkeyJob[]> {
 }
 
 /** Waits until no job of an earlier driver runs on a server; one that nobody waits for any more goes on by itself. */
-export async function awaitNoJobs(commands: NativeCommands, wire: Wire, stop: () => boolean): Promise<void> {
-  for (;;) {
+export async function awaitNoJobs(commands: NativeCommands, wire: Wire, stop: () => boolean): Promise<{ readonly waited: boolean }> {
+  for (let waited = false; ; waited = true) {
     const busy =
       commands === 'valkey'
         ? (await valkeyJobs(wire)).some(({ state }) => !['success', 'failed', 'cancelled'].includes(state))
         : (await redisTasks(wire)).some((fields) => !['completed', 'canceled', 'failed'].includes(fields.get('state') ?? ''));
-    if (!busy) return;
+    if (!busy) return { waited };
     if (stop()) await wire.ask([commands === 'valkey' ? ['CLUSTER', 'CANCELSLOTMIGRATIONS'] : ['CLUSTER', 'MIGRATION', 'CANCEL', 'ALL']]);
     await sleep(POLL_MS);
   }

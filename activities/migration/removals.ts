@@ -25,22 +25,28 @@ interface Counters {
 
 export async function watchRemovals(crew: Crew): Promise<Removals> {
   const before = await countersOf(crew);
-  const delta = async (of: (counters: Counters) => number): Promise<number> => {
+  /** @param unknown for a server that was promoted or restarted meanwhile, and counts anew: by what it counts now */
+  const delta = async (of: (counters: Counters) => number, unknown: (now: number) => number): Promise<number> => {
     const now = await countersOf(crew);
     let sum = 0;
     for (const [nodeId, counters] of now) {
       const earlier = before.get(nodeId);
-      if (earlier === undefined || of(counters) < of(earlier)) return Number.POSITIVE_INFINITY; // promoted or restarted meanwhile
-      sum += of(counters) - of(earlier);
+      const was = earlier === undefined ? undefined : of(earlier);
+      sum += was === undefined || of(counters) < was ? unknown(of(counters)) : of(counters) - was;
     }
     return sum;
   };
+  const anything = () => Number.POSITIVE_INFINITY;
   return {
-    evicted: () => delta(({ evicted }) => evicted),
+    evicted: () =>
+      delta(
+        ({ evicted }) => evicted,
+        (since) => since,
+      ),
     others: async () =>
-      (await delta(({ flushes }) => flushes)) > 0
+      (await delta(({ flushes }) => flushes, anything)) > 0
         ? Number.POSITIVE_INFINITY
-        : delta(({ evicted, expired, removing }) => evicted + expired + removing),
+        : delta(({ evicted, expired, removing }) => evicted + expired + removing, anything),
   };
 }
 

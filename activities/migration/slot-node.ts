@@ -85,7 +85,11 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
     async split(batch, bytes) {
       if (!(batch instanceof RawList)) throw new TypeError('keys of another node');
       const names = listItems(batch);
-      const sizes = (await all(names.map((name) => ['MEMORY', 'USAGE', name]))).map(Number); // null, of one that is gone, counts 0
+      // A key that has expired is answered for as if it had left already.
+      const sizes = (await wire.ask(names.map((name) => ['MEMORY', 'USAGE', name]))).map((reply) => {
+        if (reply instanceof ServerError && reply.kind !== 'ASK') throw reply;
+        return typeof reply === 'number' ? reply : 0;
+      });
       return partsOf(names, sizes, bytes);
     },
     importing: (slots, sourceId) => setSlot(slots, ['IMPORTING', sourceId], SO_ALREADY),

@@ -88,7 +88,7 @@ describe('each thing that can be wrong is found under its code', () => {
     [
       'empty-primary',
       'orders-0-1',
-      'degraded',
+      'healthy',
       withMembers(healthy, (m) => (m.address === '10.213.16.17' ? { ...m, role: 'primary', primaryId: '' } : m)),
     ],
     ['replica-link', 'orders-0-1', 'degraded', withNode(healthy, 'orders-0-1', { replication: { offset: 1, replicas: 0, linkUp: false } })],
