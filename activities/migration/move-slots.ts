@@ -63,8 +63,13 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     const { evicted } = removals;
     await prepareLedger(crew, ledger, moves, progress.left);
     await runLanes({ ...request, crew, governor, probe, ledger, progress, evicted, moveGroup: deps.moveGroup ?? moveGroup }, limits.pairs);
-    await crew.refresh(crew.round);
-    progress.begin(crew);
+    if (cancelled.aborted) {
+      // Nobody asks the engine any more; but a lane that failed in this moment may have left its group open.
+      await closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits));
+    } else {
+      await crew.refresh(crew.round);
+      progress.begin(crew);
+    }
     const lost = await checkLedger(crew, ledger, progress.arrivedSlots());
     if (lost.length > 0 && (await evicted()) === 0) throw writeLost(spec.name, lost);
     progress.evicted(lost.length);
