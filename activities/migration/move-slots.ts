@@ -61,7 +61,6 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     progress.begin(crew);
     const removals = await watchRemovals(crew);
     const { evicted } = removals;
-    await prepareLedger(crew, ledger, moves, progress.left);
     await runLanes({ ...request, crew, governor, probe, ledger, progress, evicted, moveGroup: deps.moveGroup ?? moveGroup }, limits.pairs);
     if (cancelled.aborted) {
       // Nobody asks the engine any more; but a lane that failed in this moment may have left its group open.
@@ -86,26 +85,6 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     await probe.stop();
     crew.close();
   }
-}
-
-/** So many keys are written at once that nobody else waits for long. */
-const PREPARED_AT_ONCE = 64;
-
-/** Before anything moves every slot that shall move has a key, so that the probe goes wherever the data is, as a client does. */
-async function prepareLedger(
-  crew: Crew,
-  ledger: Ledger,
-  moves: readonly SlotMove[],
-  left: (move: SlotMove) => readonly number[],
-): Promise<void> {
-  await Promise.all(
-    crew.primaries().map(async (node) => {
-      for (const move of moves.filter(({ from }) => crew.primary(from) === node)) {
-        const slots = left(move);
-        for (let at = 0; at < slots.length; at += PREPARED_AT_ONCE) await ledger.prepare(node.wire, slots.slice(at, at + PREPARED_AT_ONCE));
-      }
-    }),
-  );
 }
 
 /** A lane for each source, so many at a time: a MIGRATE holds up its source, two of them would only wait for one another. */
