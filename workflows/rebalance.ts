@@ -1,24 +1,14 @@
-import type { ClusterSpec } from '../config/cluster-spec.ts';
 import { failures } from '../config/failures.ts';
 import type { OperationResult } from '../config/progress.ts';
-import { hostOf, type KnownCluster } from '../model/known-cluster.ts';
-import { noScan } from '../model/migration/survey.ts';
+import { hostOf } from '../model/known-cluster.ts';
 import { type MovePlan, movesOfRebalance, planRebalance } from '../model/plan-rebalance.ts';
 import { noSlots } from '../model/plan-repair.ts';
 import { count } from '../model/words.ts';
 import { fail } from './support/failure.ts';
-import { moveSlots } from './support/moving.ts';
+import { requireKept } from './support/kept.ts';
+import { moveSlots, scanMoves } from './support/moving.ts';
 import { operation } from './support/operation.ts';
 import { control, looksAt } from './support/proxies.ts';
-
-/** The spec and id of a cluster that is kept. @throws ClusterNotFound */
-export function requireKept(
-  cluster: string,
-  { spec, clusterId }: KnownCluster,
-): { readonly spec: ClusterSpec; readonly clusterId: string } {
-  if (spec !== undefined && clusterId !== undefined) return { spec, clusterId };
-  throw fail(failures.clusterNotFound, `there is no cluster named ${cluster}: holdfast list shows those that are`);
-}
 
 /** Moves slots until each primary has its share, by slots, keys or memory. Nothing is undone: slots that moved stay where they are. */
 export async function rebalance(raw: unknown): Promise<OperationResult> {
@@ -38,9 +28,7 @@ export async function rebalance(raw: unknown): Promise<OperationResult> {
           const survey = await looks.surveySlots({ spec, clusterId, bytes: input.by === 'memory' });
           // Keys are written meanwhile, and a plan by keys made twice differs: what was approved is what is moved.
           const moves = shown?.slotMoves ?? movesOfRebalance(spec, op.known, input, { observation, survey });
-          const { maxKeyBytes, batchBytes } = input.limits;
-          const scan = moves.length === 0 ? noScan : await looks.scanBigKeys({ spec, clusterId, moves, maxKeyBytes, batchBytes });
-          return { observation, survey, moves, scan };
+          return { observation, survey, moves, scan: await scanMoves({ spec, clusterId }, moves, input.limits) };
         },
         (all) => planRebalance(spec, op.known, input, all, all.moves, all.scan),
       );

@@ -3,8 +3,8 @@ import type { OperationResult } from '../config/progress.ts';
 import { hostOf } from '../model/known-cluster.ts';
 import { noSlots, planRepair, repairStep } from '../model/plan-repair.ts';
 import { count } from '../model/words.ts';
-import { requireKept } from './rebalance.ts';
 import { fail } from './support/failure.ts';
+import { requireKept } from './support/kept.ts';
 import { operation } from './support/operation.ts';
 import { control, looksAt, onData } from './support/proxies.ts';
 

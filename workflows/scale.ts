@@ -6,8 +6,8 @@ import { hostOf } from '../model/known-cluster.ts';
 import { noScan } from '../model/migration/survey.ts';
 import { movesOfScale, planScale, type ScalePlan, scaledSpec, scaleSteps as steps } from '../model/plan-scale.ts';
 import { membersForNewNode, sentinelPrimary } from '../model/topology.ts';
-import { requireKept } from './rebalance.ts';
-import { moveSlots } from './support/moving.ts';
+import { requireKept } from './support/kept.ts';
+import { moveSlots, scanMoves } from './support/moving.ts';
 import { operation } from './support/operation.ts';
 import { control, looksAt, onHost } from './support/proxies.ts';
 import { changeResources } from './support/resources.ts';
@@ -36,8 +36,7 @@ export async function scale(raw: unknown): Promise<OperationResult> {
           const moves = movesOfScale(spec, op.known, input, observation);
           if (moves.length === 0) return { observation, moves, scan: noScan };
           const survey = await looks.surveySlots({ spec, clusterId, bytes: false });
-          const { maxKeyBytes, batchBytes } = input.limits;
-          return { observation, survey, moves, scan: await looks.scanBigKeys({ spec, clusterId, moves, maxKeyBytes, batchBytes }) };
+          return { observation, survey, moves, scan: await scanMoves({ spec, clusterId }, moves, input.limits) };
         },
         (all) => planScale(spec, op.known, input, all, all.moves, all.scan),
       );

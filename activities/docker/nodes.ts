@@ -6,7 +6,7 @@ import { addressOf, type NodePlace, nodeIdOf } from '../../model/layout.ts';
 import type { ClusterMember } from '../../model/observation.ts';
 import { renderAcl, renderSentinelAcl, renderSentinelConf, renderServerConf, withReplicaOf } from '../../model/server-conf.ts';
 import { initialMembers, renderNodesConf } from '../../model/topology.ts';
-import { type NodeAddress, pingNode, replicaLinkUp } from '../redis/connection.ts';
+import { asOperator, type NodeAddress, pingNode, replicaLinkUp } from '../redis/connection.ts';
 import { issueNodeCertificate } from '../secrets/certificates.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { fatal, messageOf } from '../support/failure.ts';
@@ -59,13 +59,8 @@ export async function ensureNode(
   if (!started && !(await isLaidOut(docker, place.name))) await layOut(docker, place.name, await filesOf(secrets, request));
   if (started && before?.State.Running !== true) await followNow(docker, request);
   if (before?.State.Running !== true) await engineCall(`start ${place.name}`, () => start(docker, place.name));
-  const { system, ca } = await secrets.require(spec.name);
-  const target: NodeAddress = {
-    address: addressOf(place, request.subnet),
-    kind: place.kind,
-    password: system.operator,
-    ...(spec.security.tls ? { caCert: ca.cert } : {}),
-  };
+  const held = await secrets.require(spec.name);
+  const target = asOperator(held, spec.security.tls, { kind: place.kind, address: addressOf(place, request.subnet) });
   await reach(docker, networkName(spec.name));
   await awaitAnswer(docker, place, () => pingNode(target));
   if (spec.mode === 'sentinel' && place.kind === 'data' && request.primaryAddress !== target.address) await awaitLink(target);

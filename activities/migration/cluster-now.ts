@@ -2,7 +2,7 @@ import type Docker from 'dockerode';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { type NodeNow, type ShardNow, shardsNow } from '../../model/migration/shards-now.ts';
 import { answered, type Observation } from '../../model/observation.ts';
-import type { NodeAddress } from '../redis/connection.ts';
+import { asOperator, type NodeAddress } from '../redis/connection.ts';
 import { observe } from '../redis/observe.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 
@@ -43,11 +43,6 @@ export async function lookAtCluster(deps: MigrationDeps, { spec, clusterId }: Cl
     shards,
     observation,
     unready,
-    target: ({ address }) => ({
-      address,
-      kind: 'data',
-      password: held.system.operator,
-      ...(spec.security.tls ? { caCert: held.ca.cert } : {}),
-    }),
+    target: ({ address }) => asOperator(held, spec.security.tls, { kind: 'data', address }),
   };
 }

@@ -129,12 +129,10 @@ async function moveByServer(runner: GroupRunner, move: SlotMove): Promise<number
       const end = await moveNatively(commands, { source, destination, ranges: toRanges(slots) }, stop);
       if (end.end === 'cancelled') return 0;
       if (end.end === 'done') break;
-      if (end.end === 'refused' && !progress.begun()) return fallBack(runner, end.why);
-      if (attempt >= NATIVE_TRIES) {
-        // Nothing has moved yet, so this is a server that cannot, and not one that stopped in the middle.
-        if (!progress.begun()) return fallBack(runner, end.why);
-        throw nativeFailed(spec.name, end.why);
-      }
+      const last = attempt >= NATIVE_TRIES;
+      // Nothing has moved yet, so this is a server that cannot, and not one that stopped in the middle.
+      if ((last || end.end === 'refused') && !progress.begun()) return fallBack(runner, end.why);
+      if (last) throw nativeFailed(spec.name, end.why);
       await sleep(RETRY_MS * attempt);
     }
   } finally {

@@ -1,6 +1,7 @@
 import { failures } from '../../config/failures.ts';
 import type { MoveHeartbeat, MoveProgress } from '../../config/migration.ts';
 import { formatRanges, type SlotMove, slotsOf, toRanges } from '../../model/migration/moves.ts';
+import { countSlots } from '../../model/slots.ts';
 import { fatal } from '../support/failure.ts';
 import type { Crew } from './crew.ts';
 import type { Governor } from './governor.ts';
@@ -54,15 +55,23 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
   let samples: { readonly at: number; readonly keys: number }[] = [];
   let lastTold: { readonly at: number; readonly part: number; readonly state: string } = { at: 0, part: -1, state: '' };
 
-  const slotsTotal = moves.reduce((sum, move) => sum + slotsOf(move.slots).length, 0);
+  const sizes = new Map(moves.map((move) => [move, countSlots(move.slots)]));
+  const slotsTotal = moves.reduce((sum, move) => sum + (sizes.get(move) ?? 0), 0);
   const slotsLeft = () => [...left.values()].reduce((sum, slots) => sum + slots.size, 0);
   const tookMs = () => start.tookMs + Date.now() - since;
+
+  // Asked for with every heartbeat: what is long to write down is written down once.
+  let prepared = { slots: -1, text: '' };
+  const preparedSlots = (): string => {
+    if (ledger.size !== prepared.slots) prepared = { slots: ledger.size, text: formatRanges(toRanges(ledger.slots())) };
+    return prepared.text;
+  };
 
   const totals = (): MoveTotals => {
     const open = ledger.slots().filter((slot) => !arrived.has(slot));
     return {
       strategy,
-      prepared: formatRanges(toRanges(ledger.slots())),
+      prepared: preparedSlots(),
       numbers: ledger.numbers(open),
       written: ledger.written,
       acknowledged: ledger.acknowledged,
@@ -98,7 +107,7 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
       ...(share > 0.01 ? { secondsLeft: Math.round(((tookMs() / share) * (1 - share)) / 1000) } : {}),
       latency: { samples: calls, p50: 0, p99: round(p99), p999: 0, max: round(max) },
       pairs: moves.map((move) => {
-        const total = slotsOf(move.slots).length;
+        const total = sizes.get(move) ?? 0;
         const gone = total - (left.get(move)?.size ?? 0);
         return { from: move.from, to: move.to, slots: gone, slotsTotal: total, keys: pairKeys.get(pairOf(move)) ?? 0 };
       }),

@@ -52,7 +52,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   const cancelled = cancellationSignal();
   cancelled.addEventListener('abort', governor.stop);
   if (cancelled.aborted) governor.stop();
-  const beat = setInterval(() => report(progress.heartbeat()), 500);
+  const beat = setInterval(() => report(progress.heartbeat()), 1000);
   const told = setInterval(() => void progress.tell(deps.tell), 1000);
   try {
     const closed = await closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits));

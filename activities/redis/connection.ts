@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
 import { failures } from '../../config/failures.ts';
 import { ports, systemUsers } from '../../config/names.ts';
+import type { ClusterSecrets } from '../secrets/secret-store.ts';
 import { fatal } from '../support/failure.ts';
 
 /** Where a node listens, and who asks. */
@@ -11,6 +12,13 @@ export interface NodeAddress {
   /** The cluster's CA, when it uses TLS. */
   readonly caCert?: string;
 }
+
+/** How the operator speaks to a node or sentinel of a cluster. */
+export const asOperator = (
+  { system, ca }: Pick<ClusterSecrets, 'system' | 'ca'>,
+  tls: boolean,
+  { kind, address }: Pick<NodeAddress, 'kind' | 'address'>,
+): NodeAddress => ({ address, kind, password: system.operator, ...(tls ? { caCert: ca.cert } : {}) });
 
 const CONNECT_MS = 3000;
 const COMMAND_MS = 5000;

@@ -5,7 +5,7 @@ import { strays } from '../../model/migration/shards-now.ts';
 import type { Observation } from '../../model/observation.ts';
 import { fatal } from '../support/failure.ts';
 import { until } from '../support/until.ts';
-import { pipeline, withNode } from './connection.ts';
+import { asOperator, pipeline, withNode } from './connection.ts';
 import { type ObserveDeps, observe } from './observe.ts';
 
 const FORMED_WITHIN_MS = 60_000;
@@ -44,9 +44,9 @@ export async function awaitFormed(
 async function reattach({ secrets }: ObserveDeps, spec: ClusterSpec, seen: Observation): Promise<void> {
   const found = spec.mode === 'cluster' ? strays(spec, seen) : [];
   if (found.length === 0) return;
-  const { system, ca } = await secrets.require(spec.name);
+  const held = await secrets.require(spec.name);
   for (const { address, primaryId } of found) {
-    const target = { address, kind: 'data' as const, password: system.operator, ...(spec.security.tls ? { caCert: ca.cert } : {}) };
+    const target = asOperator(held, spec.security.tls, { kind: 'data', address });
     await withNode(target, (node) => pipeline(node, [['CLUSTER', 'REPLICATE', primaryId]])).catch(() => undefined); // it is looked at again
   }
 }

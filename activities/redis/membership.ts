@@ -8,7 +8,7 @@ import { reach } from '../docker/networks.ts';
 import { type ClusterNow, type ClusterRef, lookAtCluster, type MigrationDeps } from '../migration/cluster-now.ts';
 import { fatal } from '../support/failure.ts';
 import { until } from '../support/until.ts';
-import { pipeline, withNode } from './connection.ts';
+import { asOperator, pipeline, withNode } from './connection.ts';
 import { copyFunctions } from './functions.ts';
 import { observe } from './observe.ts';
 
@@ -21,8 +21,8 @@ const ASK_AGAIN_MS = 6000;
 const MEET_AGAIN_MS = 3000;
 
 /**
- * Every node of the spec is a member for all others, every replica is linked, and new primaries have the functions of the others. New nodes are introduced to every node that does not know
- * them, so nobody waits for gossip. Safe to repeat.
+ * Every node of the spec is a member for all others, every replica is linked, and new primaries have the functions of the others. New nodes are
+ * introduced to every node that does not know them, so nobody waits for gossip. Safe to repeat.
  * @throws VerificationFailed with what was missing at the end
  */
 export async function joinCluster(deps: MigrationDeps, ref: ClusterRef): Promise<{ readonly members: number }> {
@@ -65,7 +65,7 @@ async function introduce({ spec, clusterId }: ClusterRef, { observation, target 
       const unknown = wanted.filter((nodeId) => views.get(node.name)?.has(nodeId) !== true && addresses.has(nodeId));
       if (unknown.length === 0) return;
       const meets = unknown.map((nodeId) => ['CLUSTER', 'MEET', addresses.get(nodeId) ?? '', String(ports.server), String(ports.bus)]);
-      await withNode(target({ name: node.name, nodeId: node.nodeId, address: node.address }), (redis) => pipeline(redis, meets));
+      await withNode(target(node), (redis) => pipeline(redis, meets));
     }),
   );
 }
@@ -95,7 +95,7 @@ export async function forgetNodes(deps: MigrationDeps, leaving: Leaving): Promis
       if (ids.every((id) => !known.has(id))) return true;
       await Promise.all(
         staying.map((node) =>
-          withNode(target({ name: node.name, nodeId: node.nodeId, address: node.address }), (redis) =>
+          withNode(target(node), (redis) =>
             pipeline(
               redis,
               ids.map((id) => ['CLUSTER', 'FORGET', id]),
@@ -182,9 +182,7 @@ export async function promoteReplica(deps: MigrationDeps, ref: ClusterRef, node:
       if (leads && linked) return true;
       if (replica.role === 'replica' && Date.now() - lastAsk > ASK_AGAIN_MS) {
         lastAsk = Date.now();
-        await withNode(target({ name: node, nodeId: replica.nodeId, address: replica.address }), (redis) =>
-          pipeline(redis, [['CLUSTER', 'FAILOVER']]),
-        );
+        await withNode(target(replica), (redis) => pipeline(redis, [['CLUSTER', 'FAILOVER']]));
       }
       return undefined;
     },
@@ -214,8 +212,7 @@ export async function resetSentinels(deps: MigrationDeps, { spec }: Pick<Cluster
         if (sentinel.replicas === spec.replicasPerShard && sentinel.others === spec.sentinels - 1) return true;
         if (!reset || sentinel.replicas > spec.replicasPerShard) {
           reset = true;
-          const target = { address: sentinel.address, kind: 'sentinel' as const, password: held.system.operator };
-          await withNode(spec.security.tls ? { ...target, caCert: held.ca.cert } : target, (redis) =>
+          await withNode(asOperator(held, spec.security.tls, { kind: 'sentinel', address: sentinel.address }), (redis) =>
             redis.call('SENTINEL', 'RESET', sentinelMasterName(spec.name)),
           );
         }

@@ -5,7 +5,7 @@ import { renderAcl, renderSentinelAcl } from '../../model/server-conf.ts';
 import { takeInventory } from '../docker/inventory.ts';
 import { reach } from '../docker/networks.ts';
 import type { ClusterSecrets, SecretStore } from '../secrets/secret-store.ts';
-import { type NodeAddress, pipelineAll, withNode } from './connection.ts';
+import { asOperator, type NodeAddress, pipelineAll, withNode } from './connection.ts';
 
 export interface SettingsDeps {
   readonly docker: Docker;
@@ -19,12 +19,7 @@ async function targets(
 ): Promise<{ readonly nodes: readonly NodeAddress[]; readonly held: ClusterSecrets }> {
   const [inventory, held] = await Promise.all([takeInventory(docker, hostName, spec.name), secrets.require(spec.name)]);
   await reach(docker, networkName(spec.name));
-  const nodes = inventory.containers.map((container) => ({
-    address: container.address,
-    kind: container.kind,
-    password: held.system.operator,
-    ...(spec.security.tls ? { caCert: held.ca.cert } : {}),
-  }));
+  const nodes = inventory.containers.map((container) => asOperator(held, spec.security.tls, container));
   return { nodes, held };
 }
 

@@ -3,11 +3,19 @@ import type { MoveOutcome } from '../../activities/migration/move-state.ts';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import type { MoveLimits, MoveReport } from '../../config/migration.ts';
 import { hostOf } from '../../model/known-cluster.ts';
-import type { BigKeyScan, SlotSurvey } from '../../model/migration/survey.ts';
+import type { SlotMove } from '../../model/migration/moves.ts';
+import { type BigKeyScan, noScan, type SlotSurvey } from '../../model/migration/survey.ts';
 import { type MovePlan, moveStep } from '../../model/plan-rebalance.ts';
 import { isCancellation } from './failure.ts';
-import { onData } from './proxies.ts';
+import { looksAt, onData } from './proxies.ts';
 import type { Operation } from './stages.ts';
+
+/** Looks for large keys in the slots that shall move. */
+export const scanMoves = async (
+  ref: Pick<Moving, 'spec' | 'clusterId'>,
+  moves: readonly SlotMove[],
+  { maxKeyBytes, batchBytes }: MoveLimits,
+): Promise<BigKeyScan> => (moves.length === 0 ? noScan : looksAt(hostOf(ref.spec)).scanBigKeys({ ...ref, moves, maxKeyBytes, batchBytes }));
 
 /** What the mover needs besides the plan. */
 export interface Moving {
