@@ -1,5 +1,5 @@
 import { activityInfo } from '@temporalio/activity';
-import type { Client } from '@temporalio/client';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { MoveLimits, MoveProgress } from '../config/migration.ts';
 import { operationHandlers } from '../config/progress.ts';
 import { type SlotMove, slotsOf } from '../model/migration/moves.ts';
@@ -25,7 +25,12 @@ export function createDataActivities(deps: DataDeps) {
     await deps.client.workflow.getHandle(workflowExecution.workflowId, workflowExecution.runId).signal(operationHandlers.moved, progress);
   };
   return beating({
-    moveSlots: (request: MoveRequest) => moveSlots({ ...deps, tell }, request),
+    moveSlots: (request: MoveRequest) => {
+      const { activityId, attempt, workflowExecution } = activityInfo();
+      const { workflowId, runId } = workflowExecution ?? { workflowId: '', runId: '' };
+      const confirm = () => isAwaited(deps.client, { workflowId, runId, activityId, attempt });
+      return moveSlots({ ...deps, tell, confirm }, request);
+    },
 
     /** Closes slots that anybody left open. @throws SlotConflict when a person must decide about some; all others are closed by then */
     repairSlots: async (ref: ClusterRef, limits: MoveLimits): Promise<ClosedSlots> => {
@@ -56,5 +61,27 @@ export function createDataActivities(deps: DataDeps) {
     },
   });
 }
+
+interface AttemptId {
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly activityId: string;
+  readonly attempt: number;
+}
+
+/** Whether Temporal waits for this attempt of an activity: not when it has given it up, or its workflow has ended. */
+async function isAwaited(client: Client, { workflowId, runId, activityId, attempt }: AttemptId): Promise<boolean> {
+  try {
+    const { raw } = await client.withDeadline(Date.now() + CONFIRM_WITHIN_MS, () =>
+      client.workflow.getHandle(workflowId, runId).describe(),
+    );
+    return (raw.pendingActivities ?? []).some((pending) => pending.activityId === activityId && pending.attempt === attempt);
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}
+
+const CONFIRM_WITHIN_MS = 3000;
 
 export type DataActivities = ReturnType<typeof createDataActivities>;

@@ -2,6 +2,7 @@ import type Docker from 'dockerode';
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { Settings } from '../config/settings.ts';
 import type { NodePlace } from '../model/layout.ts';
+import type { Leaving } from '../model/leaving.ts';
 import type { Observation } from '../model/observation.ts';
 import { ensureImage } from './docker/images.ts';
 import { listClusters } from './docker/inventory.ts';
@@ -14,8 +15,9 @@ import type { ClusterRef } from './migration/cluster-now.ts';
 import { gatherCrew } from './migration/crew.ts';
 import { type SurveyRequest, surveySlots } from './migration/survey.ts';
 import { awaitFormed } from './redis/formation.ts';
-import { forgetNodes, joinCluster, type Leaving, promoteReplica, requireEmptied, resetSentinels } from './redis/membership.ts';
+import { forgetNodes, joinCluster, promoteReplica, requireEmptied, resetSentinels } from './redis/membership.ts';
 import { type ObserveRequest, observe } from './redis/observe.ts';
+import { reinstateNodes, retireNodes } from './redis/retirement.ts';
 import { applyParameters, applyUsers } from './redis/settings.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import { beating, report } from './support/beating.ts';
@@ -47,6 +49,10 @@ export function createHostActivities(deps: HostDeps) {
     removeNode: (cluster: string, node: string, how: Removal) => removeNode(docker, cluster, node, how),
     removeVolume: (cluster: string, volume: string, clusterId?: string) => removeVolume(docker, cluster, volume, clusterId),
     joinCluster: (ref: ClusterRef) => joinCluster(deps, ref),
+    /** None of them is a primary that has data, or becomes one: they can be removed. */
+    retireNodes: (leaving: Leaving) => retireNodes(deps, leaving),
+    /** The reverse of `retireNodes`, for nodes that do not leave after all. */
+    reinstateNodes: (leaving: Leaving) => reinstateNodes(deps, leaving),
     forgetNodes: (leaving: Leaving) => forgetNodes(deps, leaving),
     requireEmptied: (leaving: Leaving & { readonly shards: readonly number[] }) => requireEmptied(deps, leaving),
     promoteReplica: (ref: ClusterRef, node: string) => promoteReplica(deps, ref, node),

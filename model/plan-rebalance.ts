@@ -13,6 +13,7 @@ import {
   refuseBigKeys,
   refuseFull,
   refuseMoves,
+  refuseTwice,
 } from './migration/planned-moves.ts';
 import { shardsNow } from './migration/shards-now.ts';
 import { type BigKeyScan, type SlotSurvey, slotBytes } from './migration/survey.ts';
@@ -76,7 +77,7 @@ export function planRebalance(
     ...refuseUnsound(spec, spec, known, seen.observation),
     ...strangers.map((shard) => `weights name shard ${shard}, and this cluster has shards 0 to ${spec.shards - 1}`),
     ...(shards.every(({ shard }) => input.weights[String(shard)] === 0) ? ['every weight is 0, and the slots must be somewhere'] : []),
-    ...(input.moves === undefined ? [] : refuseMoves(slotMoves, owners, spec.shards)),
+    ...(input.moves === undefined ? [] : [...refuseTwice(input.moves), ...refuseMoves(slotMoves, owners, spec.shards)]),
     ...(slotMoves.length === 0 ? [] : choice.refusals),
     ...refuseBigKeys(scan, input.bigKeys, input.limits.maxKeyBytes),
     ...refuseFull(rows, seen.survey),

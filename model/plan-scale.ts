@@ -4,7 +4,7 @@ import type { ScaleInput } from '../config/operations.ts';
 import type { PlanStep } from '../config/progress.ts';
 import { refuseLimits } from './host-room.ts';
 import type { KnownCluster } from './known-cluster.ts';
-import { canonicalJson, limitsOf, type NodePlace, nodeIdOf, placesOf, prefixFor } from './layout.ts';
+import { canonicalJson, limitsOf, type NodePlace, placesOf, prefixFor } from './layout.ts';
 import { planMoves } from './migration/balance.ts';
 import type { SlotMove } from './migration/moves.ts';
 import { chooseStrategy, ownersOf, plannedMoves, refuseBigKeys, refuseFull } from './migration/planned-moves.ts';
@@ -17,6 +17,7 @@ import { noSlots } from './plan-repair.ts';
 import { refuseUnsound } from './ready-to-move.ts';
 import { maxmemoryOf } from './server-conf.ts';
 import { usableOffsets } from './subnets.ts';
+import { inBothSizes, largerOf, missingIn, primariesOf, withoutForgotten } from './unfinished-scale.ts';
 import { count } from './words.ts';
 
 /** A plan with what the runbook needs to carry it out. */
@@ -76,7 +77,8 @@ export function movesOfScale(spec: ClusterSpec, known: KnownCluster, input: Scal
   const { newSpec } = scaledSpec(spec, input);
   const same = newSpec.shards === spec.shards;
   if (spec.mode === 'sentinel' || (same && (input.shards === undefined || canonicalJson(newSpec) !== canonicalJson(spec)))) return [];
-  const shards = shardsNow(largerOf(spec, newSpec), known.clusterId ?? '', observation);
+  const seen = withoutForgotten(observation, missingIn(newSpec, spec), known) ?? observation;
+  const shards = shardsNow(largerOf(spec, newSpec), known.clusterId ?? '', seen);
   return planMoves(
     shards.map(({ shard, slots }) => ({ shard, slots, weight: shard < newSpec.shards ? 1 : 0 })),
     { thresholdPercent: same ? BALANCED_PERCENT : 0 },
@@ -85,8 +87,6 @@ export function movesOfScale(spec: ClusterSpec, known: KnownCluster, input: Scal
 
 /** So far off its share may a shard be that nobody has asked to change: as with `rebalance`. */
 const BALANCED_PERCENT = 2;
-
-const largerOf = (a: ClusterSpec, b: ClusterSpec): ClusterSpec => (placesOf(b).length > placesOf(a).length ? b : a);
 
 /** What it takes to give a cluster another size; nothing, when it has it. */
 export function planScale(
@@ -99,23 +99,26 @@ export function planScale(
 ): ScalePlan {
   const { newSpec, refusals: invalid } = scaledSpec(spec, input);
   const larger = largerOf(spec, newSpec);
-  const [before, after] = [placesOf(spec), placesOf(newSpec)];
-  const newNodes = after.filter(({ name }) => before.every((place) => place.name !== name));
-  const leavingNodes = before.filter(({ name }) => after.every((place) => place.name !== name));
-  const leads = new Set(
-    observation.nodes
-      .filter(answered)
-      .filter(({ role }) => role === 'primary')
-      .map(({ name }) => name),
-  );
+  const [newNodes, leavingNodes] = [missingIn(spec, newSpec), missingIn(newSpec, spec)];
+  const unfinished = spec.mode === 'cluster' ? withoutForgotten(observation, leavingNodes, known) : undefined;
+  const seen = unfinished ?? observation;
+  const leads = primariesOf(seen);
   const leavingShards = Array.from({ length: Math.max(0, spec.shards - newSpec.shards) }, (_, i) => newSpec.shards + i);
   const handOvers = leavingNodes.filter(({ name, shard }) => leads.has(name) && !leavingShards.includes(shard));
-  const promotions = spec.mode === 'sentinel' ? [] : handOvers.flatMap(({ shard }) => successor(after, shard, observation));
+  const shards = spec.mode === 'sentinel' ? [] : shardsNow(larger, known.clusterId ?? '', seen);
+  const slotless = new Set(
+    shards.filter(({ shard, slots }) => slots.length === 0 && slotMoves.every(({ to }) => to !== shard)).map(({ shard }) => shard),
+  );
+  const [stuck, ready] = [handOvers.filter(({ shard }) => slotless.has(shard)), handOvers.filter(({ shard }) => !slotless.has(shard))];
+  const promotions = spec.mode === 'sentinel' ? [] : ready.flatMap(({ shard }) => successor(placesOf(newSpec), shard, seen));
   const resources = input.resources === undefined ? undefined : planResources(spec, newSpec, known, observation);
-  const rows = survey === undefined ? [] : plannedMoves(slotMoves, survey, ownersOf(shardsNow(larger, known.clusterId ?? '', observation)));
+  const rows = survey === undefined ? [] : plannedMoves(slotMoves, survey, ownersOf(shards));
   const choice = survey === undefined ? undefined : chooseStrategy(input.strategy, survey);
   const changes = newNodes.length + leavingNodes.length > 0;
-  const unfinished = spec.mode === 'cluster' ? withoutForgotten(observation, leavingNodes, known) : undefined;
+  const sound =
+    spec.mode === 'sentinel'
+      ? inBothSizes(spec, newSpec, observation)
+      : { spec: unfinished === undefined ? spec : newSpec, observation: seen };
   const steps: readonly PlanStep[] = [
     ...(resources?.steps ?? []),
     ...(newNodes.length > 0 ? additions(newSpec, newNodes) : []),
@@ -134,7 +137,7 @@ export function planScale(
     ...(changes && resources !== undefined && !resources.limitsFirst
       ? ['memory cannot go down while nodes come or go: change the number of nodes first, and memory afterwards']
       : []),
-    ...(changes || slotMoves.length > 0 ? refuseUnsound(unfinished ? newSpec : spec, larger, known, unfinished ?? observation) : []),
+    ...(changes || slotMoves.length > 0 ? refuseUnsound(sound.spec, larger, known, sound.observation) : []),
     ...(resources?.refusals ?? []),
     ...refuseRoom(spec, newSpec, newNodes, observation),
     ...(spec.mode === 'sentinel' && handOvers.length > 0
@@ -142,9 +145,13 @@ export function planScale(
           `${handOvers[0]?.name} is the primary now and would leave: let the sentinels fail over first (SENTINEL FAILOVER ${spec.name}, in a quiet moment)`,
         ]
       : []),
-    ...(spec.mode === 'cluster' && promotions.length < handOvers.length
+    ...stuck.map(
+      ({ name, shard }) =>
+        `${name} leads shard ${shard}, which has no slots, and would leave: the servers hold no election for such a shard. Next: holdfast rebalance ${spec.name} gives it slots, then the same again`,
+    ),
+    ...(spec.mode === 'cluster' && promotions.length < ready.length
       ? [
-          `${handOvers.map(({ name }) => name).join(', ')} would leave as primary, and its shard has no other replica that is in sync: holdfast status ${spec.name}`,
+          `${ready.map(({ name }) => name).join(', ')} would leave as primary, and its shard has no other replica that is in sync: holdfast status ${spec.name}`,
         ]
       : []),
     ...(slotMoves.length > 0 && choice !== undefined ? choice.refusals : []),
@@ -169,23 +176,6 @@ export function planScale(
     promotions,
     accepts: steps.some(({ name }) => name === scaleSteps.accept),
     ...(resources === undefined ? {} : { resources }),
-  };
-}
-
-/**
- * What stays, when the cluster has forgotten nodes that leave: an operation removed them and did not come to its end. Undefined when it has not;
- * then whatever is amiss with them counts.
- */
-function withoutForgotten(observation: Observation, leaving: readonly NodePlace[], known: KnownCluster): Observation | undefined {
-  const members = new Set(observation.views[0]?.members.map(({ nodeId }) => nodeId));
-  const gone = leaving.filter(({ name }) => !members.has(nodeIdOf(known.clusterId ?? '', name))).map(({ name }) => name);
-  if (members.size === 0 || gone.length === 0) return undefined;
-  const stays = ({ name }: { readonly name: string }) => !gone.includes(name);
-  return {
-    ...observation,
-    containers: observation.containers.filter(stays),
-    nodes: observation.nodes.filter(stays),
-    views: observation.views.filter(({ seenBy }) => seenBy.some((name) => stays({ name }))),
   };
 }
 
@@ -252,7 +242,10 @@ function removals(spec: ClusterSpec, nodes: readonly NodePlace[], shards: readon
     ...(spec.mode === 'cluster'
       ? [{ name: scaleSteps.forget, change: `${count(nodes.length, 'node')}, by every node that stays; from here on there is no way back` }]
       : []),
-    ...nodes.map((node) => ({ name: scaleSteps.remove(node), change: 'container and volume' })),
+    ...nodes.map((node) => ({
+      name: scaleSteps.remove(node),
+      change: `container and volume${spec.mode === 'sentinel' ? ', once it is certain that it is not the primary and will not be' : ''}`,
+    })),
     ...(spec.mode === 'sentinel' ? [{ name: scaleSteps.sentinels, change: 'each looks anew, one after the other' }] : []),
   ];
 }

@@ -28,7 +28,7 @@ export async function rebalance(raw: unknown): Promise<OperationResult> {
           const survey = await looks.surveySlots({ spec, clusterId, bytes: input.by === 'memory' });
           // Keys are written meanwhile, and a plan by keys made twice differs: what was approved is what is moved.
           const moves = shown?.slotMoves ?? movesOfRebalance(spec, op.known, input, { observation, survey });
-          return { observation, survey, moves, scan: await scanMoves({ spec, clusterId }, moves, input.limits) };
+          return { observation, survey, moves, scan: await scanMoves({ spec, clusterId }, moves, survey, input) };
         },
         (all) => planRebalance(spec, op.known, input, all, all.moves, all.scan),
       );

@@ -36,7 +36,7 @@ export async function scale(raw: unknown): Promise<OperationResult> {
           const moves = movesOfScale(spec, op.known, input, observation);
           if (moves.length === 0) return { observation, moves, scan: noScan };
           const survey = await looks.surveySlots({ spec, clusterId, bytes: false });
-          return { observation, survey, moves, scan: await scanMoves({ spec, clusterId }, moves, input.limits) };
+          return { observation, survey, moves, scan: await scanMoves({ spec, clusterId }, moves, survey, input) };
         },
         (all) => planScale(spec, op.known, input, all, all.moves, all.scan),
       );
@@ -79,7 +79,9 @@ export async function scale(raw: unknown): Promise<OperationResult> {
         const { subnet } = await host.ensureNetwork(spec, clusterId);
         const names = newNodes.map(({ name }) => name);
         op.onFailure('remove the new nodes', async () => {
-          if (spec.mode === 'cluster') await host.forgetNodes({ spec: larger, clusterId, nodes: names });
+          const leaving = { spec: larger, clusterId, nodes: names, fresh: true };
+          await host.retireNodes(leaving);
+          if (spec.mode === 'cluster') await host.forgetNodes(leaving);
           await settleAll(
             names.map((name) =>
               onHost(hostName, name).removeNode(spec.name, name, {
@@ -116,22 +118,31 @@ export async function scale(raw: unknown): Promise<OperationResult> {
         await op.step(steps.join, async () => {
           if (spec.mode === 'cluster') await host.joinCluster({ spec: newSpec, clusterId });
           else await host.awaitFormed(newSpec);
+          await host.reinstateNodes({ spec: newSpec, clusterId, nodes: names }); // an undo that could not remove them may have retired them
         });
       }
 
-      /** Nodes leave when nothing is left on them. Half of it would leave a cluster that no spec describes: it is not interrupted. */
+      /**
+       * Nodes leave when nothing is left on them. Half of it would leave a cluster that no spec describes: it is not interrupted. But a pause of days
+       * may stand before each of its steps: so the one that cannot be taken back makes certain itself that nothing is lost.
+       */
       async function removeNodes({ leavingShards }: ScalePlan): Promise<void> {
-        const nodes = leavingNodes.map(({ name }) => name);
-        const leaving = { spec, clusterId, nodes };
-        if (leavingShards.length > 0) await op.step(steps.emptied, () => host.requireEmptied({ ...leaving, shards: leavingShards }));
+        const leaving = { spec, clusterId, nodes: leavingNodes.map(({ name }) => name) };
         await op.boundary();
+        if (leavingShards.length > 0) await op.step(steps.emptied, () => host.requireEmptied({ ...leaving, shards: leavingShards }));
         op.keep();
         await CancellationScope.nonCancellable(async () => {
-          if (spec.mode === 'cluster') await op.step(steps.forget, () => host.forgetNodes(leaving));
+          op.onFailure('let the leaving nodes be promoted again', () => host.reinstateNodes(leaving));
+          if (spec.mode === 'cluster')
+            await op.step(steps.forget, async () => {
+              await host.retireNodes(leaving);
+              await host.forgetNodes(leaving);
+            });
           for (const place of leavingNodes)
-            await op.step(steps.remove(place), () =>
-              onHost(hostName, place.name).removeNode(spec.name, place.name, { clusterId, orderly: true, withVolume: true }),
-            );
+            await op.step(steps.remove(place), async () => {
+              if (spec.mode === 'sentinel') await host.retireNodes(leaving);
+              await onHost(hostName, place.name).removeNode(spec.name, place.name, { clusterId, orderly: true, withVolume: true });
+            });
           if (spec.mode === 'sentinel') await op.step(steps.sentinels, () => host.resetSentinels(newSpec));
           await accept();
           await op.verify(newSpec);

@@ -19,6 +19,8 @@ export interface Crew {
   /** Slots of a shard, by the word of its own primary when it was connected. */
   slots(shard: number): readonly number[];
   now(): ClusterNow;
+  /** Of all nodes of the cluster. */
+  addresses(): ReadonlySet<string>;
   /** The primary of the shard that a node belongs to, by node id: the node itself may be gone, or a replica by now. */
   leaderOf(nodeId: string): string;
   /**
@@ -58,7 +60,7 @@ export async function gatherCrew(
         if (primary === undefined) throw new NotReady(`shard ${shard} has no primary`);
         // What works is kept: other lanes are in the middle of their groups on it.
         const before = nodes.get(shard);
-        if (before?.nodeId === primary.nodeId && before.wire.alive) return [shard, before] as const;
+        if (before?.nodeId === primary.nodeId && before.alive) return [shard, before] as const;
         before?.close();
         return [shard, await connectNode(primary.nodeId, seen.target(primary))] as const;
       }),
@@ -116,6 +118,7 @@ export async function gatherCrew(
     primaries: () => [...nodes.values()],
     slots: (shard) => owned.get(shard) ?? [],
     now: present,
+    addresses: () => new Set(present().observation.nodes.flatMap((node) => (node.answers ? [node.address] : []))),
     leaderOf: (nodeId) => nodes.get(shardOf.get(nodeId) ?? -1)?.nodeId ?? nodeId,
     async refresh(seen) {
       if (seen !== round) return;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { MoveLimits } from '../../config/migration.ts';
 import { afterBatch, afterProbe, firstPace, keysWithin, type Pace } from '../../model/migration/pace.ts';
+import type { Lease } from './lease.ts';
 import type { Throttle } from './move-group.ts';
 import type { Probe } from './probe.ts';
 
@@ -8,8 +9,11 @@ import type { Probe } from './probe.ts';
 export interface Governor {
   /** The throttle of the lane of a source; it keeps what it has learned. @param bytesPerKey of its source, about */
   throttle(source: number, bytesPerKey: number): Throttle;
-  /** Waits while the move is held. False when the lane shall not open another group. */
-  mayOpen(): Promise<boolean>;
+  /**
+   * Waits while the move is held. `stop` when the lane shall not open another group; `look` when it has waited for a while: what holds it up may
+   * be a shard that has no primary any more.
+   */
+  mayOpen(): Promise<'open' | 'stop' | 'look'>;
   /** No more groups: a person wants it so, or something failed. */
   stop(): void;
   readonly stopping: boolean;
@@ -20,7 +24,7 @@ export interface Governor {
 }
 
 /** A throttle without a probe, for what must be closed anyway. */
-export function steadyThrottle(limits: MoveLimits): Throttle {
+export function steadyThrottle(limits: MoveLimits, lease?: Lease): Throttle {
   let pace = firstPace;
   return {
     batchKeys: () => Math.min(pace.batchKeys, limits.batchKeys),
@@ -28,6 +32,7 @@ export function steadyThrottle(limits: MoveLimits): Throttle {
     async moved(keys, tookMs) {
       pace = afterBatch(pace, { keys, tookMs }, limits);
     },
+    mayGoOn: async () => lease?.mayGoOn(),
   };
 }
 
@@ -35,10 +40,12 @@ const LOOK_EVERY_MS = 250;
 /** So long must the probe be calm before a held move goes on. */
 const CALM_MS = 3000;
 const FEWEST_SAMPLES = 20;
+/** So long is a held move only waited for, before somebody looks what is amiss. */
+const LOOK_AFTER_MS = 5000;
 /** Shorter rests are saved up: a timer is no more exact than this. */
 const SHORTEST_SLEEP_MS = 2;
 
-export function createGovernor(probe: Probe, limits: MoveLimits, heldBefore: number): Governor {
+export function createGovernor(probe: Probe, lease: Lease, limits: MoveLimits, heldBefore: number): Governor {
   const paces = new Map<number, { pace: Pace; owedMs: number }>();
   let stopping = false;
   let slow = 0;
@@ -46,6 +53,7 @@ export function createGovernor(probe: Probe, limits: MoveLimits, heldBefore: num
   let heldMs = heldBefore;
 
   const look = () => {
+    if (lease.over) stopping = true;
     const { p99, max, waiting, samples } = probe.recent();
     const worst = Math.max(max, waiting);
     const now = Date.now();
@@ -79,11 +87,16 @@ export function createGovernor(probe: Probe, limits: MoveLimits, heldBefore: num
           lane.owedMs = 0;
           await sleep(rest);
         },
+        mayGoOn: lease.mayGoOn,
       };
     },
     async mayOpen() {
-      while (held !== undefined && !stopping) await sleep(50);
-      return !stopping;
+      const start = Date.now();
+      while (!stopping && (held !== undefined || lease.whyNot() !== undefined)) {
+        if (held !== undefined && Date.now() - start > LOOK_AFTER_MS) return 'look';
+        await sleep(50);
+      }
+      return stopping ? 'stop' : 'open';
     },
     stop: () => {
       stopping = true;
@@ -93,6 +106,8 @@ export function createGovernor(probe: Probe, limits: MoveLimits, heldBefore: num
     },
     state() {
       if (stopping) return { state: 'closing', why: 'no more slots are opened; those that are open are finished' };
+      const unconfirmed = lease.whyNot();
+      if (unconfirmed !== undefined) return { state: 'held', why: unconfirmed };
       if (held !== undefined) return { state: 'held', why: held.why };
       if (slow > 0) return { state: 'slowed', why: `p99 of the probe is ${slow.toFixed(1)} ms, its budget ${limits.probeP99Ms} ms` };
       return { state: 'moving' };

@@ -4,6 +4,7 @@ import { failures } from '../../config/failures.ts';
 import type { MoveLimits } from '../../config/migration.ts';
 import { parseRanges, type SlotMove, slotsOf, toRanges } from '../../model/migration/moves.ts';
 import { fatal, messageOf } from '../support/failure.ts';
+import { whyWithoutCopy } from './copies.ts';
 import { type Crew, passes } from './crew.ts';
 import type { Governor } from './governor.ts';
 import type { Ledger } from './ledger.ts';
@@ -15,7 +16,7 @@ import type { Probe } from './probe.ts';
 
 /** What a lane works with. */
 export interface GroupRunner {
-  readonly spec: { readonly name: string };
+  readonly spec: { readonly name: string; readonly replicasPerShard: number };
   readonly limits: MoveLimits;
   readonly mayFallBack: boolean;
   readonly careful: string;
@@ -47,9 +48,17 @@ export async function runLane(runner: GroupRunner, moves: readonly SlotMove[]): 
   for (let turn = 0; ; ) {
     const left = moves.filter((move) => progress.left(move).length > 0);
     const move = left[turn % Math.max(1, left.length)];
-    if (move === undefined || !(await governor.mayOpen())) return;
+    if (move === undefined) return;
+    const may = await governor.mayOpen();
+    if (may === 'stop') return;
     const { round } = crew;
+    if (may === 'look') {
+      await crew.refresh(round); // waits for a shard that has no primary, and not for ever
+      progress.begin(crew);
+      continue;
+    }
     try {
+      if (!(await copied(runner, move))) return;
       const start = performance.now();
       const keys = progress.native() ? await moveByServer(runner, move) : await movePipelined(runner, move, rates.get(move) ?? FIRST_RATE);
       rates.set(move, Math.max(100, (keys * 1000) / Math.max(1, performance.now() - start)));
@@ -72,6 +81,28 @@ const gaveUp = (cluster: string, { from, to }: SlotMove, ms: number, error: unkn
     failures.nodeAway,
     `slots could not be moved from shard ${from} to shard ${to} of ${cluster} for longer than nodeAwayMs (${ms} ms): ${messageOf(error)}. Next: holdfast status ${cluster}; then holdfast repair ${cluster}, which closes what is open, and the same operation again`,
   );
+
+/**
+ * Waits until what the destination takes has a copy at once: a primary that dies takes with it what nobody else has.
+ * @returns false when no more groups shall be opened
+ * @throws NodeAway when it has none for longer than `nodeAwayMs`
+ */
+async function copied({ crew, limits, governor, progress, spec }: GroupRunner, move: SlotMove): Promise<boolean> {
+  if (spec.replicasPerShard === 0) return true;
+  const end = Date.now() + limits.nodeAwayMs;
+  try {
+    for (;;) {
+      const why = await whyWithoutCopy(crew.primary(move.to).wire, crew.addresses());
+      if (why === undefined || governor.stopping) return !governor.stopping;
+      const lacks = `shard ${move.to} takes no slots while ${why}`;
+      progress.waits(move, lacks);
+      if (Date.now() > end) throw gaveUp(spec.name, move, limits.nodeAwayMs, new Error(lacks));
+      await sleep(RETRY_MS);
+    }
+  } finally {
+    progress.waits(move, undefined);
+  }
+}
 
 /** Opens the next slots of a move, and closes them. @returns keys that moved */
 async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number): Promise<number> {

@@ -6,7 +6,7 @@ import type { Wire } from '../redis/wire.ts';
 
 /** What the probe wrote into one slot. */
 interface Entry {
-  /** Number of the last write that was acknowledged; 0 for the first one, -1 before it. */
+  /** Number of the last write that was acknowledged; 0 when it is enough that the key is there. */
   readonly acknowledged: number;
   /** When, in ms since 1970. */
   readonly at: number;
@@ -24,7 +24,14 @@ export interface LostWrite {
 }
 
 /** Nothing may be left of a probe for ever, whatever happens to whoever should remove it. */
-const EXPIRE_SECONDS = 86_400;
+const EXPIRE_SECONDS = 7 * 86_400;
+/** A key that was written so long ago is about to expire: nobody can say any more that it should be there. */
+const KNOWN_FOR_MS = (EXPIRE_SECONDS - 3600) * 1000;
+
+/** The number of a write says when it was, and by which writer: milliseconds since 1970, and three digits. */
+const WRITERS = 1000;
+/** So long may two attempts write side by side, when the one that was given up has not heard of it yet. */
+const OVERLAP_MS = 10_000;
 
 /**
  * Why a slot moves without a key of the ledger: it is open already, by an attempt of which nothing is known; or its owner takes no writes, and
@@ -38,6 +45,8 @@ const WITHOUT_KEY = new Set(['ASK', 'OOM', 'MISCONF', 'NOREPLICAS']);
  */
 export class Ledger {
   readonly #entries = new Map<number, Entry>();
+  readonly #writer = Math.floor(Math.random() * WRITERS);
+  #lastMs = 0;
   written = 0;
   acknowledged = 0;
 
@@ -50,19 +59,25 @@ export class Ledger {
     return [...this.#entries.keys()];
   }
 
-  /** Takes up what an earlier attempt knew. */
-  resume(slots: readonly number[], acknowledged: Readonly<Record<string, number>>): void {
-    for (const slot of slots) this.#entries.set(slot, { acknowledged: acknowledged[slot] ?? 0, at: 0 });
+  /** Takes up what an earlier attempt knew. @param since when the move began, in ms since 1970 */
+  resume(slots: readonly number[], acknowledged: Readonly<Record<string, number>>, since: number): void {
+    for (const slot of slots) {
+      const number = acknowledged[slot] ?? 0;
+      this.#entries.set(slot, { acknowledged: number, at: number === 0 ? since : msOf(number) });
+    }
   }
 
   /** Numbers that are worth telling the next attempt; of all others it is enough that the key is there. */
   numbers(slots: Iterable<number>): Readonly<Record<string, number>> {
-    return Object.fromEntries([...slots].map((slot) => [slot, this.#entries.get(slot)?.acknowledged ?? 0]));
+    const known = [...slots].map((slot) => [slot, this.#entries.get(slot)?.acknowledged ?? 0] as const);
+    return Object.fromEntries(known.filter(([, number]) => number > 0));
   }
 
-  next(slot: number): number {
+  /** The number of the next write; higher than all before, also than those of earlier attempts. */
+  next(): number {
     this.written++;
-    return (this.#entries.get(slot)?.acknowledged ?? 0) + 1;
+    this.#lastMs = Math.max(Date.now(), this.#lastMs + 1);
+    return this.#lastMs * WRITERS + this.#writer;
   }
 
   acknowledge(slot: number, written: number): void {
@@ -89,20 +104,27 @@ export class Ledger {
 
   /** Reads the keys of slots back from their owner. @returns writes that were acknowledged and are not there */
   async check(owner: Wire, slots: readonly number[]): Promise<readonly LostWrite[]> {
+    const oldest = Date.now() - KNOWN_FOR_MS;
     const known = slots.flatMap((slot) => {
       const entry = this.#entries.get(slot);
-      return entry === undefined ? [] : [{ slot, entry }]; // as of now: the probe goes on while it is read
+      return entry === undefined || entry.at < oldest ? [] : [{ slot, entry }]; // as of now: the probe goes on while it is read
     });
     const replies = await owner.ask(known.map(({ slot }) => ['GET', keyOfSlot(slot)]));
     return known.flatMap(({ slot, entry }, index): readonly LostWrite[] => {
       const reply = replies[index];
       if (reply instanceof ServerError) throw reply;
       const found = reply === null || reply === undefined ? null : Number(reply);
-      if (found !== null && found >= entry.acknowledged) return [];
+      if (found !== null && !isOlder(found, entry.acknowledged)) return [];
       return [{ slot, key: keyOfSlot(slot), written: entry.acknowledged, found, at: new Date(entry.at).toISOString() }];
     });
   }
 }
+
+const msOf = (number: number): number => Math.floor(number / WRITERS);
+
+/** Whether a write that is there is an older one than that which was acknowledged: not when two writers were at it in the same moment. */
+const isOlder = (found: number, acknowledged: number): boolean =>
+  found < acknowledged && (found % WRITERS === acknowledged % WRITERS || msOf(acknowledged) - msOf(found) > OVERLAP_MS);
 
 /** The write of the probe as commands take it. */
 export const probeWrite = (slot: number, number: number): readonly (string | number)[] => [keyOfSlot(slot), number, 'EX', EXPIRE_SECONDS];

@@ -1,4 +1,5 @@
 import { ServerError } from '../redis/protocol.ts';
+import { WireLost } from '../redis/wire.ts';
 import type { KeyBatch, SlotNode } from './slot-node.ts';
 
 /** What a group of slots needs on its way. */
@@ -20,6 +21,8 @@ export interface Throttle {
   readonly batchBytes: number;
   /** Told of each MIGRATE; rests as long as it should. `bytes` when they are known. */
   moved(keys: number, tookMs: number, bytes?: number): Promise<void>;
+  /** Asked before keys are sent and before slots are handed over. @throws when this driver must not go on: another does its work */
+  mayGoOn(): Promise<void>;
 }
 
 /** For what a MIGRATE waits for bytes of the other side. Below the servers' own patience with one another. */
@@ -33,7 +36,7 @@ export const MIGRATE_TIMEOUT_MS = 2000;
 export async function moveGroup(group: GroupMove, throttle: Throttle): Promise<void> {
   await openSlots(group);
   await drain(group, throttle);
-  await handOver(group);
+  await handOver(group, throttle);
 }
 
 export async function openSlots({ source, destination, slots }: GroupMove): Promise<void> {
@@ -68,6 +71,7 @@ async function drainOnce({ source, destination, slots, careful }: GroupMove, thr
       const next = slots[index + 1];
       const parts = careful?.has(slot) === true ? await source.split(batch, throttle.batchBytes) : [batch];
       for (const part of parts) {
+        await throttle.mayGoOn();
         const sent = source.migrate(part, destination, timeoutFor(part));
         sent.catch(() => undefined);
         // The names of the next slot come while the keys of this one are under way.
@@ -90,13 +94,21 @@ const SLOWEST_BYTES_A_MS = 10_000;
 export const HANDED_OVER_AT_ONCE = 16;
 
 /** The destination owns the slots, and every primary knows it. */
-export async function handOver({ source, destination, others, slots }: GroupMove): Promise<void> {
+export async function handOver({ source, destination, others, slots }: GroupMove, throttle: Pick<Throttle, 'mayGoOn'>): Promise<void> {
   for (let at = 0; at < slots.length; at += HANDED_OVER_AT_ONCE) {
     const some = slots.slice(at, at + HANDED_OVER_AT_ONCE);
-    // A source that failed over in between may have taken new keys: they would be thrown away.
-    if ((await source.count(some)).some((keys) => keys > 0)) throw new ServerError('TRYAGAIN keys have come back to the source');
+    await throttle.mayGoOn();
+    // A source that failed over in between may have taken new keys: they would be thrown away. And a former primary counts what it was told last.
+    if ((await source.countAsPrimary(some)).some((keys) => keys > 0)) throw new ServerError('TRYAGAIN keys have come back to the source');
     await destination.assign(some, destination.nodeId);
-    await source.assign(some, destination.nodeId, 'lenient');
-    await Promise.all(others.map((other) => other.assign(some, destination.nodeId, 'lenient')));
+    await Promise.all([
+      source.assign(some, destination.nodeId, 'lenient'),
+      ...others.map((other) => other.assign(some, destination.nodeId, 'lenient').catch(awayOnly)),
+    ]);
   }
+}
+
+/** A node that is away hears of it by gossip when it is back: it must not keep the slots of others open. */
+function awayOnly(error: unknown): void {
+  if (!(error instanceof WireLost)) throw error;
 }

@@ -21,6 +21,8 @@ export interface MoveBoard {
   /** Keys that were counted at the source and not at the destination. */
   shrunk(): { readonly keys: number; readonly slots: readonly number[] };
   evicted(keys: number): void;
+  /** A move waits for a node, and why; undefined when it does not any more. */
+  waits(move: SlotMove, why: string | undefined): void;
   native(): boolean;
   /** Whether any slot of this move has moved. */
   begun(): boolean;
@@ -36,20 +38,25 @@ interface Sources {
   readonly probe: Probe;
   readonly governor: Governor;
   readonly waitsFor: () => string | undefined;
+  readonly evictedBefore: () => MoveTotals['evictedBefore'];
   readonly since: number;
 }
 
-/** At each of so many parts of the way, and not more often than every two seconds: some 60 signals, however long it takes. */
-const TELL = { parts: 50, everyMs: 2000, atLeastEveryMs: 60_000 };
+/**
+ * At each of so many parts of the way, not more often than every two seconds, and the more seldom the longer it takes already: each is four events
+ * of a history, of which a move of many hours may make some hundreds.
+ */
+const TELL = { parts: 50, everyMs: 2000, stateEveryMs: 10_000, atLeastEveryMs: 60_000, share: 0.03 };
 const RATE_WINDOW_MS = 5000;
 
 export function createProgress(request: MoveRequest, start: MoveTotals, sources: Sources): MoveBoard {
-  const { ledger, probe, governor, waitsFor, since } = sources;
+  const { ledger, probe, governor, waitsFor, evictedBefore, since } = sources;
   const { moves, expected } = request;
   const left = new Map<SlotMove, Set<number>>(moves.map((move) => [move, new Set(slotsOf(move.slots))]));
   const arrived = new Map<number, number>();
   const pairKeys = new Map(Object.entries(start.pairKeys));
   const missing = new Map<number, number>();
+  const waiting = new Map<SlotMove, string>();
   let { keys, bytes, evicted, strategy } = start;
   let begun = start.keys > 0;
   let samples: { readonly at: number; readonly keys: number }[] = [];
@@ -70,6 +77,8 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
   const totals = (): MoveTotals => {
     const open = ledger.slots().filter((slot) => !arrived.has(slot));
     return {
+      startedAt: start.startedAt,
+      evictedBefore: evictedBefore(),
       strategy,
       prepared: preparedSlots(),
       numbers: ledger.numbers(open),
@@ -92,10 +101,10 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
     const keysPerSecond = first === undefined || seconds < 0.2 ? 0 : Math.round((keys - first.keys) / seconds);
     const slots = slotsTotal - slotsLeft();
     const share = slotsTotal === 0 ? 1 : slots / slotsTotal;
-    const waiting = waitsFor();
+    const why = waitsFor() ?? [...waiting.values()][0];
     const { p99, max, samples: calls } = probe.recent();
     return {
-      ...(waiting === undefined ? governor.state() : { state: 'waiting for a node', why: waiting }),
+      ...(why === undefined ? governor.state() : { state: 'waiting for a node', why }),
       strategy,
       slots,
       slotsTotal,
@@ -144,6 +153,7 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
     evicted: (more) => {
       evicted += more;
     },
+    waits: (move, why) => void (why === undefined ? waiting.delete(move) : waiting.set(move, why)),
     native: () => strategy === 'native',
     begun: () => begun,
     fallBack: () => {
@@ -155,8 +165,9 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
       const now = progress();
       const part = Math.floor((now.slots * TELL.parts) / Math.max(1, now.slotsTotal));
       const ago = Date.now() - lastTold.at;
-      if (ago < TELL.everyMs || (part === lastTold.part && now.state === lastTold.state && ago < TELL.atLeastEveryMs)) return;
-      if (now.state !== lastTold.state && part === lastTold.part && ago < TELL.everyMs * 5) return;
+      const longer = (ms: number) => Math.max(ms, tookMs() * TELL.share);
+      const gap = part !== lastTold.part ? TELL.everyMs : longer(now.state !== lastTold.state ? TELL.stateEveryMs : TELL.atLeastEveryMs);
+      if (ago < gap) return;
       lastTold = { at: Date.now(), part, state: now.state };
       await how(now).catch(() => undefined); // it is for people's eyes; the heartbeat says the same
     },

@@ -1,13 +1,15 @@
-import { ApplicationFailure, cancellationSignal } from '@temporalio/activity';
+import { ApplicationFailure, cancellationSignal, log } from '@temporalio/activity';
 import { failures } from '../../config/failures.ts';
 import type { MoveHeartbeat } from '../../config/migration.ts';
 import { parseRanges, type SlotMove, slotsOf } from '../../model/migration/moves.ts';
 import { report, reported } from '../support/beating.ts';
+import { messageOf } from '../support/failure.ts';
 import { closeOpenSlots, refuseConflicts } from './close-open-slots.ts';
 import type { MigrationDeps } from './cluster-now.ts';
 import { type Crew, gatherCrew } from './crew.ts';
 import { createGovernor, steadyThrottle } from './governor.ts';
 import { type GroupRunner, runLane } from './lane.ts';
+import { holdLease, Superseded } from './lease.ts';
 import { Ledger, type LostWrite } from './ledger.ts';
 import { keysMissing, writeLost } from './loss.ts';
 import { moveGroup } from './move-group.ts';
@@ -19,6 +21,8 @@ import { watchRemovals } from './removals.ts';
 export interface MoveDeps extends MigrationDeps {
   /** Tells the workflow how far it is. */
   readonly tell: (progress: MoveHeartbeat['progress']) => Promise<void>;
+  /** Asks Temporal whether this attempt is still the one that it waits for. @throws when nobody answers */
+  readonly confirm: () => Promise<boolean>;
   /** A test puts a wrong one in its place, to see that the ledger finds it out. */
   readonly moveGroup?: typeof moveGroup;
 }
@@ -36,10 +40,14 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   const ledger = new Ledger();
   ledger.written = start.written;
   ledger.acknowledged = start.acknowledged;
-  ledger.resume(slotsOf(parseRanges(start.prepared)), start.numbers);
+  ledger.resume(slotsOf(parseRanges(start.prepared)), start.numbers, start.startedAt);
+  const lease = holdLease(deps.confirm);
   let waitsFor: string | undefined;
   const crew = await gatherCrew(deps, request, limits.nodeAwayMs, (why) => {
     waitsFor = why;
+  }).catch((error: unknown) => {
+    lease.end();
+    throw error;
   });
   const { shards, target } = crew.now();
   const probe = startProbe(
@@ -47,25 +55,33 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     ledger,
     start.latencies,
   );
-  const governor = createGovernor(probe, limits, start.heldMs);
-  const progress = createProgress(request, start, { ledger, probe, governor, waitsFor: () => waitsFor, since });
+  const governor = createGovernor(probe, lease, limits, start.heldMs);
+  let { evictedBefore } = start;
+  const sources = { ledger, probe, governor, waitsFor: () => waitsFor, evictedBefore: () => evictedBefore, since };
+  const progress = createProgress(request, start, sources);
   const cancelled = cancellationSignal();
   cancelled.addEventListener('abort', governor.stop);
   if (cancelled.aborted) governor.stop();
   const beat = setInterval(() => report(progress.heartbeat()), 1000);
   const told = setInterval(() => void progress.tell(deps.tell), 1000);
+  const close = () => closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits, lease));
   try {
-    const closed = await closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits));
+    const closed = await close();
     refuseConflicts(spec.name, closed);
     if (closed.finished.length + closed.settled.length > 0) await crew.refresh(crew.round);
     progress.begin(crew);
-    const removals = await watchRemovals(crew);
+    const removals = await watchRemovals(crew, evictedBefore);
     const { evicted } = removals;
-    await runLanes({ ...request, crew, governor, probe, ledger, progress, evicted, moveGroup: deps.moveGroup ?? moveGroup }, limits.pairs);
-    if (cancelled.aborted) {
-      // Nobody asks the engine any more; but a lane that failed in this moment may have left its group open.
-      await closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits));
-    } else {
+    evictedBefore = removals.baseline;
+    await runLanes(
+      { ...request, crew, governor, probe, ledger, progress, evicted, moveGroup: deps.moveGroup ?? moveGroup },
+      limits.pairs,
+      close,
+    );
+    // A lane that failed in the moment in which it was stopped may have left its group open.
+    if (governor.stopping) await close();
+    // Nobody asks the engine any more when it was cancelled.
+    if (!cancelled.aborted) {
       await crew.refresh(crew.round);
       progress.begin(crew);
     }
@@ -81,15 +97,23 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   } finally {
     clearInterval(beat);
     clearInterval(told);
+    lease.end();
     governor.end();
     await probe.stop();
     crew.close();
   }
 }
 
-/** A lane for each source, so many at a time: a MIGRATE holds up its source, two of them would only wait for one another. */
-async function runLanes(runner: GroupRunner & { readonly moves: readonly SlotMove[] }, atOnce: number): Promise<void> {
-  const { moves } = runner;
+/**
+ * A lane for each source, so many at a time: a MIGRATE holds up its source, two of them would only wait for one another. When one fails the
+ * others end what they have open, and what it left open itself is closed as far as that can be done.
+ */
+async function runLanes(
+  runner: GroupRunner & { readonly moves: readonly SlotMove[] },
+  atOnce: number,
+  close: () => Promise<unknown>,
+): Promise<void> {
+  const { moves, governor, spec } = runner;
   const sources = [...new Set(moves.map(({ from }) => from))];
   const problems: unknown[] = [];
   const work = async () => {
@@ -101,14 +125,21 @@ async function runLanes(runner: GroupRunner & { readonly moves: readonly SlotMov
         );
       } catch (error) {
         problems.push(error);
-        runner.governor.stop(); // the others finish what they have open
+        governor.stop();
       }
     }
   };
   await Promise.all(Array.from({ length: Math.min(atOnce, sources.length) }, work));
-  // A lost write is the worst of them, and must not hide behind another.
-  const worst = problems.find((problem) => problem instanceof ApplicationFailure && problem.type === failures.writeLost);
-  if (problems.length > 0) throw worst ?? problems[0];
+  if (problems.length === 0) return;
+  // A lost write is the worst of them, must not hide behind another, and leaves everything as it is for those who look into it.
+  const lost = problems.find((problem) => problem instanceof ApplicationFailure && problem.type === failures.writeLost);
+  if (lost !== undefined) throw lost;
+  const superseded = problems.find((problem) => problem instanceof Superseded);
+  if (superseded !== undefined) throw superseded;
+  await close().catch((error: unknown) => {
+    log.warn('slots may be left open', { cluster: spec.name, why: messageOf(error) });
+  });
+  throw problems[0];
 }
 
 /** Reads the whole ledger back from those who own its slots now. */

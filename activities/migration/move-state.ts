@@ -7,6 +7,10 @@ import type { ClusterRef } from './cluster-now.ts';
 /** What a move of slots has done so far: carried from attempt to attempt, and over a pause. Small, whatever the size of the data. */
 export interface MoveTotals {
   readonly strategy: 'native' | 'pipelined';
+  /** When the whole move began, in ms since 1970. */
+  readonly startedAt: number;
+  /** Keys that each server, by node id, had evicted when the whole move began. */
+  readonly evictedBefore: Readonly<Record<string, number>>;
   /** Slots that have a key of the ledger, as `0-99,200`. */
   readonly prepared: string;
   /** Numbers of the ledger for slots that may be open. */
@@ -48,6 +52,8 @@ export interface MoveOutcome {
 }
 
 export const noTotals = (strategy: MoveTotals['strategy']): MoveTotals => ({
+  startedAt: Date.now(),
+  evictedBefore: {},
   strategy,
   prepared: '',
   numbers: {},

@@ -28,7 +28,7 @@ export interface Probe {
 
 const EVERY_MS = 4;
 const WINDOW_MS = 2000;
-/** Of its calls, those that go where slots are open: more than a client's would, which knows nothing of them, but not so many that it feels only these. */
+/** Of its calls, those that go where slots are open: more than a client's would, which knows nothing of them. They are for the ledger, and not measured. */
 const OPEN_SHARE = 0.2;
 
 export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before: Latencies): Probe {
@@ -42,17 +42,13 @@ export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before
   let waitingSince: number | undefined;
   let running = true;
 
-  /** Reads go anywhere, as those of a client do; writes where the ledger has a key. */
-  const pick = (write: boolean): number | undefined => {
-    const from = openSlots.length > 0 && Math.random() < OPEN_SHARE ? openSlots : write ? known : undefined;
-    return from === undefined ? Math.floor(Math.random() * SLOTS) : from[Math.floor(Math.random() * from.length)];
-  };
-  const call = async (slot: number, write: boolean): Promise<void> => {
+  const anyOf = (slots: readonly number[]): number | undefined => slots[Math.floor(Math.random() * slots.length)];
+  const call = async (slot: number, write: boolean, measured: boolean): Promise<void> => {
     const start = performance.now();
     waitingSince = start;
     try {
       if (write) {
-        const number = ledger.next(slot);
+        const number = ledger.next();
         await cluster.call(slot, ['SET', ...probeWrite(slot, number)]);
         ledger.acknowledge(slot, number);
       } else await cluster.call(slot, ['GET', keyOfSlot(slot)]);
@@ -61,9 +57,11 @@ export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before
     } finally {
       waitingSince = undefined;
       const now = performance.now();
-      fresh.push(now - start);
-      window.push({ at: now, ms: now - start });
-      if (fresh.length >= 100) fold(now);
+      if (measured) {
+        fresh.push(now - start);
+        window.push({ at: now, ms: now - start });
+        if (fresh.length >= 100) fold(now);
+      }
     }
   };
   const fold = (now: number): void => {
@@ -75,8 +73,10 @@ export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before
     for (let turn = 0; running; turn++) {
       const write = turn % 2 === 0;
       if (known.length !== ledger.size) known = ledger.slots();
-      const slot = pick(write);
-      if (slot !== undefined) await call(slot, write);
+      const where = openSlots.length > 0 && Math.random() < OPEN_SHARE ? openSlots : undefined;
+      // Reads go anywhere, as those of a client do; writes where the ledger has a key.
+      const slot = where === undefined && !write ? Math.floor(Math.random() * SLOTS) : anyOf(where ?? known);
+      if (slot !== undefined) await call(slot, write, where === undefined);
       await sleep(EVERY_MS);
     }
   };

@@ -3,51 +3,75 @@ import type { Crew } from './crew.ts';
 
 /** What takes keys away while slots move, besides the move itself: without it, fewer keys afterwards are lost keys. */
 export interface Removals {
-  /** Keys that the servers have evicted since. */
+  /** Keys that each server, by node id, had evicted when the whole move began: the next attempt is to begin with it. */
+  readonly baseline: Readonly<Record<string, number>>;
+  /** Keys that the servers have evicted since the whole move began. */
   evicted(): Promise<number>;
-  /** Keys at most that were evicted, have expired or were removed by somebody's command since; Infinity when a server has changed, and forgot. */
+  /**
+   * Keys at most that were evicted, have expired or were removed by somebody's command since this attempt began. Infinity when nobody can tell:
+   * a server has changed, and forgot, or a command has been called that removes any number of keys.
+   */
   others(): Promise<number>;
 }
 
-/** Commands that can make a key disappear, by the name that INFO commandstats gives. */
-const REMOVING =
-  /^cmdstat_(del|unlink|getdel|getex|rename|renamenx|move|[lrb]*pop|[lr]mpop|lrem|ltrim|rpoplpush|brpoplpush|lmove|blmove|blmpop|spop|srem|smove|s(inter|union|diff)store|sort|zpop(min|max)|bzpop(min|max)|z?mpop|bzmpop|zrem.*|z(inter|union|diff|range)store|hdel|hgetdel|hgetex|h?p?expire(at)?|xtrim|xdel|eval|evalsha|fcall|bitop|geosearchstore)$/;
+/**
+ * How many keys a call of a command can remove, by the name that `INFO commandstats` gives it. Nobody knows what a script, a function or a
+ * module's command does; their `_ro` variants (`eval_ro`) cannot write, and remove nothing.
+ */
+export function removes(command: string): 'none' | 'one' | 'many' {
+  if (MANY.has(command) || command.includes('.')) return 'many';
+  return ONE.test(command) ? 'one' : 'none';
+}
 
-/** Everything of a flush; nobody can tell how many keys. */
-const ALL = /^cmdstat_flush(all|db)$/;
+/** MIGRATE is none of them: the move itself calls it. */
+const MANY = new Set(['del', 'unlink', 'eval', 'evalsha', 'fcall', 'flushall', 'flushdb', 'swapdb', 'debug', 'cluster|flushslot']);
+
+/** The key that they name, when they take its last element, replace it by nothing, or let it expire in the past. */
+const ONE =
+  /^(getdel|getex|delifeq|delex|rename|renamenx|move|restore|b?[lr]pop|b?lmpop|lrem|ltrim|b?rpoplpush|b?lmove|spop|srem|smove|s(inter|union|diff)store|sort|b?zpop(min|max)|b?zmpop|zrem.*|z(inter|union|diff|range)store|hdel|hgetdel|hgetex|hsetex|h?p?expire(at)?|bitop|georadius(bymember)?|geosearchstore|vrem)$/;
 
 interface Counters {
   readonly evicted: number;
+  /** Also fields of hashes: a hash goes with its last one. */
   readonly expired: number;
-  readonly removing: number;
-  readonly flushes: number;
+  readonly one: number;
+  readonly many: number;
 }
 
-export async function watchRemovals(crew: Crew): Promise<Removals> {
+/**
+ * @param evictedBefore the `baseline` of the first attempt; without one, or with an empty one, the move begins now. A server that says less than
+ * it did then has been restarted: what it says now counts. So it does, all of it, for one that is not in there, a replica that was promoted
+ * meanwhile: it may have been at work before this attempt began, and an eviction too many raises no false alarm.
+ */
+export async function watchRemovals(crew: Crew, evictedBefore: Readonly<Record<string, number>> = {}): Promise<Removals> {
   const before = await countersOf(crew);
-  /** @param unknown for a server that was promoted or restarted meanwhile, and counts anew: by what it counts now */
-  const delta = async (of: (counters: Counters) => number, unknown: (now: number) => number): Promise<number> => {
-    const now = await countersOf(crew);
-    let sum = 0;
-    for (const [nodeId, counters] of now) {
-      const earlier = before.get(nodeId);
-      const was = earlier === undefined ? undefined : of(earlier);
-      sum += was === undefined || of(counters) < was ? unknown(of(counters)) : of(counters) - was;
-    }
-    return sum;
-  };
-  const anything = () => Number.POSITIVE_INFINITY;
+  const first = Object.keys(evictedBefore).length === 0;
+  const baseline = first
+    ? Object.fromEntries([...before].map(([nodeId, { evicted }]) => [nodeId, evicted]))
+    : // A server that was restarted may have evicted more by the next attempt than it had before.
+      Object.fromEntries(
+        Object.entries(evictedBefore).map(([nodeId, was]) => [nodeId, (before.get(nodeId)?.evicted ?? was) < was ? 0 : was]),
+      );
   return {
-    evicted: () =>
-      delta(
-        ({ evicted }) => evicted,
-        (since) => since,
-      ),
-    others: async () =>
-      (await delta(({ flushes }) => flushes, anything)) > 0
-        ? Number.POSITIVE_INFINITY
-        : delta(({ evicted, expired, removing }) => evicted + expired + removing, anything),
+    baseline,
+    async evicted() {
+      const now = await countersOf(crew);
+      return [...now].reduce((sum, [nodeId, { evicted }]) => {
+        const was = baseline[nodeId] ?? 0;
+        return sum + (evicted < was ? evicted : evicted - was);
+      }, 0);
+    },
+    async others() {
+      const now = await countersOf(crew);
+      return [...now].reduce((sum, [nodeId, counters]) => sum + removedSince(before.get(nodeId), counters), 0);
+    },
   };
+}
+
+function removedSince(was: Counters | undefined, now: Counters): number {
+  if (was === undefined || now.many !== was.many) return Number.POSITIVE_INFINITY;
+  const more = [now.evicted - was.evicted, now.expired - was.expired, now.one - was.one];
+  return more.some((count) => count < 0) ? Number.POSITIVE_INFINITY : more.reduce((sum, count) => sum + count, 0);
 }
 
 async function countersOf(crew: Crew): Promise<ReadonlyMap<string, Counters>> {
@@ -57,19 +81,22 @@ async function countersOf(crew: Crew): Promise<ReadonlyMap<string, Counters>> {
         ['INFO', 'stats'],
         ['INFO', 'commandstats'],
       ]);
-      const fields = parseInfo(String(stats));
-      const calls = [...parseInfo(String(commands))].map(([name, value]) => ({ name, calls: Number(/calls=(\d+)/.exec(value)?.[1] ?? 0) }));
-      const sum = (which: RegExp) => calls.filter(({ name }) => which.test(name)).reduce((total, one) => total + one.calls, 0);
-      return [
-        nodeId,
-        {
-          evicted: Number(fields.get('evicted_keys') ?? 0),
-          expired: Number(fields.get('expired_keys') ?? 0),
-          removing: sum(REMOVING),
-          flushes: sum(ALL),
-        },
-      ] as const;
+      return [nodeId, readCounters(parseInfo(String(stats)), parseInfo(String(commands)))] as const;
     }),
   );
   return new Map(all);
+}
+
+function readCounters(stats: ReadonlyMap<string, string>, commands: ReadonlyMap<string, string>): Counters {
+  const sum = (names: readonly string[]) => names.reduce((total, name) => total + Number(stats.get(name) ?? 0), 0);
+  const calls = (what: 'one' | 'many') =>
+    [...commands]
+      .filter(([name]) => removes(name.replace(/^cmdstat_/, '')) === what)
+      .reduce((total, [, value]) => total + Number(/calls=(\d+)/.exec(value)?.[1] ?? 0), 0);
+  return {
+    evicted: sum(['evicted_keys']),
+    expired: sum(['expired_keys', 'expired_subkeys', 'expired_fields']),
+    one: calls('one'),
+    many: calls('many'),
+  };
 }

@@ -1,9 +1,10 @@
+import type { ApplicationFailure } from '@temporalio/common';
 import { failures } from '../../config/failures.ts';
 import { networkName, ports, sentinelMasterName } from '../../config/names.ts';
 import { nodeIdOf, placesOf } from '../../model/layout.ts';
+import { type Leaving, whyNotEmptied, whyNotForgotten } from '../../model/leaving.ts';
 import { whyNotJoined } from '../../model/migration/joined.ts';
-import { answered, type Observation } from '../../model/observation.ts';
-import { countSlots, SLOTS } from '../../model/slots.ts';
+import { answered } from '../../model/observation.ts';
 import { reach } from '../docker/networks.ts';
 import { type ClusterNow, type ClusterRef, lookAtCluster, type MigrationDeps } from '../migration/cluster-now.ts';
 import { fatal } from '../support/failure.ts';
@@ -70,22 +71,22 @@ async function introduce({ spec, clusterId }: ClusterRef, { observation, target 
   );
 }
 
-/** Names of nodes that shall leave. */
-export interface Leaving extends ClusterRef {
-  readonly nodes: readonly string[];
-}
-
 /**
- * No node that stays knows any of those that leave. Each is told itself: one that was not would bring them back by gossip.
- * @throws VerificationFailed when one of them owns slots, or is still known at the end
+ * No node that stays knows any of those that leave. Each is told itself: one that was not would bring them back by gossip. What they hold is looked
+ * at directly before: days may have passed since anybody did.
+ * @throws VerificationFailed when one of them owns slots, or holds keys as a primary, or is still known at the end
  */
 export async function forgetNodes(deps: MigrationDeps, leaving: Leaving): Promise<void> {
   const gone = new Set(leaving.nodes);
   const ids = leaving.nodes.map((name) => nodeIdOf(leaving.clusterId, name));
+  let waits: readonly string[] = [];
   await until(
     async () => {
       const { observation, target } = await lookAtCluster(deps, leaving);
-      refuseOwners(leaving, observation, ids);
+      const { holds, silent } = whyNotForgotten(leaving, observation);
+      if (holds.length > 0) throw notForgotten(leaving, holds);
+      waits = silent;
+      if (silent.length > 0) return undefined;
       const staying = observation.nodes.filter(answered).filter((node) => !gone.has(node.name));
       const known = new Set(
         observation.views
@@ -109,47 +110,33 @@ export async function forgetNodes(deps: MigrationDeps, leaving: Leaving): Promis
       timeoutMs: FORGOTTEN_WITHIN_MS,
       everyMs: 200,
       late: () =>
-        fatal(
-          failures.verificationFailed,
-          `some nodes of ${leaving.spec.name} still know ${leaving.nodes.join(', ')}: holdfast status ${leaving.spec.name}`,
-        ),
+        waits.length > 0
+          ? notForgotten(leaving, waits)
+          : fatal(
+              failures.verificationFailed,
+              `some nodes of ${leaving.spec.name} still know ${leaving.nodes.join(', ')}: holdfast status ${leaving.spec.name}`,
+            ),
     },
   );
 }
 
-function refuseOwners({ spec }: Leaving, { views }: Observation, ids: readonly string[]): void {
-  const owner = views.flatMap((view) => view.members).find((member) => ids.includes(member.nodeId) && member.slots.length > 0);
-  if (owner === undefined) return;
-  throw fatal(
+const notForgotten = ({ spec, fresh }: Leaving, why: readonly string[]): ApplicationFailure =>
+  fatal(
     failures.verificationFailed,
-    `${owner.address} of ${spec.name} still owns ${countSlots(owner.slots)} slots, so it is not forgotten: holdfast status ${spec.name}`,
+    `${why.join('; ')}, so nothing of ${spec.name} is forgotten or removed. Next: holdfast status ${spec.name}, then the same scale again${fresh === true ? ', which takes the new nodes up as they are' : ''}`,
+    why,
   );
-}
 
 /**
- * Before nodes are deleted: all 16384 slots are owned by those that stay, in every node's view, and there is no key left on one that leaves.
+ * Before nodes are deleted: all 16384 slots are owned by those that stay, in every node's view, and there is no key left in the shards that leave.
  * @throws VerificationFailed with what is still there
  */
 export async function requireEmptied(deps: MigrationDeps, leaving: Leaving & { readonly shards: readonly number[] }): Promise<void> {
-  const ids = new Set(leaving.nodes.map((name) => nodeIdOf(leaving.clusterId, name)));
   let amiss: readonly string[] = [];
   await until(
     async () => {
       const { observation } = await lookAtCluster(deps, leaving);
-      const counts = observation.views.map(({ members, seenBy }) => ({
-        seenBy,
-        slots: members.filter((member) => !ids.has(member.nodeId)).reduce((sum, member) => sum + countSlots(member.slots), 0),
-      }));
-      amiss = [
-        ...counts
-          .filter(({ slots }) => slots !== SLOTS)
-          .map(({ seenBy, slots }) => `${seenBy.join(', ')} sees ${slots} of ${SLOTS} slots with those that stay`),
-        ...(counts.length === 0 ? ['no node answers'] : []),
-        ...observation.nodes
-          .filter((node) => leaving.nodes.includes(node.name))
-          .flatMap((node) => (node.answers && node.keys > 0 ? [`${node.name} still holds ${node.keys} keys`] : [])),
-        ...observation.nodes.filter(answered).flatMap((node) => (node.openSlots.length > 0 ? [`${node.name} has open slots`] : [])),
-      ];
+      amiss = whyNotEmptied(leaving, leaving.shards, observation);
       return amiss.length === 0 ? true : undefined;
     },
     {

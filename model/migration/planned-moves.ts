@@ -1,6 +1,6 @@
 import type { ExplicitMove, MoveStrategy, PlannedMove } from '../../config/migration.ts';
-import { countSlots, SLOTS } from '../slots.ts';
-import { formatRanges, parseRanges, type SlotMove, slotsOf, toRanges } from './moves.ts';
+import { countSlots, SLOTS, type SlotRange } from '../slots.ts';
+import { formatRanges, parseRanges, type SlotMove, slotsOf } from './moves.ts';
 import { type BigKeyScan, type SlotSurvey, slotBytes } from './survey.ts';
 
 /** The shard of every slot, -1 for none. */
@@ -33,14 +33,33 @@ export function describeMoves(moves: readonly SlotMove[]): string {
   return all.join('; ');
 }
 
-/** Moves that a person wrote, whose ranges may come in any order and overlap. */
+/** Moves that a person wrote, whose ranges may come in any order and overlap: one for each pair of shards. */
 export const fromExplicit = (moves: readonly ExplicitMove[]): readonly SlotMove[] =>
-  moves.map(({ from, to, slots }) => ({ from, to, slots: toRanges(slotsOf(parseRanges(slots))) }));
+  [...Map.groupBy(moves, ({ from, to }) => `${from} ${to}`).values()].flatMap((all) =>
+    all.slice(0, 1).map(({ from, to }) => ({ from, to, slots: merged(all.flatMap(({ slots }) => parseRanges(slots))) })),
+  );
+
+/** Ranges in order; those that overlap or touch as one. Not slot by slot: a person's list may name all of them many times over. */
+function merged(ranges: readonly SlotRange[]): readonly SlotRange[] {
+  const all: [number, number][] = [];
+  for (const [from, to] of ranges.toSorted((a, b) => a[0] - b[0])) {
+    const last = all.at(-1);
+    if (last !== undefined && from <= last[1] + 1) last[1] = Math.max(last[1], to);
+    else all.push([from, to]);
+  }
+  return all;
+}
+
+/** Two entries that name the same slot, of one pair of shards or of two: one of them is a mistake, and nobody can tell which. */
+export function refuseTwice(moves: readonly ExplicitMove[]): readonly string[] {
+  const ranges = moves.flatMap(({ slots }) => merged(parseRanges(slots))).sort((a, b) => a[0] - b[0]);
+  const twice = ranges.find(([from], i) => i > 0 && from <= (ranges[i - 1]?.[1] ?? -1));
+  return twice === undefined ? [] : [`slot ${twice[0]} is moved twice`];
+}
 
 /** Why moves that a person wrote cannot be carried out. */
 export function refuseMoves(moves: readonly SlotMove[], owners: readonly number[], shards: number): readonly string[] {
   const refusals: string[] = [];
-  const seen = new Set<number>();
   const [givers, takers] = [new Set(moves.map(({ from }) => from)), new Set(moves.map(({ to }) => to))];
   for (const { from, to, slots } of moves) {
     if (from >= shards || to >= shards)
@@ -52,9 +71,6 @@ export function refuseMoves(moves: readonly SlotMove[], owners: readonly number[
       refusals.push(
         `slot ${first} does not belong to shard ${from} but to shard ${owners[first]}${wrong.length > 1 ? ` (and ${wrong.length - 1} more)` : ''}: plan again`,
       );
-    const twice = slotsOf(slots).find((slot) => seen.has(slot));
-    if (twice !== undefined) refusals.push(`slot ${twice} is moved twice`);
-    for (const slot of slotsOf(slots)) seen.add(slot);
   }
   const both = [...givers].find((shard) => takers.has(shard));
   if (both !== undefined)

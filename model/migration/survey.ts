@@ -1,4 +1,5 @@
 import { SLOTS } from '../slots.ts';
+import { formatRanges, type SlotMove, slotsOf, toRanges } from './moves.ts';
 
 /** What is in the slots of a cluster, counted at one moment. Small enough for a history: a few hundred KB at most. */
 export interface SlotSurvey {
@@ -35,3 +36,9 @@ export interface BigKeyScan {
 }
 
 export const noScan: BigKeyScan = { looked: 0, keys: 0, big: [], bigCount: 0, careful: '' };
+
+/** Nobody has looked at the keys of some moves. */
+export const unscanned = (moves: readonly SlotMove[]): BigKeyScan => ({
+  ...noScan,
+  careful: formatRanges(toRanges(moves.flatMap(({ slots }) => slotsOf(slots)))),
+});

@@ -1,3 +1,4 @@
+import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Progress } from '../../config/progress.ts';
 import { operationHandlers } from '../../config/progress.ts';
@@ -54,6 +55,21 @@ async function disturb(subject: Subject, victim: Victim): Promise<void> {
   if (victim === 'worker') await stopWorkers(stack);
 }
 
+/** Waits until so much of all slots has moved. @returns the share that has */
+const movedAtLeast = (handle: WorkflowHandle, moment: number): Promise<number> =>
+  until(
+    `${Math.round(moment * 100)} % have moved`,
+    async () => {
+      const { steps } = await handle.query<Progress>(operationHandlers.progress).catch(() => ({ steps: [] as Progress['steps'] }));
+      const step = steps.find(({ name }) => name === 'move slots');
+      if (step?.state === 'done') throw new Error('it was over before anything could happen to it');
+      return step?.done !== undefined && step.total !== undefined && step.done > 0 && step.done / step.total >= moment
+        ? step.done / step.total
+        : undefined;
+    },
+    90_000,
+  );
+
 test.each(SEEDS)(
   'a move of slots ends well, with every key, when something dies in its middle (seed %i)',
   { timeout: 300_000 },
@@ -64,18 +80,7 @@ test.each(SEEDS)(
       worker(stack);
       const handle = await start(subject, slowScaleOut.operation, slowScaleOut.input(subject.cluster));
       const moment = momentOf(seed);
-      const share = await until(
-        `${Math.round(moment * 100)} % have moved`,
-        async () => {
-          const { steps } = await handle.query<Progress>(operationHandlers.progress).catch(() => ({ steps: [] as Progress['steps'] }));
-          const step = steps.find(({ name }) => name === 'move slots');
-          if (step?.state === 'done') throw new Error('it was over before anything could happen to it');
-          return step?.done !== undefined && step.total !== undefined && step.done > 0 && step.done / step.total >= moment
-            ? step.done / step.total
-            : undefined;
-        },
-        90_000,
-      );
+      const share = await movedAtLeast(handle, moment);
       await disturb(subject, victim);
       const doer = victim === 'worker' ? worker(stack) : undefined;
       const result = await (doer === undefined ? resultOf(handle) : whileRuns(subject, doer, resultOf(handle)));
@@ -88,6 +93,28 @@ test.each(SEEDS)(
     });
   },
 );
+
+if (all) {
+  test('a worker that was frozen, and wakes up when another moves the slots, does no harm', { timeout: 300_000 }, async () => {
+    await onCluster(stack, async (subject) => {
+      await prepared(subject, slowScaleOut);
+      const frozen = worker(stack);
+      const handle = await start(subject, slowScaleOut.operation, slowScaleOut.input(subject.cluster));
+      const before = await movedAtLeast(handle, 0.1);
+      process.kill(frozen.pid, 'SIGSTOP');
+      try {
+        worker(stack);
+        await movedAtLeast(handle, before + 0.1);
+      } finally {
+        process.kill(frozen.pid, 'SIGCONT');
+      }
+      const result = await resultOf(handle);
+      expect(result).toMatchObject({ outcome: 'done', moved: { slots: 4096, ledger: { lost: 0 } } });
+      await slowScaleOut.check(subject, result);
+      await expectRemains(stack, subject.cluster, remains);
+    });
+  });
+}
 
 test('servers that move slots by themselves end it well when the worker dies in the middle', { timeout: 200_000 }, async () => {
   await onCluster(stack, async (subject) => {

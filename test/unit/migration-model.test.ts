@@ -57,6 +57,7 @@ const throttleOf = ({ batchKeys }: Pick<Scenario, 'batchKeys'>): Throttle => ({
   batchKeys: () => batchKeys,
   batchBytes: 2,
   moved: async () => undefined,
+  mayGoOn: async () => undefined,
 });
 
 /** The cluster of a scenario with the moves that it needs, and who owns each slot afterwards. */
@@ -207,12 +208,12 @@ describe('the model finds out', () => {
       await openSlots(group);
       await group.destination.assign(group.slots, group.destination.nodeId);
       await drain(group, throttle);
-      await handOver(group);
+      await handOver(group, throttle);
     },
     'does not mark the slots at the source': async (group, throttle) => {
       await group.destination.importing(group.slots, group.source.nodeId);
       await drain(group, throttle);
-      await handOver(group);
+      await handOver(group, throttle);
     },
     'does not count the keys at the source': async (group: GroupMove, throttle) => {
       await openSlots(group);

@@ -4,6 +4,7 @@ import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { type OperationInput, rebalanceInput, scaleInput } from '../../config/operations.ts';
 import type { Plan } from '../../config/progress.ts';
 import { nodeIdOf, placesOf } from '../../model/layout.ts';
+import { type Leaving, type SentinelWord, whyNotEmptied, whyNotForgotten, whyNotRetired } from '../../model/leaving.ts';
 import { slotsOf } from '../../model/migration/moves.ts';
 import type { Closing } from '../../model/migration/open-slots.ts';
 import { ownersOf } from '../../model/migration/planned-moves.ts';
@@ -24,9 +25,11 @@ import {
   silenced,
   specOf,
   subnetOf,
+  withContainer,
   withMembers,
   withNode,
   withoutNodes,
+  withSentinel,
 } from './model-observations.ts';
 
 const MIB = 1024 ** 2;
@@ -328,6 +331,25 @@ describe('planning a scale', () => {
     }
   });
 
+  test('in finishes it, too, when more nodes leave than stay: those that stay say who was forgotten', () => {
+    const [spec, three] = [specOf({ shards: 8 }), specOf({ shards: 3 })];
+    const [all, staying] = [healthyObservation(spec), healthyObservation(three)];
+    const leave = (name: string) => Number(name.split('-')[1]) >= 3;
+    const left = withMembers(all, (member) => {
+      const index = staying.views[0]?.members.findIndex(({ nodeId }) => nodeId === member.nodeId) ?? -1;
+      return { ...member, slots: staying.views[0]?.members[index]?.slots ?? [] };
+    });
+    const seen = {
+      ...left,
+      views: [...left.views.map((view) => ({ ...view, seenBy: view.seenBy.filter(leave) })), ...staying.views],
+    };
+    expect(seen.views.map(({ seenBy }) => seenBy.length)).toEqual([10, 6]);
+    const plan = scale({ shards: 3 }, { spec, seen });
+    expect(plan).toMatchObject({ refusals: [], slotMoves: [] });
+    expect(plan.leavingNodes).toHaveLength(10);
+    expect(scale({ shards: 3 }, { spec, seen: withNode(seen, 'orders-0-0', { clusterState: 'fail' }) }).refusals).toHaveLength(1);
+  });
+
   test('in does not take a member that is away for one that was forgotten', () => {
     const spec = specOf({ shards: 4 });
     const seen = withoutNodes(healthyObservation(spec), ['orders-3-1'], false);
@@ -345,6 +367,65 @@ describe('planning a scale', () => {
     const two = sentinelSpec({ replicasPerShard: 2 });
     expect(names(scale({ replicasPerShard: 1 }, { spec: two }))).toEqual(['remove orders-0-2', scaleSteps.sentinels, scaleSteps.accept]);
     expect(names(scale({ shards: 1, resources: { cpus: 2 } }, { spec }))).toEqual(['set container limits', scaleSteps.accept]);
+  });
+
+  describe('of a sentinel cluster, after one that did not come to its end,', () => {
+    const spec = sentinelSpec({ replicasPerShard: 3 });
+    const healthy = healthyObservation(spec);
+    const told = (seen: Observation, replicas: number) =>
+      seen.sentinels.reduce((all, { name }) => withSentinel(all, name, { replicas }), seen);
+    const replicas = (seen: Observation, online: number) => withNode(seen, 'orders-0-0', { replication: { offset: 1, replicas: online } });
+    const rest = ['remove orders-0-2', 'remove orders-0-3', scaleSteps.sentinels, scaleSteps.accept];
+
+    test.each<[string, Observation]>([
+      ['a node is gone and the sentinels still count it', replicas(withoutNodes(healthy, ['orders-0-2'], true), 2)],
+      ['a node is gone, its volume is not', replicas(withoutNodes(healthy, ['orders-0-2'], false), 2)],
+      [
+        'a node was only stopped',
+        replicas(
+          {
+            ...withoutNodes(healthy, ['orders-0-2'], false),
+            containers: withContainer(healthy, 'orders-0-2', { state: 'exited' }).containers,
+          },
+          2,
+        ),
+      ],
+      ['a node does not answer', silenced(healthy, 'orders-0-3')],
+      [
+        'all are gone and some sentinels know it',
+        withSentinel(replicas(withoutNodes(healthy, ['orders-0-2', 'orders-0-3'], true), 1), 'orders-sentinel-1', { replicas: 1 }),
+      ],
+      ['all are gone and all sentinels know it', told(replicas(withoutNodes(healthy, ['orders-0-2', 'orders-0-3'], true), 1), 1)],
+    ])('goes on where %s', (_, seen) => {
+      const plan = scale({ replicasPerShard: 1 }, { spec, seen });
+      expect(plan.refusals).toEqual([]);
+      expect(names(plan)).toEqual(rest);
+    });
+
+    test('takes up new nodes that the sentinels know already', () => {
+      const two = sentinelSpec({ replicasPerShard: 1 });
+      const plan = scale({ replicasPerShard: 3 }, { spec: two, seen: silenced(healthy, 'orders-0-3') });
+      expect(plan.refusals).toEqual([]);
+      expect(plan.newNodes.map(({ name }) => name)).toEqual(['orders-0-2', 'orders-0-3']);
+    });
+
+    test.each<[string, Observation, string]>([
+      ['a node that stays is gone', withoutNodes(healthy, ['orders-0-1'], false), 'orders-0-1: it has no container'],
+      ['the primary has no replica that stays', replicas(healthy, 0), 'it has 0 online replicas'],
+      ['a sentinel knows of fewer', told(healthy, 0), 'it knows 0 replicas'],
+      [
+        'a sentinel watches another',
+        withSentinel(healthy, 'orders-sentinel-0', { primaryAddress: '10.0.0.9' }),
+        'which is not the primary',
+      ],
+      [
+        'a node that leaves says that it is the primary, too',
+        withNode(healthy, 'orders-0-3', { role: 'primary' }),
+        'orders-0-0, orders-0-3',
+      ],
+    ])('is refused where %s', (_, seen, reason) => {
+      expect(scale({ replicasPerShard: 1 }, { spec, seen }).refusals.join()).toContain(reason);
+    });
   });
 
   test('has the same digest whatever is in the slots', () => {
@@ -441,6 +522,34 @@ describe('planning a scale', () => {
       expect(refusals({ replicasPerShard: 0 }, { spec, seen: cut })).toContain('orders-2-1 would leave as primary');
     });
 
+    test('when a primary would leave whose shard has no slots: the servers hold no election there', () => {
+      const spec = specOf({ shards: 4, replicasPerShard: 2 });
+      const [first] = evenSlotRanges(4);
+      const empty = withMembers(failedOver(spec, 3), (member) =>
+        member.nodeId === idOf('orders-3-1')
+          ? { ...member, slots: [] }
+          : member.nodeId === idOf('orders-0-0')
+            ? { ...member, slots: [first ?? [0, 0], ...evenSlotRanges(4).slice(3)] }
+            : member,
+      );
+      const plan = scale({ replicasPerShard: 0 }, { spec, seen: empty });
+      expect(plan.promotions).toEqual([]);
+      expect(plan.refusals).toEqual([
+        'orders-3-1 leads shard 3, which has no slots, and would leave: the servers hold no election for such a shard. Next: holdfast rebalance orders gives it slots, then the same again',
+      ]);
+      expect(scale({ replicasPerShard: 1 }, { spec, seen: empty }).refusals).toEqual([]);
+      // Slots that come to it with the same operation come first.
+      const five = specOf({ shards: 5, replicasPerShard: 2 });
+      const seen = withMembers(failedOver(five, 3), (member) =>
+        member.nodeId === idOf('orders-3-1')
+          ? { ...member, slots: [] }
+          : member.nodeId === idOf('orders-0-0')
+            ? { ...member, slots: [evenSlotRanges(5)[0] ?? [0, 0], ...evenSlotRanges(5).slice(3, 4)] }
+            : member,
+      );
+      expect(scale({ shards: 4, replicasPerShard: 0 }, { spec: five, seen })).toMatchObject({ promotions: ['orders-3-0'], refusals: [] });
+    });
+
     test('in sentinel mode for shards, and for a primary that would leave', () => {
       const spec = sentinelSpec({ replicasPerShard: 2 });
       expect(refusals({ shards: 3 }, { spec })).toContain('orders is in sentinel mode: one primary has all the data');
@@ -463,6 +572,159 @@ describe('planning a scale', () => {
     ['pipelined', 'valkey', { strategy: 'pipelined', mayFallBack: false }],
   ] as const)('by %s on servers with %s commands', (strategy, native, wanted) => {
     expect(scale({ shards: 4, strategy }, { survey: native === undefined ? {} : { native } })).toMatchObject(wanted);
+  });
+});
+
+describe('nodes that leave', () => {
+  const spec = specOf({ shards: 4 });
+  const nodes = ['orders-3-0', 'orders-3-1'];
+  const leaving: Leaving = { spec, clusterId: CLUSTER_ID, nodes };
+  /** All slots are with the three shards that stay, and the fourth holds nothing. */
+  const emptied = nodes.reduce(
+    (seen, name) => withNode(seen, name, { keys: 0 }),
+    withMembers(healthyObservation(spec), (member) => {
+      const shard = placesOf(spec).find(({ name }) => idOf(name) === member.nodeId)?.shard ?? 0;
+      const range = evenSlotRanges(3)[shard];
+      return member.role === 'replica' ? member : { ...member, slots: range === undefined ? [] : [range] };
+    }),
+  );
+  const flagged = (seen: Observation, name: string) =>
+    withMembers(seen, (member) => (member.nodeId === idOf(name) ? { ...member, flags: ['fail'] } : member));
+  const withStopped = (name: string): Observation => ({
+    ...withoutNodes(emptied, [name], false),
+    containers: withContainer(emptied, name, { state: 'exited' }).containers,
+  });
+
+  describe('are emptied', () => {
+    const why = (seen: Observation, its: Leaving = leaving) => whyNotEmptied(its, [3], seen);
+
+    test('when all slots are with those that stay, no slot is open and no key is left', () => {
+      expect(why(emptied)).toEqual([]);
+      expect(why(withNode(emptied, 'orders-3-1', { keys: 1 }))).toEqual(['orders-3-1 still holds 1 key']);
+      expect(why(withNode(emptied, 'orders-0-0', { openSlots: ['[1->-a]'] }))).toEqual(['orders-0-0 has open slots']);
+      expect(why(healthyObservation(spec)).join()).toContain('sees 12288 of 16384 slots with those that stay');
+      expect(why({ ...emptied, views: [] })).toEqual(['no node answers']);
+    });
+
+    test('also when replicas of shards that stay leave with them: those have the keys of their shard', () => {
+      expect(why(emptied, { ...leaving, nodes: [...nodes, 'orders-0-1', 'orders-1-1'] })).toEqual([]);
+    });
+
+    test.each<[string, Observation]>([
+      ['is silent', silenced(emptied, 'orders-3-0')],
+      ['was stopped', withStopped('orders-3-0')],
+    ])('not when a primary %s: nobody knows what it holds', (_, seen) => {
+      expect(why(seen)).toEqual(['orders-3-0 does not answer, and nobody knows what it holds (docker logs orders-3-0)']);
+    });
+
+    test('when a silent one is a replica, has no container, or was forgotten', () => {
+      expect(why(silenced(emptied, 'orders-3-1'))).toEqual([]);
+      expect(why(withoutNodes(emptied, ['orders-3-0'], false))).toEqual([]);
+      const three = { ...emptied, views: healthyObservation(specOf({ shards: 3 })).views };
+      expect(why(silenced(three, 'orders-3-0'))).toEqual([]);
+    });
+  });
+
+  describe('can be forgotten', () => {
+    const why = (seen: Observation, its: Leaving = leaving) => whyNotForgotten(its, seen);
+    const nothing = { holds: [], silent: [] };
+
+    test('when those of them that are a primary own nothing and hold nothing', () => {
+      expect(why(emptied)).toEqual(nothing);
+      expect(why(healthyObservation(spec)).holds).toContain('orders-3-0 still owns 4096 slots');
+      expect(why(withNode(emptied, 'orders-3-0', { keys: 7 })).holds).toEqual(['orders-3-0 is a primary and still holds 7 keys']);
+      expect(why(withNode(emptied, 'orders-3-0', { openSlots: ['[1->-a]'] })).holds).toEqual([
+        'orders-3-0 is a primary and has open slots',
+      ]);
+    });
+
+    test('when they are replicas, whose keys are those of their primary', () => {
+      expect(why(healthyObservation(spec), { ...leaving, nodes: ['orders-0-1', 'orders-3-1'] })).toEqual(nothing);
+    });
+
+    test('not while one sees that one of them owns slots, be it the node itself', () => {
+      const own = healthyObservation(spec).views.map((view) => ({ ...view, digest: 'v2', seenBy: ['orders-3-0'] }));
+      expect(why({ ...emptied, views: [...emptied.views, ...own] }).holds).toEqual(['orders-3-0 still owns 4096 slots']);
+    });
+
+    test('not while a primary is silent; one that never had slots may be', () => {
+      expect(why(silenced(emptied, 'orders-3-0')).silent).toHaveLength(1);
+      expect(why(flagged(silenced(emptied, 'orders-3-0'), 'orders-3-0')).silent).toHaveLength(1);
+      expect(why(silenced(emptied, 'orders-3-0'), { ...leaving, fresh: true })).toEqual(nothing);
+      expect(why(withoutNodes(emptied, ['orders-3-0'], false))).toEqual(nothing);
+    });
+
+    test('not while a replica is silent that the others would elect', () => {
+      for (const fresh of [false, true]) {
+        expect(why(silenced(emptied, 'orders-3-1'), { ...leaving, fresh }).silent).toHaveLength(1);
+        expect(why(flagged(silenced(emptied, 'orders-3-1'), 'orders-3-1'), { ...leaving, fresh })).toEqual(nothing);
+      }
+    });
+  });
+
+  describe('of a sentinel cluster are retired', () => {
+    const three = sentinelSpec({ replicasPerShard: 2 });
+    const healthy = healthyObservation(three);
+    const addressOf = (name: string) => healthy.containers.find((one) => one.name === name)?.address ?? '';
+    const words: readonly SentinelWord[] = healthy.sentinels.map(({ name }) => ({
+      name,
+      primaryAddress: addressOf('orders-0-0'),
+      flags: ['master'],
+      replicas: ['orders-0-1', 'orders-0-2'].map((node) => ({
+        address: addressOf(node),
+        priority: node === 'orders-0-2' ? 0 : 100,
+        flags: ['slave'],
+      })),
+    }));
+    const said = (by: number, change: Partial<SentinelWord>) => words.map((word, i) => (i === by ? { ...word, ...change } : word));
+    const asReplica = (priority: number, ...flags: string[]) => ({
+      replicas: [{ address: addressOf('orders-0-2'), priority, flags: ['slave', ...flags] }],
+    });
+    const all = (change: Partial<SentinelWord>) => words.map((word) => ({ ...word, ...change }));
+    const why = (seen: Observation, its = words) => whyNotRetired({ spec: three, clusterId: CLUSTER_ID, nodes: ['orders-0-2'] }, seen, its);
+    const gone = withoutNodes(healthy, ['orders-0-2'], true);
+    const promoted = withNode(withNode(healthy, 'orders-0-0', { role: 'replica' }), 'orders-0-2', { role: 'primary' });
+
+    test.each<[string, Observation, readonly SentinelWord[]]>([
+      ['each sentinel knows that it must not choose them', healthy, words],
+      ['a minority of the sentinels is away', healthy, words.slice(1)],
+      ['a sentinel does not know them', healthy, said(0, { replicas: [] })],
+      ['they have no container, whatever the sentinels remember', gone, all(asReplica(100))],
+      ['they are as silent to the sentinels', silenced(healthy, 'orders-0-2'), all(asReplica(100, 's_down', 'disconnected'))],
+    ])('when %s', (_, seen, its) => {
+      expect(why(seen, its)).toEqual({ uncertain: [] });
+    });
+
+    test.each<[string, Observation, readonly SentinelWord[], string]>([
+      ['a sentinel has not heard yet', healthy, said(1, asReplica(100)), 'orders-sentinel-1 may still choose orders-0-2'],
+      ['a sentinel does not say which priority it has', healthy, said(1, asReplica(Number.NaN)), 'may still choose'],
+      ['one that answers has another priority, and is down to a sentinel', healthy, said(2, asReplica(100, 's_down')), 'may still choose'],
+      ['one is silent to us and not to the sentinels', silenced(healthy, 'orders-0-2'), all(asReplica(100)), 'may still choose'],
+      ['most sentinels are away', healthy, words.slice(2), 'no node that stays is the primary'],
+      ['the sentinels do not agree', healthy, [...said(0, { primaryAddress: '10.0.0.8' }).slice(0, 2)], 'no node that stays'],
+      ['the primary does not answer', silenced(healthy, 'orders-0-0'), words, 'no node that stays is the primary'],
+      ['the primary says that it is none', withNode(healthy, 'orders-0-0', { role: 'replica' }), words, 'no node that stays'],
+      ['one says that it is a primary, too', withNode(healthy, 'orders-0-2', { role: 'primary' }), words, 'orders-0-2 says that it is a'],
+      [
+        'a sentinel takes one for the primary',
+        healthy,
+        said(0, { primaryAddress: addressOf('orders-0-2') }),
+        'orders-sentinel-0 takes orders-0-2 for the primary',
+      ],
+      ['one may have been chosen already', healthy, said(0, { flags: ['master', 'failover_in_progress'] }), 'is about to fail over'],
+      ['a failover is near', healthy, said(0, { flags: ['master', 's_down', 'o_down'] }), 'orders-sentinel-0 is about to fail over'],
+    ])('not yet when %s', (_, seen, its, reason) => {
+      expect(why(seen, its).primary).toBeUndefined();
+      expect(why(seen, its).uncertain.join('; ')).toContain(reason);
+    });
+
+    test('never when one of them is the primary', () => {
+      const its = all({ primaryAddress: addressOf('orders-0-2') });
+      expect(why(promoted, its)).toEqual({ primary: 'orders-0-2', uncertain: [] });
+      expect(why(promoted, its.slice(1))).toEqual({ primary: 'orders-0-2', uncertain: [] });
+      expect(why(silenced(promoted, 'orders-0-2'), its).uncertain).not.toEqual([]);
+      expect(why(promoted, words).uncertain).not.toEqual([]);
+    });
   });
 });
 
@@ -533,6 +795,23 @@ describe('planning a rebalance', () => {
     expect(plan.summary).toContain('12 slots in 2 pairs of shards, as given');
   });
 
+  test('of several moves of the same pair has one', () => {
+    const written = [
+      { from: 0, to: 2, slots: '10-19,40' },
+      { from: 1, to: 2, slots: '6000' },
+      { from: 0, to: 2, slots: '0-9,30' },
+    ];
+    const plan = rebalance({ moves: written });
+    expect(plan.refusals).toEqual([]);
+    expect(plan.moves?.map(({ from, to, ranges }) => `${from} -> ${to}: ${ranges}`)).toEqual(['0 -> 2: 0-19,30,40', '1 -> 2: 6000']);
+    expect(plan.summary).toContain('23 slots in 2 pairs of shards');
+  });
+
+  test('of moves that name every slot many times over is refused in no time', () => {
+    const plan = rebalance({ moves: Array.from({ length: 30_000 }, () => ({ from: 0, to: 1, slots: '0-16383' })) });
+    expect(plan.refusals).toContain('slot 0 is moved twice');
+  });
+
   test('of moves whose ranges overlap, in any order, has each slot once', () => {
     const [move] = rebalance({ moves: [{ from: 0, to: 2, slots: '200,5-20,0-9' }] }).slotMoves;
     expect(move?.slots).toEqual([
@@ -565,6 +844,8 @@ describe('planning a rebalance', () => {
 
     test('when moves name a slot twice', () => {
       expect(refusals(moves([0, 1, '0-9'], [0, 2, '9']))).toContain('slot 9 is moved twice');
+      expect(refusals(moves([0, 2, '9'], [0, 2, '20,0-9']))).toContain('slot 9 is moved twice');
+      expect(refusals(moves([0, 2, '5-7'], [0, 2, '100'], [0, 2, '0-6,50']))).toBe('slot 5 is moved twice');
     });
 
     test('when a shard would give and take', () => {

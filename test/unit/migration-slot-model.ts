@@ -190,14 +190,16 @@ export function createSlotModel(servers: number, owners: readonly number[], keys
       if (problem !== undefined) throw problem;
     };
     const so = /already the owner|not the owner/;
+    const count = async (slots: readonly number[]) => {
+      const counts: number[] = [];
+      for (const slot of slots) counts.push(await command(() => keysOf(server, slot).length));
+      return counts;
+    };
     return {
       nodeId: server.id,
       address: server.address,
-      count: async (slots) => {
-        const counts: number[] = [];
-        for (const slot of slots) counts.push(await command(() => keysOf(server, slot).length));
-        return counts;
-      },
+      count,
+      countAsPrimary: count,
       keys: (slot, most) => command(() => new Names(keysOf(server, slot).slice(0, most))),
       migrate: (batch, destination) =>
         command((half) => {
@@ -224,6 +226,7 @@ export function createSlotModel(servers: number, owners: readonly number[], keys
         alive: true,
         close: () => undefined,
       },
+      alive: true,
       close: () => undefined,
     };
   };
@@ -297,6 +300,7 @@ export const crewOf = (nodes: readonly ConnectedNode[]): Crew => ({
   now: () => {
     throw new Error('not in the model');
   },
+  addresses: () => new Set(),
   leaderOf: (nodeId) => nodeId,
   refresh: () => Promise.resolve(),
   close: () => undefined,

@@ -10,6 +10,7 @@ import { type KeeperDescription, keeperHandlers } from '../../config/status.ts';
 import { formatRanges, slotsOf } from '../../model/migration/moves.ts';
 import { moveStep } from '../../model/plan-rebalance.ts';
 import { repairStep } from '../../model/plan-repair.ts';
+import { scaleSteps } from '../../model/plan-scale.ts';
 import { until } from '../support/processes.ts';
 import { withNode } from '../unit/model-observations.ts';
 import { type Bench, failureOf, progressOf, startBench, type World } from './bench.ts';
@@ -39,7 +40,9 @@ const lockOf = async (world: World) => (await bench.client.workflow.getHandle(lo
 /** What was changed, in order; the cluster's name left out of the nodes'. */
 const changing = (world: World) =>
   world.calls
-    .filter((call) => /^(ensure|apply|set|join|accept|move|remove|promote|require(?=Emptied)|forget|reset|repair|awaitFormed)/.test(call))
+    .filter((call) =>
+      /^(ensure|apply|set|join|accept|move|remove|promote|require(?=Emptied)|retire|reinstate|forget|reset|repair|awaitFormed)/.test(call),
+    )
     .map((call) => call.replace(/ (3c6bb5b6\S*)$/, '').replace(`${world.spec.name}-`, ''));
 const shardsOf = (world: World) => [...new Set(world.owners)].sort();
 const stepOf = (progress: Progress, name: string) => progress.steps.find((step) => step.name === name);
@@ -68,6 +71,7 @@ describe.concurrent('scale', () => {
       'ensureNode 3-0',
       'ensureNode 3-1',
       'joinCluster',
+      'reinstateNodes',
       'acceptSpec',
       'moveSlots',
       'removeProbeKeys',
@@ -92,6 +96,7 @@ describe.concurrent('scale', () => {
       'moveSlots',
       'removeProbeKeys',
       'requireEmptied',
+      'retireNodes',
       'forgetNodes',
       ...['removeNode 3-1', 'removeNode 4-1', 'removeNode 3-0', 'removeNode 4-0'],
       'acceptSpec',
@@ -109,6 +114,7 @@ describe.concurrent('scale', () => {
     expect(await bench.execute(world, 'scale', { cluster: world.spec.name, replicasPerShard: 1 })).toMatchObject({ outcome: 'done' });
     expect(changing(world)).toEqual([
       'promoteReplica 1-0',
+      'retireNodes',
       'forgetNodes',
       ...['removeNode 0-2', 'removeNode 2-2', 'removeNode 1-2'],
       'acceptSpec',
@@ -139,7 +145,7 @@ describe.concurrent('scale', () => {
       message: 'step "join the cluster" failed: they do not know one another',
     });
     const after = changing(world).slice(changing(world).indexOf('joinCluster') + 1);
-    expect([after[0], ...after.slice(1).sort()]).toEqual(['forgetNodes', 'removeNode 3-0', 'removeNode 3-1']);
+    expect([...after.slice(0, 2), ...after.slice(2).sort()]).toEqual(['retireNodes', 'forgetNodes', 'removeNode 3-0', 'removeNode 3-1']);
     expect([world.containers.size, world.volumes.size]).toEqual([6, 6]);
     expect(await keeperOf(world)).toMatchObject({ generation: 1, spec: { shards: 3 } });
     expect(stepOf(await handle.query<Progress>(operationHandlers.progress), 'remove the new nodes')).toMatchObject({ state: 'undone' });
@@ -174,6 +180,20 @@ describe.concurrent('scale', () => {
     expect(next).toMatchObject({ outcome: 'done', moved: { slots: 4096 } });
     expect(next).not.toHaveProperty('generation');
     expect(await keeperOf(world)).toMatchObject({ generation: 2 });
+  });
+
+  test.each([
+    ['node is away for too long', failures.nodeAway],
+    ['server refuses for good', 'Error'],
+  ])('whose move fails since a %s leaves no slot open, as far as that can be done', async (why, type) => {
+    const world = await standing();
+    world.before('moveSlots', fatal(why, type));
+    world.before('removeProbeKeys', fatal('it is away'));
+    expect(await failureOf(bench.execute(world, 'scale', { cluster: world.spec.name, shards: 4 }))).toMatchObject({
+      type,
+      message: `step "${moveStep}" failed: ${why}`,
+    });
+    expect(changing(world).slice(changing(world).indexOf('moveSlots'))).toEqual(['moveSlots', 'repairSlots', 'removeProbeKeys']);
   });
 
   test('in, whose move was cancelled, goes on when it is asked for again', async () => {
@@ -232,10 +252,125 @@ describe.concurrent('scale', () => {
     const world = await standing({ mode: 'sentinel' });
     const { name } = world.spec;
     expect(await bench.execute(world, 'scale', { cluster: name, replicasPerShard: 2 })).toMatchObject({ outcome: 'done', generation: 2 });
-    expect(changing(world)).toEqual(['ensureImage', 'ensureNetwork', 'ensureNode 0-2', 'awaitFormed', 'acceptSpec', 'awaitFormed']);
+    expect(changing(world)).toEqual([
+      'ensureImage',
+      'ensureNetwork',
+      'ensureNode 0-2',
+      'awaitFormed',
+      'reinstateNodes',
+      'acceptSpec',
+      'awaitFormed',
+    ]);
     world.calls.length = 0;
     expect(await bench.execute(world, 'scale', { cluster: name, replicasPerShard: 1 })).toMatchObject({ outcome: 'done', generation: 3 });
-    expect(changing(world)).toEqual(['removeNode 0-2', 'resetSentinels', 'acceptSpec', 'awaitFormed']);
+    expect(changing(world)).toEqual(['retireNodes', 'removeNode 0-2', 'resetSentinels', 'acceptSpec', 'awaitFormed']);
+    expect(world.retired.size).toBe(0);
+  });
+
+  describe('in sentinel mode', () => {
+    const sentinels = () => standing({ mode: 'sentinel', replicasPerShard: 3 });
+
+    test('a pause stands between the removals of two nodes, never between a removal and what makes certain of it', async () => {
+      const world = await sentinels();
+      const { name } = world.spec;
+      const hold = world.hold('retireNodes');
+      const handle = await bench.start(world, 'scale', { cluster: name, replicasPerShard: 1 });
+      await hold.reached;
+      await handle.executeUpdate(operationHandlers.pause);
+      hold.release();
+      await progressOf(handle, (progress) => stepOf(progress, scaleSteps.remove({ name: `${name}-0-2` }))?.state === 'done');
+      expect(changing(world)).toEqual(['retireNodes', 'removeNode 0-2']);
+      await handle.executeUpdate(operationHandlers.resume);
+      expect(await handle.result()).toMatchObject({ outcome: 'done' });
+      expect(changing(world).slice(0, 4)).toEqual(['retireNodes', 'removeNode 0-2', 'retireNodes', 'removeNode 0-3']);
+    });
+
+    test('a node that became the primary after the plan is not removed, and the others can be promoted again', async () => {
+      const world = await sentinels();
+      world.before('retireNodes', () => void world.leaders.set(0, 2));
+      const failure = await failureOf(bench.execute(world, 'scale', { cluster: world.spec.name, replicasPerShard: 1 }));
+      expect(failure).toMatchObject({ type: failures.refused, message: expect.stringContaining(`${world.spec.name}-0-2 is the primary`) });
+      expect(changing(world)).toEqual(['retireNodes', 'reinstateNodes']);
+      expect([world.containers.size, world.retired.size]).toEqual([7, 0]);
+      expect(await keeperOf(world)).toMatchObject({ generation: 1, spec: { replicasPerShard: 3 } });
+    });
+
+    test.each(['removeNode', 'resetSentinels', 'acceptSpec'] as const)(
+      'what failed in %s, with some nodes gone, goes on',
+      async (activity) => {
+        const world = await sentinels();
+        const input = { cluster: world.spec.name, replicasPerShard: 1 };
+        world.before(activity, () => {
+          if (activity !== 'removeNode' || !world.containers.has(`${world.spec.name}-0-2`)) throw fatal('it is away')();
+        });
+        expect((await failureOf(bench.execute(world, 'scale', input))).message).toContain('it is away');
+        expect(world.containers.size).toBe(activity === 'removeNode' ? 6 : 5);
+        expect(world.retired.size).toBe(0);
+        world.befores.delete(activity);
+        expect(await bench.execute(world, 'scale', input)).toMatchObject({ outcome: 'done', generation: 2 });
+        expect([world.containers.size, world.volumes.size]).toEqual([5, 5]);
+        expect(await keeperOf(world)).toMatchObject({ generation: 2, spec: { replicasPerShard: 1 } });
+      },
+    );
+
+    test('an undo removes the new nodes when none of them can be the primary', async () => {
+      const world = await sentinels();
+      world.before('awaitFormed', fatal('it did not form'));
+      await failureOf(bench.execute(world, 'scale', { cluster: world.spec.name, replicasPerShard: 4 }));
+      expect(changing(world).slice(-3)).toEqual(['retireNodes', 'removeNode 0-4', 'resetSentinels']);
+      expect(world.containers.size).toBe(7);
+    });
+
+    test('new nodes that an undo could not remove can be promoted once they are taken up', async () => {
+      const world = await sentinels();
+      const input = { cluster: world.spec.name, replicasPerShard: 4 };
+      world.before('awaitFormed', fatal('it did not form'));
+      world.before('removeNode', fatal('it is away'));
+      expect((await failureOf(bench.execute(world, 'scale', input))).type).toBe(failures.undoFailed);
+      expect([...world.retired]).toEqual([`${world.spec.name}-0-4`]);
+      world.befores.clear();
+      expect(await bench.execute(world, 'scale', input)).toMatchObject({ outcome: 'done', generation: 2 });
+      expect([world.containers.size, world.retired.size]).toEqual([8, 0]);
+    });
+
+    test('an undo removes nothing when a new node is the primary, and says so', async () => {
+      const world = await sentinels();
+      world.before('awaitFormed', () => {
+        world.leaders.set(0, 4);
+        throw fatal('it did not form')();
+      });
+      const failure = await failureOf(bench.execute(world, 'scale', { cluster: world.spec.name, replicasPerShard: 4 }));
+      expect(failure).toMatchObject({
+        type: failures.undoFailed,
+        message: expect.stringContaining(`remove the new nodes: ${world.spec.name}-0-4 is the primary`),
+      });
+      expect(changing(world).at(-1)).toBe('retireNodes');
+      expect([world.containers.size, world.volumes.size]).toEqual([8, 8]);
+    });
+  });
+
+  test('in, with a slot that came back while it was paused, forgets and removes nothing', async () => {
+    const world = await standing({ shards: 4 });
+    const hold = world.hold('requireEmptied');
+    const handle = await bench.start(world, 'scale', { cluster: world.spec.name, shards: 3 });
+    await hold.reached;
+    await handle.executeUpdate(operationHandlers.pause);
+    hold.release();
+    await progressOf(handle, (progress) => stepOf(progress, scaleSteps.emptied)?.state === 'done');
+    world.owners[0] = 3;
+    await handle.executeUpdate(operationHandlers.resume);
+    expect((await failureOf(handle.result())).message).toContain('one that is to be forgotten still owns slots');
+    expect(changing(world).slice(-3)).toEqual(['retireNodes', 'forgetNodes', 'reinstateNodes']);
+    expect([world.containers.size, world.retired.size]).toEqual([8, 0]);
+  });
+
+  test('in, to fewer shards than leave, is finished when it is asked for again', async () => {
+    const world = await standing({ shards: 7 });
+    world.before('removeNode', fatal('it is away'));
+    await failureOf(bench.execute(world, 'scale', { cluster: world.spec.name, shards: 3 }));
+    world.befores.delete('removeNode');
+    expect(await bench.execute(world, 'scale', { cluster: world.spec.name, shards: 3 })).toMatchObject({ outcome: 'done', generation: 2 });
+    expect(world.containers.size).toBe(6);
   });
 
   test('to the size that it has changes nothing', async () => {
@@ -340,6 +475,16 @@ describe.concurrent('a move whose worker dies', () => {
       if (update === operationHandlers.pause) await stopped(handle);
     }
     expect(await handle.result()).toMatchObject({ outcome: 'done', moved: { slots: 4096 } });
+  });
+
+  test('and is paused closes what was open before the pause, however long that takes', async () => {
+    const { world, handle } = await dead();
+    await handle.executeUpdate(operationHandlers.pause);
+    await until('it is closed', async () => world.calls.includes('repairSlots'));
+    await stopped(handle);
+    expect(changing(world).at(-1)).toBe('repairSlots');
+    await handle.cancel();
+    await failureOf(handle.result());
   });
 
   test('and is cancelled while it is paused closes what was open, too', async () => {

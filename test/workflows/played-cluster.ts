@@ -49,6 +49,8 @@ export interface World {
   /** Nodes that came later and joined; nodes that were forgotten. */
   readonly joined: Set<string>;
   readonly forgotten: Set<string>;
+  /** Nodes that cannot be promoted. */
+  readonly retired: Set<string>;
   /** The ordinal of the node that leads a shard, where it is not 0. */
   readonly leaders: Map<number, number>;
   /** The shard of each slot, and its keys. */
@@ -96,6 +98,7 @@ export function createWorld(changes: Partial<ClusterSpecInput>): World {
     shape: spec,
     joined: new Set(),
     forgotten: new Set(),
+    retired: new Set(),
     leaders: new Map(),
     owners: [...ownersOf(evenSlotRanges(spec.shards).map((range, shard) => ({ shard, slots: [range] })))],
     keys: new Array<number>(SLOTS).fill(10),
@@ -173,7 +176,7 @@ function lookAt(world: World): Observation {
         const running = places.map(({ name }) => name).filter((name) => containers.has(name));
         const [inside, outside] = [running.filter((name) => known.has(name)), running.filter((name) => forgotten.has(name))];
         // A node that was forgotten still knows all others.
-        return [
+        const views = [
           { digest: 'v1', seenBy: inside, members: members.flatMap((member) => memberNow(member, known)) },
           ...(outside.length === 0
             ? []
@@ -181,6 +184,7 @@ function lookAt(world: World): Observation {
                 { digest: 'v2', seenBy: outside, members: members.flatMap((member) => memberNow(member, new Set([...known, ...outside]))) },
               ]),
         ];
+        return views.toSorted((a, b) => b.seenBy.length - a.seenBy.length);
       }),
   });
 }
@@ -224,6 +228,7 @@ export function playedHost(current: () => World): HostActivities {
     },
     async removeNode(_, node, { withVolume }) {
       current().containers.delete(node);
+      current().retired.delete(node);
       if (withVolume) current().volumes.delete(volumeName(node));
     },
     async removeVolume(_, volume) {
@@ -236,6 +241,16 @@ export function playedHost(current: () => World): HostActivities {
       const data = placesOf(spec).filter(({ kind }) => kind === 'data');
       for (const { name } of data) current().joined.add(name);
       return { members: data.length };
+    },
+    async retireNodes({ spec, nodes }) {
+      const { leaders, retired } = current();
+      const leads = placesOf(spec).find(({ name, shard, ordinal }) => nodes.includes(name) && ordinal === (leaders.get(shard) ?? 0));
+      if (spec.mode === 'sentinel' && leads !== undefined)
+        throw ApplicationFailure.nonRetryable(`${leads.name} is the primary of ${spec.name} now`, failures.refused);
+      for (const name of nodes) retired.add(name);
+    },
+    async reinstateNodes({ nodes }) {
+      for (const name of nodes) current().retired.delete(name);
     },
     async forgetNodes({ spec, nodes }) {
       const { owners, forgotten, joined } = current();

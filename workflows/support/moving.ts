@@ -1,21 +1,35 @@
 import { CancellationScope, CancelledFailure } from '@temporalio/workflow';
 import type { MoveOutcome } from '../../activities/migration/move-state.ts';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
-import type { MoveLimits, MoveReport } from '../../config/migration.ts';
+import { failures } from '../../config/failures.ts';
+import type { MoveLimits, MoveReport, MoveStrategy } from '../../config/migration.ts';
 import { hostOf } from '../../model/known-cluster.ts';
 import type { SlotMove } from '../../model/migration/moves.ts';
-import { type BigKeyScan, noScan, type SlotSurvey } from '../../model/migration/survey.ts';
+import { chooseStrategy } from '../../model/migration/planned-moves.ts';
+import { type BigKeyScan, noScan, type SlotSurvey, unscanned } from '../../model/migration/survey.ts';
 import { type MovePlan, moveStep } from '../../model/plan-rebalance.ts';
-import { isCancellation } from './failure.ts';
-import { looksAt, onData } from './proxies.ts';
+import { isCancellation, typeOf } from './failure.ts';
+import { looksAt, onData, tidies } from './proxies.ts';
 import type { Operation } from './stages.ts';
 
-/** Looks for large keys in the slots that shall move. */
-export const scanMoves = async (
+/**
+ * Looks for large keys in the slots that shall move. Servers that move slots by themselves are not held up by a large key: there nobody looks, and
+ * should MIGRATE take over, every key is measured before it is sent.
+ */
+export async function scanMoves(
   ref: Pick<Moving, 'spec' | 'clusterId'>,
   moves: readonly SlotMove[],
-  { maxKeyBytes, batchBytes }: MoveLimits,
-): Promise<BigKeyScan> => (moves.length === 0 ? noScan : looksAt(hostOf(ref.spec)).scanBigKeys({ ...ref, moves, maxKeyBytes, batchBytes }));
+  survey: SlotSurvey,
+  { limits, strategy }: { readonly limits: MoveLimits; readonly strategy: MoveStrategy },
+): Promise<BigKeyScan> {
+  if (moves.length === 0) return noScan;
+  if (chooseStrategy(strategy, survey).strategy === 'native') return unscanned(moves);
+  const { maxKeyBytes, batchBytes } = limits;
+  return looksAt(hostOf(ref.spec)).scanBigKeys({ ...ref, moves, maxKeyBytes, batchBytes });
+}
+
+/** So long is a cluster waited for after a failure, to leave it tidy. */
+const TIDY_WITHIN_MS = 10_000;
 
 /** What the mover needs besides the plan. */
 export interface Moving {
@@ -44,6 +58,17 @@ export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId
     expected: { keys: rows.reduce((sum, { keys }) => sum + keys, 0), bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0) },
     bytesPerKey: survey.bytesPerKey,
   };
+  /** Leaves no slot open after a failure, as far as that can be done; but a loss is left as it is for those who look into it. */
+  const tidy = async (error: unknown) => {
+    if (typeOf(error) === failures.writeLost) return;
+    const soon = { ...limits, nodeAwayMs: Math.min(limits.nodeAwayMs, TIDY_WITHIN_MS) };
+    try {
+      await tidies(hostOf(spec)).repairSlots(ref, soon);
+      await tidies(hostOf(spec)).removeProbeKeys(ref, plan.slotMoves, soon);
+    } catch {
+      // The failure itself says what to do next, and it begins with repair.
+    }
+  };
   op.limits(limits);
   const step = op.step(
     moveStep,
@@ -57,14 +82,14 @@ export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId
           );
           told = outcome !== undefined;
           last = outcome ?? last;
+          // What it had open when its worker died must not stay so for as long as a pause takes.
+          if (!told) await CancellationScope.nonCancellable(() => data.repairSlots(ref, limits));
         } while ((!told || last?.complete !== true) && !CancellationScope.current().consideredCancelled);
       } catch (error) {
+        if (!isCancellation(error)) await CancellationScope.nonCancellable(() => tidy(error));
         if (!isCancellation(error) || (told && last === undefined)) throw error; // else it was cancelled while it was paused
       }
-      await CancellationScope.nonCancellable(async () => {
-        if (!told) await data.repairSlots(ref, limits); // what it had open when its worker died
-        await data.removeProbeKeys(ref, plan.slotMoves, limits);
-      });
+      await CancellationScope.nonCancellable(() => data.removeProbeKeys(ref, plan.slotMoves, limits));
       if (told && last?.complete === true) return last.report;
       const { slots, slotsTotal, keys } = last?.report ?? { slots: 0, slotsTotal: 0, keys: 0 };
       const howMany = told ? `${slots} of ${slotsTotal} slots have moved, with ${keys} keys` : 'some slots may have moved';

@@ -58,13 +58,16 @@ export function createProgressBoard(operation: OperationName, cluster: string): 
   };
 }
 
-function advance(step: StepProgress, state: StepState, note: string | undefined): StepProgress {
+function advance({ move, ...step }: StepProgress, state: StepState, note: string | undefined): StepProgress {
   const now = Date.now(); // the workflow's clock: the same in every replay
   const startedAt = state === 'running' ? new Date(now).toISOString() : step.startedAt;
   const ended = (state === 'done' || state === 'failed') && startedAt !== undefined;
   return {
     ...step,
     state,
+    // What was told last of a move is not its end: that stands in the note, and in the operation's result.
+    ...(state === 'done' && step.total !== undefined ? { done: step.total } : {}),
+    ...(state === 'done' || move === undefined ? {} : { move }),
     ...(startedAt === undefined ? {} : { startedAt }),
     ...(ended ? { tookMs: now - Date.parse(startedAt) } : {}),
     ...(note === undefined ? {} : { note }),

@@ -58,6 +58,15 @@ export const onData = (host: string) =>
     retry: { ...patient, maximumAttempts: 100 },
   });
 
+/** As `onData`, to leave things tidy after a failure that is told anyway. */
+export const tidies = (host: string) =>
+  proxyActivities<Pick<DataActivities, 'repairSlots' | 'removeProbeKeys'>>({
+    ...shared,
+    taskQueue: hostDataTaskQueue(host),
+    scheduleToCloseTimeout: '1 minute',
+    retry: soon,
+  });
+
 /** As `onHost`, for looking only. */
 export const looksAt = (host: string) =>
   proxyActivities<Pick<HostActivities, 'observe' | 'surveySlots' | 'scanBigKeys' | 'findOpenSlots'>>({
