@@ -19,7 +19,7 @@ export interface Crew {
   /** Slots of a shard, by the word of its own primary when it was connected. */
   slots(shard: number): readonly number[];
   now(): ClusterNow;
-  /** Of all nodes of the cluster. */
+  /** Of all nodes of the cluster, also of those that were away when it was looked at: each has the same for as long as it lives. */
   addresses(): ReadonlySet<string>;
   /** The primary of the shard that a node belongs to, by node id: the node itself may be gone, or a replica by now. */
   leaderOf(nodeId: string): string;
@@ -118,7 +118,7 @@ export async function gatherCrew(
     primaries: () => [...nodes.values()],
     slots: (shard) => owned.get(shard) ?? [],
     now: present,
-    addresses: () => new Set(present().observation.nodes.flatMap((node) => (node.answers ? [node.address] : []))),
+    addresses: () => new Set(present().observation.containers.map(({ address }) => address)),
     leaderOf: (nodeId) => nodes.get(shardOf.get(nodeId) ?? -1)?.nodeId ?? nodeId,
     async refresh(seen) {
       if (seen !== round) return;

@@ -76,11 +76,16 @@ export async function runLane(runner: GroupRunner, moves: readonly SlotMove[]): 
   }
 }
 
-const gaveUp = (cluster: string, { from, to }: SlotMove, ms: number, error: unknown) =>
-  fatal(
+function gaveUp(cluster: string, { from, to }: SlotMove, ms: number, error: unknown) {
+  const why = messageOf(error);
+  const first = /\bOOM\b/.test(why)
+    ? `give shard ${to} more memory, since it is full (holdfast scale ${cluster} --memory)`
+    : `holdfast status ${cluster}`;
+  return fatal(
     failures.nodeAway,
-    `slots could not be moved from shard ${from} to shard ${to} of ${cluster} for longer than nodeAwayMs (${ms} ms): ${messageOf(error)}. Next: holdfast status ${cluster}; then holdfast repair ${cluster}, which closes what is open, and the same operation again`,
+    `slots could not be moved from shard ${from} to shard ${to} of ${cluster} for longer than nodeAwayMs (${ms} ms): ${why}. Next: ${first}; then holdfast repair ${cluster}, which closes what is open, and the same operation again`,
   );
+}
 
 /**
  * Waits until what the destination takes has a copy at once: a primary that dies takes with it what nobody else has.
