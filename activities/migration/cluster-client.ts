@@ -10,11 +10,14 @@ import { openWire, type Wire, WireLost } from '../redis/wire.ts';
 export interface ClusterClient {
   /** @throws WireLost when nobody took the call in time */
   call(slot: number, command: readonly Word[]): Promise<Reply>;
+  /** Whether a replica has what the last call wrote; false also when nobody can say. */
+  isCopied(): Promise<boolean>;
   close(): void;
 }
 
 const GIVE_UP_MS = 30_000;
 const RETRY_MS = 20;
+const COPIED_WITHIN_MS = 200;
 /** Answers that pass: the slot is half moved, or the cluster has not agreed yet. */
 const WAITS = new Set(['TRYAGAIN', 'CLUSTERDOWN', 'READONLY', 'LOADING', 'MASTERDOWN']);
 
@@ -22,6 +25,7 @@ export function createClusterClient(nodes: readonly NodeAddress[]): ClusterClien
   const wires = new Map<string, Promise<Wire>>();
   const owners = new Map<number, string>();
   let closed = false;
+  let lastWire: Wire | undefined;
 
   const connect = (address: string): Promise<Wire> => {
     const known = wires.get(address);
@@ -35,6 +39,7 @@ export function createClusterClient(nodes: readonly NodeAddress[]): ClusterClien
   const ask = async (address: string, command: readonly Word[], asking: boolean): Promise<Reply> => {
     const wire = await connect(address);
     try {
+      lastWire = wire;
       const replies = await wire.ask(asking ? [['ASKING'], command] : [command], GIVE_UP_MS);
       return replies.at(-1) ?? null;
     } catch (error) {
@@ -69,6 +74,10 @@ export function createClusterClient(nodes: readonly NodeAddress[]): ClusterClien
         else return reply;
       }
       throw new WireLost(`slot ${slot}: nobody took the call within ${GIVE_UP_MS} ms`);
+    },
+    async isCopied() {
+      const replies = await lastWire?.ask([['WAIT', 1, COPIED_WITHIN_MS]]).catch(() => []); // it was lost on the way
+      return Number(replies?.[0]) > 0;
     },
     close() {
       closed = true;

@@ -4,18 +4,33 @@ import type { Wire } from '../redis/wire.ts';
 /** A replica that is further behind has no copy of what arrives now. */
 const MOST_BEHIND_BYTES = 8 * 1024 ** 2;
 
-/**
- * Why what a primary takes now would be without a copy; undefined when one of its replicas follows closely.
- * @param replicas addresses of the cluster's own nodes that may follow it: others read the stream too, and are no copies
- */
-export async function whyWithoutCopy(primary: Wire, replicas: ReadonlySet<string>): Promise<string | undefined> {
+/** Who follows a primary, and how far. Offsets count the bytes of its stream of writes. */
+export interface Followers {
+  readonly offset: number;
+  /** Of those that are online: what each has acknowledged. */
+  readonly followers: readonly { readonly offset: number }[];
+  /** Where this primary took over from the one before it; what comes before it has. 0 when it did not. */
+  readonly promotedAt: number;
+}
+
+/** @param replicas addresses of the cluster's own nodes: others read the stream too, and are no copies */
+export async function followersOf(primary: Wire, replicas: ReadonlySet<string>): Promise<Followers> {
   const fields = parseInfo(String(await primary.one('INFO', 'replication')));
-  const end = Number(fields.get('master_repl_offset') ?? 0);
-  const followers = [...fields]
-    .filter(([name]) => /^slave\d+$/.test(name))
-    .map(([, text]) => new Map(text.split(',').map((part) => part.split('=', 2) as [string, string])))
-    .filter((one) => replicas.has(one.get('ip') ?? '') && one.get('state') === 'online');
+  return {
+    offset: Number(fields.get('master_repl_offset') ?? 0),
+    promotedAt: Math.max(0, Number(fields.get('second_repl_offset') ?? 0)),
+    followers: [...fields]
+      .filter(([name]) => /^slave\d+$/.test(name))
+      .map(([, text]) => new Map(text.split(',').map((part) => part.split('=', 2) as [string, string])))
+      .filter((one) => replicas.has(one.get('ip') ?? '') && one.get('state') === 'online')
+      .map((one) => ({ offset: Number(one.get('offset') ?? 0) })),
+  };
+}
+
+/** Why what a primary takes now would be without a copy; undefined when one of its replicas follows closely. */
+export async function whyWithoutCopy(primary: Wire, replicas: ReadonlySet<string>): Promise<string | undefined> {
+  const { offset, followers } = await followersOf(primary, replicas);
   if (followers.length === 0) return 'no replica follows it';
-  const behind = Math.min(...followers.map((one) => end - Number(one.get('offset') ?? 0)));
+  const behind = offset - Math.max(...followers.map((one) => one.offset));
   return behind > MOST_BEHIND_BYTES ? `its replica is ${Math.round(behind / 1024 ** 2)} MiB behind` : undefined;
 }

@@ -2,10 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { failures } from '../../config/failures.ts';
 import { nodeIdOf, placesOf } from '../../model/layout.ts';
 import { slotsOf } from '../../model/migration/moves.ts';
+import { orphans } from '../../model/migration/orphans.ts';
 import { parseClusterNodes } from '../redis/parse.ts';
 import { ServerError } from '../redis/protocol.ts';
 import { WireLost } from '../redis/wire.ts';
 import { fatal, messageOf } from '../support/failure.ts';
+import { adoptSlots } from './adopt-slots.ts';
 import { type ClusterNow, type ClusterRef, lookAtCluster, type MigrationDeps } from './cluster-now.ts';
 import { type ConnectedNode, connectNode } from './slot-node.ts';
 
@@ -54,6 +56,11 @@ export async function gatherCrew(
   };
   const look = async (): Promise<void> => {
     const seen = await lookAtCluster(deps, cluster);
+    const orphaned = orphans(cluster.spec, cluster.clusterId, seen.observation);
+    if (orphaned.length > 0) {
+      await adoptSlots(cluster.spec.name, seen, orphaned);
+      throw new NotReady(`shard ${orphaned[0]?.shard} takes slots that it did not know of`);
+    }
     if (seen.unready.length > 0) throw new NotReady(seen.unready.slice(0, 3).join('; '));
     const connected = await Promise.allSettled(
       seen.shards.map(async ({ shard, primary }) => {

@@ -13,6 +13,7 @@ import type { moveGroup, Throttle } from './move-group.ts';
 import type { MoveBoard } from './move-progress.ts';
 import { awaitNoJobs, findNativeCommands, moveNatively, nativeFailed } from './native.ts';
 import type { Probe } from './probe.ts';
+import type { Unconfirmed } from './unconfirmed.ts';
 
 /** What a lane works with. */
 export interface GroupRunner {
@@ -25,6 +26,8 @@ export interface GroupRunner {
   readonly governor: Governor;
   readonly probe: Probe;
   readonly ledger: Ledger;
+  /** Missing where no replica could take over. */
+  readonly unconfirmed?: Unconfirmed | undefined;
   readonly progress: MoveBoard;
   readonly moveGroup: typeof moveGroup;
   /** Keys that servers have evicted since the move began: of those that are not there any more, one may be the ledger's. */
@@ -42,7 +45,7 @@ const RETRY_MS = 300;
 
 /** Moves all slots that leave one shard, group by group, its destinations in turn. Ends early when no more groups shall be opened. */
 export async function runLane(runner: GroupRunner, moves: readonly SlotMove[]): Promise<void> {
-  const { progress, governor, crew, limits } = runner;
+  const { progress, governor, crew, limits, unconfirmed } = runner;
   const rates = new Map<SlotMove, number>();
   let failingSince: number | undefined;
   for (let turn = 0; ; ) {
@@ -58,6 +61,7 @@ export async function runLane(runner: GroupRunner, moves: readonly SlotMove[]): 
       continue;
     }
     try {
+      await unconfirmed?.settle();
       if (!(await copied(runner, move))) return;
       const start = performance.now();
       const keys = progress.native() ? await moveByServer(runner, move) : await movePipelined(runner, move, rates.get(move) ?? FIRST_RATE);
@@ -111,7 +115,7 @@ async function copied({ crew, limits, governor, progress, spec }: GroupRunner, m
 
 /** Opens the next slots of a move, and closes them. @returns keys that moved */
 async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number): Promise<number> {
-  const { crew, limits, ledger, probe, progress } = runner;
+  const { crew, limits, ledger, probe, progress, unconfirmed } = runner;
   const [source, destination] = [crew.primary(move.from), crew.primary(move.to)];
   const candidates = progress.left(move).slice(0, limits.slotsAtOnce);
   const counts = await source.count(candidates);
@@ -122,6 +126,7 @@ async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number):
   let moved = 0;
   const bytesPerKey = runner.bytesPerKey[move.from] ?? 100;
   const lane = runner.governor.throttle(move.from, bytesPerKey);
+  const way = { from: move.from, sourceId: source.nodeId, to: move.to, destinationId: destination.nodeId };
   const throttle: Throttle = {
     ...lane,
     moved: (keys, tookMs, bytes = keys * bytesPerKey) => {
@@ -129,6 +134,11 @@ async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number):
       progress.moved(move, keys, bytes);
       return lane.moved(keys, tookMs, bytes);
     },
+    async mayGoOn() {
+      await unconfirmed?.room();
+      await lane.mayGoOn();
+    },
+    ...(unconfirmed === undefined ? {} : { keep: (copies) => unconfirmed.keep(way, copies) }),
   };
   try {
     const others = crew.primaries().filter((node) => node !== source && node !== destination);

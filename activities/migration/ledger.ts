@@ -45,10 +45,16 @@ const WITHOUT_KEY = new Set(['ASK', 'OOM', 'MISCONF', 'NOREPLICAS']);
  */
 export class Ledger {
   readonly #entries = new Map<number, Entry>();
+  readonly #copies: boolean;
   readonly #writer = Math.floor(Math.random() * WRITERS);
   #lastMs = 0;
   written = 0;
   acknowledged = 0;
+
+  /** @param copies whether shards have replicas: then a write counts when one of them has it, since the servers promise no more */
+  constructor(copies = false) {
+    this.#copies = copies;
+  }
 
   get size(): number {
     return this.#entries.size;
@@ -91,7 +97,10 @@ export class Ledger {
    */
   async prepare(owner: Wire, slots: readonly number[]): Promise<void> {
     const fresh = slots.filter((slot) => !this.#entries.has(slot));
-    const replies = await owner.ask(fresh.map((slot) => ['SET', keyOfSlot(slot), 0, 'NX', 'EX', EXPIRE_SECONDS]));
+    if (fresh.length === 0) return;
+    const writes = fresh.map((slot) => ['SET', keyOfSlot(slot), 0, 'NX', 'EX', EXPIRE_SECONDS]);
+    const replies = await owner.ask(this.#copies ? [...writes, WAIT] : writes);
+    if (this.#copies && Number(replies.at(-1)) === 0) return; // its replica may not have them, and lead next: then they would not be there
     for (const [index, slot] of fresh.entries()) {
       const reply = replies[index];
       if (reply instanceof ServerError && WITHOUT_KEY.has(reply.kind)) continue;
@@ -125,6 +134,9 @@ const msOf = (number: number): number => Math.floor(number / WRITERS);
 /** Whether a write that is there is an older one than that which was acknowledged: not when two writers were at it in the same moment. */
 const isOlder = (found: number, acknowledged: number): boolean =>
   found < acknowledged && (found % WRITERS === acknowledged % WRITERS || msOf(acknowledged) - msOf(found) > OVERLAP_MS);
+
+/** For one replica, and not for long. */
+const WAIT = ['WAIT', 1, 500] as const;
 
 /** The write of the probe as commands take it. */
 export const probeWrite = (slot: number, number: number): readonly (string | number)[] => [keyOfSlot(slot), number, 'EX', EXPIRE_SECONDS];

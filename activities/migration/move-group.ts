@@ -1,5 +1,6 @@
 import { ServerError } from '../redis/protocol.ts';
 import { WireLost } from '../redis/wire.ts';
+import type { KeyCopies } from './key-copies.ts';
 import type { KeyBatch, SlotNode } from './slot-node.ts';
 
 /** What a group of slots needs on its way. */
@@ -23,6 +24,8 @@ export interface Throttle {
   moved(keys: number, tookMs: number, bytes?: number): Promise<void>;
   /** Asked before keys are sent and before slots are handed over. @throws when this driver must not go on: another does its work */
   mayGoOn(): Promise<void>;
+  /** Given copies of keys right before they are sent, where the destination may lose them again. */
+  readonly keep?: (copies: KeyCopies) => void;
 }
 
 /** For what a MIGRATE waits for bytes of the other side. Below the servers' own patience with one another. */
@@ -72,7 +75,8 @@ async function drainOnce({ source, destination, slots, careful }: GroupMove, thr
       const parts = careful?.has(slot) === true ? await source.split(batch, throttle.batchBytes) : [batch];
       for (const part of parts) {
         await throttle.mayGoOn();
-        const sent = source.migrate(part, destination, timeoutFor(part));
+        const keep = (part.bytes ?? 0) > MOST_COPIED_BYTES ? undefined : throttle.keep;
+        const sent = source.migrate(part, destination, timeoutFor(part), keep);
         sent.catch(() => undefined);
         // The names of the next slot come while the keys of this one are under way.
         if (last && next !== undefined && ahead === undefined) ahead = ask(next);
@@ -82,6 +86,9 @@ async function drainOnce({ source, destination, slots, careful }: GroupMove, thr
     }
   }
 }
+
+/** Of what is larger no copy is kept: it would hold up its shard twice. */
+const MOST_COPIED_BYTES = 8 * 1024 ** 2;
 
 /** A large key takes its time, on both sides. */
 const timeoutFor = ({ bytes = 0 }: KeyBatch): number => MIGRATE_TIMEOUT_MS + Math.ceil(bytes / SLOWEST_BYTES_A_MS);

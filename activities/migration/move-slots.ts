@@ -6,7 +6,7 @@ import { report, reported } from '../support/beating.ts';
 import { messageOf } from '../support/failure.ts';
 import { closeOpenSlots, refuseConflicts } from './close-open-slots.ts';
 import type { MigrationDeps } from './cluster-now.ts';
-import { type Crew, gatherCrew } from './crew.ts';
+import { type Crew, gatherCrew, passes } from './crew.ts';
 import { createGovernor, steadyThrottle } from './governor.ts';
 import { type GroupRunner, runLane } from './lane.ts';
 import { holdLease, Superseded } from './lease.ts';
@@ -17,6 +17,7 @@ import { createProgress } from './move-progress.ts';
 import { type MoveOutcome, type MoveRequest, type MoveTotals, noTotals, reportOf } from './move-state.ts';
 import { startProbe } from './probe.ts';
 import { watchRemovals } from './removals.ts';
+import { keepUnconfirmed, type Unconfirmed } from './unconfirmed.ts';
 
 export interface MoveDeps extends MigrationDeps {
   /** Tells the workflow how far it is. */
@@ -37,7 +38,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   const before = (reported() as MoveHeartbeat | undefined)?.resume as MoveTotals | undefined;
   const start = before ?? request.soFar ?? noTotals(request.strategy);
   const since = Date.now();
-  const ledger = new Ledger();
+  const ledger = new Ledger(spec.replicasPerShard > 0);
   ledger.written = start.written;
   ledger.acknowledged = start.acknowledged;
   ledger.resume(slotsOf(parseRanges(start.prepared)), start.numbers, start.startedAt);
@@ -53,7 +54,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   const probe = startProbe(
     shards.flatMap(({ primary }) => (primary === undefined ? [] : [target(primary)])),
     ledger,
-    start.latencies,
+    { before: start.latencies, copies: spec.replicasPerShard > 0 },
   );
   const governor = createGovernor(probe, lease, limits, start.heldMs);
   let { evictedBefore } = start;
@@ -64,6 +65,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   if (cancelled.aborted) governor.stop();
   const beat = setInterval(() => report(progress.heartbeat()), 1000);
   const told = setInterval(() => void progress.tell(deps.tell), 1000);
+  const unconfirmed = spec.replicasPerShard === 0 ? undefined : keepUnconfirmed(spec.name, crew, () => lease.over);
   const close = () => closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits, lease));
   try {
     const closed = await close();
@@ -73,13 +75,11 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     const removals = await watchRemovals(crew, evictedBefore);
     const { evicted } = removals;
     evictedBefore = removals.baseline;
-    await runLanes(
-      { ...request, crew, governor, probe, ledger, progress, evicted, moveGroup: deps.moveGroup ?? moveGroup },
-      limits.pairs,
-      close,
-    );
+    const moveOne = deps.moveGroup ?? moveGroup;
+    await runLanes({ ...request, crew, governor, probe, ledger, unconfirmed, progress, evicted, moveGroup: moveOne }, limits.pairs, close);
     // A lane that failed in the moment in which it was stopped may have left its group open.
     if (governor.stopping) await close();
+    await settleDown(crew, unconfirmed, governor.stopping ? SOON_MS : limits.nodeAwayMs);
     // Nobody asks the engine any more when it was cancelled.
     if (!cancelled.aborted) {
       await crew.refresh(crew.round);
@@ -98,6 +98,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     clearInterval(beat);
     clearInterval(told);
     lease.end();
+    unconfirmed?.end();
     governor.end();
     await probe.stop();
     crew.close();
@@ -141,6 +142,23 @@ async function runLanes(
   });
   throw problems[0];
 }
+
+/** The last keys that have arrived get to the replicas, too, or to whoever is promoted now. */
+async function settleDown(crew: Crew, unconfirmed: Unconfirmed | undefined, withinMs: number): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      await unconfirmed?.drained(withinMs);
+      return;
+    } catch (error) {
+      if (!passes(error) || tries === SETTLE_TRIES) throw error;
+      await crew.refresh(crew.round);
+    }
+  }
+}
+
+const SETTLE_TRIES = 5;
+/** Somebody waits for it to stop. */
+const SOON_MS = 2000;
 
 /** Reads the whole ledger back from those who own its slots now. */
 async function checkLedger(crew: Crew, ledger: Ledger, moved: ReadonlyMap<number, number>): Promise<readonly LostWrite[]> {

@@ -31,7 +31,12 @@ const WINDOW_MS = 2000;
 /** Of its calls, those that go where slots are open: more than a client's would, which knows nothing of them. They are for the ledger, and not measured. */
 const OPEN_SHARE = 0.2;
 
-export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before: Latencies): Probe {
+/** @param copies whether shards have replicas: then a write is acknowledged when one of them has it */
+export function startProbe(
+  nodes: readonly NodeAddress[],
+  ledger: Ledger,
+  { before, copies }: { readonly before: Latencies; readonly copies: boolean },
+): Probe {
   const cluster = createClusterClient(nodes);
   const open = new Set<number>();
   let openSlots: readonly number[] = [];
@@ -46,12 +51,11 @@ export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before
   const call = async (slot: number, write: boolean, measured: boolean): Promise<void> => {
     const start = performance.now();
     waitingSince = start;
+    const number = write ? ledger.next() : 0;
+    let done = false;
     try {
-      if (write) {
-        const number = ledger.next();
-        await cluster.call(slot, ['SET', ...probeWrite(slot, number)]);
-        ledger.acknowledge(slot, number);
-      } else await cluster.call(slot, ['GET', keyOfSlot(slot)]);
+      await cluster.call(slot, write ? ['SET', ...probeWrite(slot, number)] : ['GET', keyOfSlot(slot)]);
+      done = true;
     } catch {
       // Nobody knows whether it happened: it is not acknowledged, and its time counts all the same.
     } finally {
@@ -63,6 +67,7 @@ export function startProbe(nodes: readonly NodeAddress[], ledger: Ledger, before
         if (fresh.length >= 100) fold(now);
       }
     }
+    if (write && done && (!copies || (await cluster.isCopied()))) ledger.acknowledge(slot, number);
   };
   const fold = (now: number): void => {
     all = addLatencies(all, fresh);

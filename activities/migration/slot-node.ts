@@ -3,6 +3,7 @@ import type { NodeAddress } from '../redis/connection.ts';
 import { parseInfo } from '../redis/parse.ts';
 import { encodeCommand, encodeText, listItems, RawList, type Reply, ServerError, type Word } from '../redis/protocol.ts';
 import { openWire, type Wire } from '../redis/wire.ts';
+import { copyHead, type KeyCopies } from './key-copies.ts';
 
 /** Names of keys on their way; only their number is looked at. */
 export interface KeyBatch {
@@ -23,9 +24,10 @@ export interface SlotNode {
   keys(slot: number, most: number): Promise<KeyBatch>;
   /**
    * Sends keys to another primary and deletes them here, in one step of the server. Those that are gone meanwhile are left out.
+   * @param keep given copies of them, as they were right before
    * @returns milliseconds that the server took, with the way there and back
    */
-  migrate(batch: KeyBatch, destination: SlotNode, timeoutMs: number): Promise<number>;
+  migrate(batch: KeyBatch, destination: SlotNode, timeoutMs: number, keep?: (copies: KeyCopies) => void): Promise<number>;
   /** Marks slots as coming from a source. One that this node owns already is left as it is. */
   importing(slots: readonly number[], sourceId: string): Promise<void>;
   /** Marks slots as leaving for a destination. One that is not this node's any more is left as it is. */
@@ -96,14 +98,23 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
       if (reply instanceof RawList) return reply;
       throw reply instanceof Error ? reply : new Error('GETKEYSINSLOT did not answer with a list');
     },
-    async migrate(batch, destination, timeoutMs) {
+    async migrate(batch, destination, timeoutMs, keep) {
       if (!(batch instanceof RawList)) throw new TypeError('keys of another node');
       // The names go back as they came: the server's reply is the end of the next command.
       const words = ['MIGRATE', destination.address, String(ports.server), '', '0', String(timeoutMs), 'REPLACE', ...login, 'KEYS'];
       const head = `*${words.length + batch.count}\r\n${words.map(encodeText).join('')}`;
+      const move = [head, batch.body];
+      const waitMs = timeoutMs * 2 + 5000;
       const start = performance.now();
-      const [reply] = await wire.askRaw([head, batch.body], 1, timeoutMs * 2 + 5000);
+      // In one write: hardly anything can come in between.
+      const replies =
+        keep === undefined
+          ? await wire.askRaw(move, 1, waitMs)
+          : await wire.askRaw([copyHead(batch.count), batch.body, ...move], 2, waitMs);
+      const [copies, reply] = keep === undefined ? [undefined, ...replies] : replies;
+      if (copies instanceof RawList) keep?.(copies);
       if (reply instanceof Error) throw reply;
+      if (copies instanceof Error) throw copies;
       return performance.now() - start;
     },
     async split(batch, bytes) {

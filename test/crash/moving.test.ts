@@ -16,7 +16,7 @@ import {
   worker,
 } from '../support/crash-harness.ts';
 import { expectRemains, type Remains } from '../support/crash-remains.ts';
-import { nativeScaleOut, slowScaleOut } from '../support/crash-scaling.ts';
+import { keysOn, laggingScaleOut, nativeScaleOut, slowScaleOut } from '../support/crash-scaling.ts';
 import { all } from '../support/crash-suite.ts';
 import { until } from '../support/processes.ts';
 import type { Stack } from '../support/stack.ts';
@@ -55,13 +55,15 @@ async function disturb(subject: Subject, victim: Victim): Promise<void> {
   if (victim === 'worker') await stopWorkers(stack);
 }
 
+const stepsOf = async (handle: WorkflowHandle): Promise<Progress['steps']> =>
+  (await handle.query<Progress>(operationHandlers.progress).catch(() => ({ steps: [] }))).steps;
+
 /** Waits until so much of all slots has moved. @returns the share that has */
 const movedAtLeast = (handle: WorkflowHandle, moment: number): Promise<number> =>
   until(
     `${Math.round(moment * 100)} % have moved`,
     async () => {
-      const { steps } = await handle.query<Progress>(operationHandlers.progress).catch(() => ({ steps: [] as Progress['steps'] }));
-      const step = steps.find(({ name }) => name === 'move slots');
+      const step = (await stepsOf(handle)).find(({ name }) => name === 'move slots');
       if (step?.state === 'done') throw new Error('it was over before anything could happen to it');
       return step?.done !== undefined && step.total !== undefined && step.done > 0 && step.done / step.total >= moment
         ? step.done / step.total
@@ -94,6 +96,29 @@ test.each(SEEDS)(
   },
 );
 
+test('keys that only a dying destination had come back on the replica that takes over, since it had heard of none', {
+  timeout: 200_000,
+}, async () => {
+  await onCluster(stack, async (subject) => {
+    await prepared(subject, laggingScaleOut);
+    worker(stack);
+    const handle = await start(subject, laggingScaleOut.operation, laggingScaleOut.input(subject.cluster));
+    const [destination, replica] = [0, 1].map((ordinal) => stack.dependencies.docker.getContainer(`${subject.cluster}-3-${ordinal}`));
+    const keysThere = () => keysOn(subject, `${subject.cluster}-3-0`);
+    await until('keys have come', async () => (await keysThere()) > 100, 60_000);
+    await replica?.pause();
+    const before = await keysThere();
+    await until('more have come', async () => (await keysThere()) > before + 50, 10_000);
+    await destination?.kill({ signal: 'SIGKILL' });
+    await replica?.unpause();
+    setTimeout(() => void destination?.start().catch(() => undefined), 15_000);
+    const result = await resultOf(handle);
+    expect(result).toMatchObject({ outcome: 'done', moved: { slots: 4096, ledger: { lost: 0 } } });
+    await laggingScaleOut.check(subject, result);
+    expect(stack.workerLog()).toMatch(/keys that a primary took along when it died were put back/);
+  });
+});
+
 if (all) {
   test('a worker that was frozen, and wakes up when another moves the slots, does no harm', { timeout: 300_000 }, async () => {
     await onCluster(stack, async (subject) => {
@@ -123,10 +148,7 @@ test('servers that move slots by themselves end it well when the worker dies in 
     const handle = await start(subject, nativeScaleOut.operation, nativeScaleOut.input(subject.cluster));
     await until(
       'the move runs',
-      async () => {
-        const { steps } = await handle.query<Progress>(operationHandlers.progress).catch(() => ({ steps: [] as Progress['steps'] }));
-        return steps.some(({ name, state }) => name === 'move slots' && state === 'running');
-      },
+      async () => (await stepsOf(handle)).some(({ name, state }) => name === 'move slots' && state === 'running'),
       60_000,
     );
     await stopWorkers(stack);

@@ -1,5 +1,7 @@
 import { deepStrictEqual } from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { asOperator, withNode } from '../../activities/redis/connection.ts';
+import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
 import { networkName, systemUsers } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import { holdings, testSpec } from './clusters.ts';
@@ -24,6 +26,19 @@ export async function operatorOf({ stack, cluster }: Subject): Promise<Login> {
     password: system.operator,
     ca: ca.cert,
   };
+}
+
+/** Keys that a node holds; 0 while it does not answer. */
+export async function keysOn({ stack, cluster }: Subject, node: string): Promise<number> {
+  const { docker, secrets } = stack.dependencies;
+  try {
+    const { NetworkSettings } = await docker.getContainer(node).inspect();
+    const address = NetworkSettings.Networks[networkName(cluster)]?.IPAddress ?? '';
+    const target = asOperator(await secrets.require(cluster), true, { kind: 'data', address });
+    return await withNode(target, async (redis) => Number(await redis.call('DBSIZE')));
+  } catch {
+    return 0; // it is not there yet, starts, or is away
+  }
 }
 
 const WORKERS = 20;
@@ -92,9 +107,9 @@ async function grown(
 }
 
 const provisioned =
-  (shards: number, replicasPerShard: number) =>
+  (shards: number, replicasPerShard: number, more: Partial<ClusterSpecInput> = {}) =>
   async (subject: Subject): Promise<void> => {
-    await execute(subject, 'provision', { spec: testSpec(subject.cluster, { shards, replicasPerShard }) });
+    await execute(subject, 'provision', { spec: testSpec(subject.cluster, { shards, replicasPerShard, ...more }) });
     await fill(subject);
   };
 
@@ -109,4 +124,9 @@ export const scaleOut = scaling(3, 4, 0);
 export const scaleIn = scaling(4, 3, 0);
 /** So slow that there is time to disturb it in the middle, with a replica to fail over to. */
 export const slowScaleOut = scaling(3, 4, 1, { limits: { slotsAtOnce: 128, probeP99Ms: 200, nodeAwayMs: 120_000 } });
+/** On a server where slots are handed over whether or not a replica has heard of it. */
+export const laggingScaleOut: Survivor = {
+  ...scaling(3, 4, 1, { limits: { slotsAtOnce: 16, nodeAwayMs: 120_000 } }),
+  prepare: provisioned(3, 1, { engine: 'redis', version: '7.0' }),
+};
 export const nativeScaleOut: Survivor = { ...scaling(3, 4, 1), input: (cluster) => ({ cluster, shards: 4, strategy: 'native' }) };

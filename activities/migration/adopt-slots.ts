@@ -1,0 +1,34 @@
+import { log } from '@temporalio/activity';
+import type { Orphans } from '../../model/migration/orphans.ts';
+import type { ClusterNow } from './cluster-now.ts';
+import { HANDED_OVER_AT_ONCE } from './move-group.ts';
+import { type ConnectedNode, connectNode } from './slot-node.ts';
+
+/**
+ * Gives slots that nobody serves to the primary of their shard, such as those of a failed one to that which was promoted in its place. As with every hand-over the new owner is told first, and by way of
+ * IMPORTING, so that its word is newer than the failed node's, which then gives them up when it comes back. Safe to repeat.
+ */
+export async function adoptSlots(cluster: string, now: ClusterNow, found: readonly Orphans[]): Promise<void> {
+  const connected = await Promise.all(
+    now.shards.flatMap(({ shard, primary }) =>
+      primary === undefined ? [] : [connectNode(primary.nodeId, now.target(primary)).then((node) => [shard, node] as const)],
+    ),
+  );
+  const nodes = new Map<number, ConnectedNode>(connected);
+  try {
+    for (const { shard, failedId, slots } of found) {
+      const promoted = nodes.get(shard);
+      if (promoted === undefined) continue;
+      log.warn('slots that a promoted primary does not know of are given to it', { cluster, shard, slots: slots.length });
+      const others = [...nodes.values()].filter((node) => node !== promoted);
+      for (let at = 0; at < slots.length; at += HANDED_OVER_AT_ONCE) {
+        const some = slots.slice(at, at + HANDED_OVER_AT_ONCE);
+        if (failedId !== undefined) await promoted.importing(some, failedId);
+        await promoted.assign(some, promoted.nodeId);
+        await Promise.all(others.map((other) => other.assign(some, promoted.nodeId, 'lenient')));
+      }
+    }
+  } finally {
+    for (const node of nodes.values()) node.close();
+  }
+}

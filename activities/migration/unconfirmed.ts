@@ -1,0 +1,122 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { log } from '@temporalio/activity';
+import { followersOf } from './copies.ts';
+import type { Crew } from './crew.ts';
+import { type KeyCopies, removeLeftovers, restoreCopies } from './key-copies.ts';
+
+/**
+ * Copies of keys that a destination has, and its replicas perhaps not yet. MIGRATE deletes a key at its source as soon as the destination has it: a
+ * destination that dies in the next moment takes along what its replica has not got, also keys that nobody has touched for years. These are put
+ * back on whoever is promoted. And a source that dies in the next moment has not told its replica that they have left: there they are removed.
+ */
+export interface Unconfirmed {
+  /** Keys that have gone from one node to another. */
+  keep(way: Way, copies: KeyCopies): void;
+  /** Waits until there is room for more. */
+  room(): Promise<void>;
+  /** Gives shards that have failed over since what did not get to the promoted node. Safe to repeat. */
+  settle(): Promise<void>;
+  /** Waits until replicas have everything, for a while. @throws WireLost when a destination is away */
+  drained(withinMs: number): Promise<void>;
+  end(): void;
+}
+
+/** Shards, and the node ids of those that led them. */
+export interface Way {
+  readonly from: number;
+  readonly sourceId: string;
+  readonly to: number;
+  readonly destinationId: string;
+}
+
+interface Kept {
+  readonly way: Way;
+  readonly copies: KeyCopies;
+  /** In the stream of the destination they come before this; undefined until it was asked. */
+  endOffset?: number;
+}
+
+const LOOK_EVERY_MS = 100;
+const MOST_BYTES = 64 * 1024 ** 2;
+
+/** @param stopped whether nobody needs them any more: then nothing is waited for */
+export function keepUnconfirmed(cluster: string, crew: Crew, stopped: () => boolean): Unconfirmed {
+  const kept = new Map<number, Kept[]>();
+  let bytes = 0;
+  let looking: Promise<unknown> | undefined;
+  let settling: Promise<void> | undefined;
+
+  const keep: Unconfirmed['keep'] = (way, copies) => {
+    bytes += copies.body.length;
+    kept.set(way.to, [...(kept.get(way.to) ?? []), { way, copies }]);
+  };
+
+  const drop = (shard: number, isDone: (one: Kept) => boolean): void => {
+    const all = kept.get(shard) ?? [];
+    const rest = all.filter((one) => !isDone(one));
+    bytes -= all.filter(isDone).reduce((sum, { copies }) => sum + copies.body.length, 0);
+    if (rest.length === 0) kept.delete(shard);
+    else kept.set(shard, rest);
+  };
+  /** What every replica that follows has acknowledged is safe, whichever is promoted. */
+  const lookAt = async (shard: number): Promise<void> => {
+    const { nodeId, wire } = crew.primary(shard);
+    const asked = (kept.get(shard) ?? []).filter(({ way }) => way.destinationId === nodeId);
+    const { offset, followers } = await followersOf(wire, crew.addresses());
+    for (const one of asked) one.endOffset ??= offset;
+    const least = Math.min(...followers.map((one) => one.offset));
+    if (followers.length > 0)
+      drop(shard, (one) => one.way.destinationId === nodeId && (one.endOffset ?? Number.POSITIVE_INFINITY) <= least);
+  };
+  const look = (): Promise<unknown> => {
+    looking ??= Promise.allSettled([...kept.keys()].map(lookAt)).finally(() => {
+      looking = undefined;
+    });
+    return looking;
+  };
+  const timer = setInterval(() => void look(), LOOK_EVERY_MS);
+
+  const settle = async (): Promise<void> => {
+    let restored = 0;
+    for (const [shard, all] of [...kept]) {
+      const destination = crew.primary(shard);
+      const moved = all.filter(({ way }) => way.destinationId !== destination.nodeId || way.sourceId !== crew.primary(way.from).nodeId);
+      if (moved.length === 0) continue;
+      const { promotedAt } = await followersOf(destination.wire, crew.addresses());
+      for (const one of moved) {
+        const { way, copies, endOffset } = one;
+        const source = crew.primary(way.from);
+        const isPromoted = way.destinationId !== destination.nodeId;
+        const has = isPromoted && endOffset !== undefined && endOffset < promotedAt;
+        if (isPromoted && !has) restored += await restoreCopies(source, destination, copies);
+        if (way.sourceId !== source.nodeId) await removeLeftovers(source, destination, copies);
+        drop(shard, (other) => other === one);
+        // What was put back is new to the promoted node, too: it is kept until that one's replicas have it.
+        if (!has) keep({ ...way, sourceId: source.nodeId, destinationId: destination.nodeId }, copies);
+      }
+    }
+    if (restored > 0) log.warn('keys that a primary took along when it died were put back', { cluster, keys: restored });
+  };
+
+  return {
+    keep,
+    async room() {
+      while (bytes > MOST_BYTES && !stopped()) await sleep(LOOK_EVERY_MS / 4);
+    },
+    settle() {
+      settling ??= settle().finally(() => {
+        settling = undefined;
+      });
+      return settling;
+    },
+    async drained(withinMs) {
+      const end = Date.now() + withinMs;
+      while (kept.size > 0 && Date.now() < end && !stopped()) {
+        await settle();
+        await Promise.all([...kept.keys()].map(lookAt));
+        if (kept.size > 0) await sleep(LOOK_EVERY_MS / 4);
+      }
+    },
+    end: () => clearInterval(timer),
+  };
+}
