@@ -3,13 +3,14 @@ import { keyOfSlot, Ledger, probeWrite } from '../../activities/migration/ledger
 import { type Reply, ServerError, type Word } from '../../activities/redis/protocol.ts';
 import type { Wire } from '../../activities/redis/wire.ts';
 
-/** One server that knows SET and GET, and nothing of expiry. */
-function server() {
+/** One server that knows SET and GET, and nothing of expiry. @param copies replicas that have what was written */
+function server(copies = 1) {
   const data = new Map<string, string>();
   const refusals = new Map<string, string>();
   const answer = ([name, key, value, ...rest]: readonly Word[]): Reply => {
     const refusal = refusals.get(String(key));
     if (refusal !== undefined) return new ServerError(refusal);
+    if (name === 'WAIT') return copies;
     if (name === 'GET') return data.has(String(key)) ? Buffer.from(data.get(String(key)) ?? '') : null;
     if (rest.includes('NX') && data.has(String(key))) return null;
     data.set(String(key), String(value));
@@ -84,6 +85,14 @@ describe('the ledger', () => {
     data.set(keyOfSlot(2), String(number - 1000));
     data.delete(keyOfSlot(3));
     expect((await second.check(wire, [1, 2, 3])).map(({ slot }) => slot)).toEqual([2, 3]);
+  });
+
+  test('holds nobody to what no replica has, where there are replicas', async () => {
+    const [with0, with1] = [server(0), server(1)];
+    const [lone, copied] = [new Ledger(true), new Ledger(true)];
+    await lone.prepare(with0.wire, [1, 2]);
+    await copied.prepare(with1.wire, [1, 2]);
+    expect([lone.slots(), copied.slots()]).toEqual([[], [1, 2]]);
   });
 
   test('says nothing of keys that are about to expire', async () => {
