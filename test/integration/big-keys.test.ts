@@ -1,0 +1,187 @@
+import calculateSlot from 'cluster-key-slot';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { scanBigKeys } from '../../activities/migration/big-keys.ts';
+import { asOperator } from '../../activities/redis/connection.ts';
+import type { Reply } from '../../activities/redis/protocol.ts';
+import { openWire, type Wire } from '../../activities/redis/wire.ts';
+import { clusterSpec } from '../../config/cluster-spec.ts';
+import { systemUsers } from '../../config/names.ts';
+import type { StatusReport } from '../../config/status.ts';
+import { parseRanges, slotsOf } from '../../model/migration/moves.ts';
+import type { BigKeyScan } from '../../model/migration/survey.ts';
+import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { until } from '../support/processes.ts';
+import { type Stack, startStack } from '../support/stack.ts';
+import { asApplication, ask } from './ask.ts';
+
+const everything = process.env.TEST_ALL === 'true';
+
+const all = [
+  { engine: 'redis', version: '7.0' },
+  { engine: 'valkey', version: '9.1' },
+  { engine: 'redis', version: '8.0' },
+  { engine: 'valkey', version: '8.1' },
+] as const;
+const SAMPLE = 2;
+
+const [maxKeyBytes, batchBytes] = [64 * 1024, 16 * 1024];
+const large = 'x'.repeat(100_000);
+/** Every name that breaks a protocol or a script which takes names for text. */
+const binary = Buffer.from([0, 13, 10, 36, 53, 13, 10, 255, 39, 93, 93]);
+const longName = `${'n'.repeat(100)}-and-more`;
+/** More keys in a slot than a primary measures in one go, than a replica does, and than are looked at. */
+const [SOME, MANY, TOO_MANY] = [700, 1700, 50_001];
+
+const slotOf = (name: string | Buffer): number => calculateSlot(name as string);
+const big = [
+  { key: 'list', slot: slotOf('list') },
+  { key: 'hash', slot: slotOf('hash') },
+  { key: 'text', slot: slotOf('text') },
+  { key: `{some}:${SOME}`, slot: slotOf('some') },
+  { key: `{many}:${MANY}`, slot: slotOf('many') },
+  { key: "\\x00\\x0d\\x0a$5\\x0d\\x0a\\xff']]", slot: slotOf(binary) },
+  { key: `${'n'.repeat(100)}...`, slot: slotOf(longName) },
+];
+
+let stack: Stack;
+const names: string[] = [];
+
+beforeAll(async () => {
+  stack = await startStack();
+});
+afterAll(async () => {
+  for (const name of names) await sweep(stack.dependencies.docker, name);
+  await stack.stop();
+});
+
+const plant = (cluster: string) =>
+  asApplication(
+    stack,
+    cluster,
+    async (app) => {
+      for (let i = 0; i < 300; i++) await app.set(`small:${i}`, i);
+      for (const [tag, count] of [
+        ['some', SOME],
+        ['many', MANY],
+        ['too-many', TOO_MANY],
+      ] as const) {
+        for (let i = 0; i < count; i += 1000) {
+          await app.mset(...Array.from({ length: Math.min(1000, count - i) }, (_, n) => [`{${tag}}:${i + n}`, 'x']).flat());
+        }
+      }
+      await app.set(`{some}:${SOME}`, large);
+      await app.set(`{many}:${MANY}`, large);
+      await app.set(`{too-many}:large`, large);
+      await app.rpush('list', ...Array.from({ length: 1000 }, (_, i) => `${i}`.padEnd(100, '.')));
+      await app.hset('hash', Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`field ${i}`, `${i}`.padEnd(100, '.')])));
+      await app.set('text', large);
+      await app.callBuffer('SET', binary, large);
+      await app.set(longName, large);
+      await app.set('in between', 'x'.repeat(30_000));
+    },
+    { user: systemUsers.operator },
+  );
+
+describe.each(everything ? all : all.slice(0, SAMPLE))('$engine $version', ({ engine, version }) => {
+  const cluster = uniqueName();
+  const specWith = (replicasPerShard: number) => testSpec(cluster, { engine, version, replicasPerShard });
+  let shards: StatusReport['shards'] = [];
+  let nodes: readonly { readonly shard: number; readonly role: string; readonly wire: Wire }[] = [];
+  /** What nodes answer to a command of the operator. */
+  const everywhere = (role: 'primary' | 'replica' | 'any', ...command: readonly string[]) =>
+    Promise.all(nodes.filter((node) => role === 'any' || node.role === role).map(({ wire }) => wire.one(...command)));
+  const keysOf = async (role: 'primary' | 'replica') => (await everywhere(role, 'DBSIZE')).map(Number).sort();
+  /** Nodes that have been asked by scripts. */
+  const asked = async (role: 'primary' | 'replica') =>
+    (await everywhere(role, 'INFO', 'commandstats')).filter((stats) => String(stats).includes('cmdstat_eval_ro:')).length;
+  /** By a spec without replicas the primaries are all that there is. */
+  const scan = async (replicasPerShard = 1) => {
+    const { secrets, docker, settings } = stack.dependencies;
+    return scanBigKeys(
+      { secrets, docker, hostName: settings.HOLDFAST_HOST },
+      {
+        spec: clusterSpec.parse(specWith(replicasPerShard)),
+        clusterId: (await secrets.require(cluster)).clusterId,
+        moves: shards.map(({ slots }, from) => ({ from, to: (from + 1) % 3, slots: parseRanges(slots.join(',')) })),
+        maxKeyBytes,
+        batchBytes,
+      },
+    );
+  };
+
+  beforeAll(async () => {
+    names.push(cluster);
+    await ask(stack, 'provision', { spec: specWith(1) });
+    ({ shards } = await ask<StatusReport>(stack, 'status', { cluster }));
+    const held = await stack.dependencies.secrets.require(cluster);
+    nodes = await Promise.all(
+      shards.flatMap((of, shard) =>
+        of.nodes.map(async ({ role, address }) => ({
+          shard,
+          role: String(role),
+          wire: await openWire(asOperator(held, true, { kind: 'data', address: address ?? '' })),
+        })),
+      ),
+    );
+    await plant(cluster);
+    await until('the replicas have every key', async () => String(await keysOf('primary')) === String(await keysOf('replica')), 30_000);
+  });
+  afterAll(() => {
+    for (const { wire } of nodes) wire.close();
+  });
+
+  test('large keys of any kind and name are found on replicas, and the slots that need care are named', async () => {
+    const found = await scan();
+    expect(found.big.map(({ key, slot }) => ({ key, slot })).toSorted(bySlot)).toEqual(big.toSorted(bySlot));
+    expect(found.bigCount).toBe(big.length);
+    for (const { slot, shard, bytes } of found.big) {
+      expect(bytes).toBeGreaterThan(maxKeyBytes);
+      expect(ownerOf(shards, slot)).toBe(shard);
+    }
+    const careful = new Set([...big.map(({ slot }) => slot), slotOf('in between'), slotOf('too-many')]);
+    expect(slotsOf(parseRanges(found.careful))).toEqual([...careful].sort((a, b) => a - b));
+    const keys = (await keysOf('primary')).reduce((sum, one) => sum + one, 0);
+    expect(found).toMatchObject({ keys, looked: keys - TOO_MANY - 1 });
+    expect([await asked('primary'), await asked('replica')]).toEqual([0, 3]);
+  });
+
+  test('the same is found on primaries where there is no replica, and nothing there looks like a removal', async () => {
+    expect(withoutBytes(await scan(0))).toEqual(withoutBytes(await scan()));
+    expect(await asked('primary')).toBe(3);
+    for (const stats of await everywhere('any', 'INFO', 'commandstats')) expect(String(stats)).not.toMatch(/cmdstat_(eval|evalsha):/);
+  });
+
+  test('the same is found when the servers refuse scripts', async () => {
+    const found = [await scan(0), await scan(1)];
+    await everywhere('any', 'ACL', 'SETUSER', systemUsers.operator, '-eval_ro');
+    expect([await scan(0), await scan(1)]).toEqual(found);
+    const logs = await everywhere('any', 'ACL', 'LOG');
+    expect(logs.filter((log) => wordsOf(log).includes('eval_ro'))).toHaveLength(6);
+    await everywhere('any', 'ACL', 'SETUSER', systemUsers.operator, '+eval_ro');
+  });
+
+  test('the same is found while a slot is open', async () => {
+    const found = await scan(0);
+    const slot = slotOf('text');
+    const owner = ownerOf(shards, slot);
+    const on = (shard: number, ...words: readonly (string | number)[]) =>
+      nodes.find((node) => node.role === 'primary' && node.shard === shard)?.wire.one('CLUSTER', ...words);
+    const other = (owner + 1) % 3;
+    const [from, to] = [String(await on(owner, 'MYID')), String(await on(other, 'MYID'))];
+    await on(other, 'SETSLOT', slot, 'IMPORTING', from);
+    await on(owner, 'SETSLOT', slot, 'MIGRATING', to);
+    expect(await scan(0)).toEqual(found);
+  });
+});
+
+const bySlot = (a: { readonly slot: number }, b: { readonly slot: number }): number => a.slot - b.slot;
+
+/** Two servers do not store a key in quite the same number of bytes. */
+const withoutBytes = (scan: BigKeyScan) => ({ ...scan, big: scan.big.map(({ bytes, ...key }) => key).toSorted(bySlot) });
+
+const ownerOf = (shards: StatusReport['shards'], slot: number): number =>
+  shards.findIndex(({ slots }) => parseRanges(slots.join(',')).some(([from, to]) => slot >= from && slot <= to));
+
+/** Every string of a nested reply. */
+const wordsOf = (reply: Reply): readonly string[] =>
+  Array.isArray(reply) ? (reply as readonly Reply[]).flatMap(wordsOf) : [String(reply)];
