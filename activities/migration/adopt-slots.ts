@@ -1,5 +1,6 @@
 import { log } from '@temporalio/activity';
 import type { Orphans } from '../../model/migration/orphans.ts';
+import { parseInfo } from '../redis/parse.ts';
 import type { ClusterNow } from './cluster-now.ts';
 import { HANDED_OVER_AT_ONCE } from './move-group.ts';
 import { type ConnectedNode, connectNode } from './slot-node.ts';
@@ -21,9 +22,11 @@ export async function adoptSlots(cluster: string, now: ClusterNow, found: readon
       if (promoted === undefined) continue;
       log.warn('slots that a promoted primary does not know of are given to it', { cluster, shard, slots: slots.length });
       const others = [...nodes.values()].filter((node) => node !== promoted);
+      if (failedId !== undefined && (await takesOldClaims(promoted))) await promoted.wire.ask([['CLUSTER', 'FORGET', failedId]]);
       for (let at = 0; at < slots.length; at += HANDED_OVER_AT_ONCE) {
         const some = slots.slice(at, at + HANDED_OVER_AT_ONCE);
-        if (failedId !== undefined) await promoted.importing(some, failedId);
+        // Any node will do: that it comes by way of importing is what makes its word a new one.
+        if (failedId !== undefined) await promoted.importing(some, others[0]?.nodeId ?? failedId);
         await promoted.assign(some, promoted.nodeId);
         await Promise.all(others.map((other) => other.assign(some, promoted.nodeId, 'lenient')));
       }
@@ -31,4 +34,13 @@ export async function adoptSlots(cluster: string, now: ClusterNow, found: readon
   } finally {
     for (const node of nodes.values()) node.close();
   }
+}
+
+/**
+ * Redis 7.0 may take such a slot for unclaimed: then it believes the failed node when that one comes back, gives the slot up, and deletes its keys. It does
+ * not listen to a node that it has forgotten, for a minute; by then the others have told that one whose the slots are.
+ */
+async function takesOldClaims({ wire }: ConnectedNode): Promise<boolean> {
+  const version = parseInfo(String(await wire.one('INFO', 'server'))).get('redis_version') ?? '';
+  return version.startsWith('7.0.');
 }

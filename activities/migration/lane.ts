@@ -198,8 +198,8 @@ function fallBack({ mayFallBack, progress, spec }: GroupRunner, why: string): 0 
 
 /** The slots have a new owner: everything that was in them must be there. */
 async function arrived(runner: GroupRunner, move: SlotMove, slots: readonly number[], before: readonly number[]) {
-  const { crew, ledger, progress, spec } = runner;
-  const { wire, count } = crew.primary(move.to);
+  const { crew, ledger, progress, spec, unconfirmed } = runner;
+  const { wire, count } = (await unconfirmed?.settled(move.to)) ?? crew.primary(move.to);
   const after = await count(slots);
   progress.arrived(
     move,

@@ -79,12 +79,12 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     await runLanes({ ...request, crew, governor, probe, ledger, unconfirmed, progress, evicted, moveGroup: moveOne }, limits.pairs, close);
     // A lane that failed in the moment in which it was stopped may have left its group open.
     if (governor.stopping) await close();
-    await settleDown(crew, unconfirmed, governor.stopping ? SOON_MS : limits.nodeAwayMs);
     // Nobody asks the engine any more when it was cancelled.
     if (!cancelled.aborted) {
       await crew.refresh(crew.round);
       progress.begin(crew);
     }
+    await settleDown(crew, unconfirmed, governor.stopping ? SOON_MS : limits.nodeAwayMs);
     const lost = await checkLedger(crew, ledger, progress.arrivedSlots());
     if (lost.length > 0 && (await evicted()) === 0) throw writeLost(spec.name, lost);
     progress.evicted(lost.length);

@@ -28,6 +28,7 @@ export interface Probe {
 
 const EVERY_MS = 4;
 const WINDOW_MS = 2000;
+const STOPPED_WITHIN_MS = 3000;
 /** Of its calls, those that go where slots are open: more than a client's would, which knows nothing of them. They are for the ledger, and not measured. */
 const OPEN_SHARE = 0.2;
 
@@ -109,7 +110,7 @@ export function startProbe(
     async stop() {
       running = false;
       cluster.close(); // a call that waits for a dead node is ended by it
-      await ended;
+      await Promise.race([ended, sleep(STOPPED_WITHIN_MS)]);
     },
   };
 }

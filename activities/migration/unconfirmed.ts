@@ -3,6 +3,7 @@ import { log } from '@temporalio/activity';
 import { followersOf } from './copies.ts';
 import type { Crew } from './crew.ts';
 import { type KeyCopies, removeLeftovers, restoreCopies } from './key-copies.ts';
+import type { ConnectedNode } from './slot-node.ts';
 
 /**
  * Copies of keys that a destination has, and its replicas perhaps not yet. MIGRATE deletes a key at its source as soon as the destination has it: a
@@ -16,6 +17,8 @@ export interface Unconfirmed {
   room(): Promise<void>;
   /** Gives shards that have failed over since what did not get to the promoted node. Safe to repeat. */
   settle(): Promise<void>;
+  /** The primary of a shard, with everything that its shard took before. */
+  settled(shard: number): Promise<ConnectedNode>;
   /** Waits until replicas have everything, for a while. @throws WireLost when a destination is away */
   drained(withinMs: number): Promise<void>;
   end(): void;
@@ -98,21 +101,31 @@ export function keepUnconfirmed(cluster: string, crew: Crew, stopped: () => bool
     if (restored > 0) log.warn('keys that a primary took along when it died were put back', { cluster, keys: restored });
   };
 
+  const settleOnce = (): Promise<void> => {
+    settling ??= settle().finally(() => {
+      settling = undefined;
+    });
+    return settling;
+  };
+
   return {
     keep,
     async room() {
       while (bytes > MOST_BYTES && !stopped()) await sleep(LOOK_EVERY_MS / 4);
     },
-    settle() {
-      settling ??= settle().finally(() => {
-        settling = undefined;
-      });
-      return settling;
+    settle: settleOnce,
+    async settled(shard) {
+      for (;;) {
+        await settleOnce();
+        const primary = crew.primary(shard);
+        // Another lane may have met a failover meanwhile.
+        if ((kept.get(shard) ?? []).every(({ way }) => way.destinationId === primary.nodeId)) return primary;
+      }
     },
     async drained(withinMs) {
       const end = Date.now() + withinMs;
       while (kept.size > 0 && Date.now() < end && !stopped()) {
-        await settle();
+        await settleOnce();
         await Promise.all([...kept.keys()].map(lookAt));
         if (kept.size > 0) await sleep(LOOK_EVERY_MS / 4);
       }
