@@ -106,7 +106,7 @@ export function createObjectStore(settings: Settings, { callMs = 10_000, stallMs
         return await buffer(watched(Body as Readable, stallMs));
       } catch (error) {
         if (statusOf(error) === 404) return undefined;
-        throw error;
+        throw unlessAnswered(endpoint, error); // the body may stall or break too
       }
     },
     async put(key, body) {
