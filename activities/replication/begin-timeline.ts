@@ -9,9 +9,9 @@ export interface Timeline {
 }
 
 /**
- * Begins anew: the server's data as an RDB, and its stream from the RDB's offset on. On one connection the server would have to keep all writes in memory until
- * the RDB has arrived, and on Valkey one of the two would be harmed by what the other needs (see `handshake`). On two, the stream can be followed while the RDB
- * still comes. The RDB's header tells the database that is selected where the stream begins.
+ * Begins anew: the server's data as an RDB, and its stream from the RDB's offset on. On one connection the server would have to keep all
+ * writes in memory until the RDB has arrived, and on Valkey one of the two would be harmed by what the other needs (see `handshake`). On
+ * two, the stream can be followed while the RDB still comes. The RDB's header tells the database that is selected where the stream begins.
  * @throws as `handshake`; ReplicationNotNow when the node changed its stream in between
  */
 export async function beginTimeline(

@@ -1,9 +1,9 @@
 import type { Word } from '../redis/protocol.ts';
 
 /**
- * Time in a stream of writes. Servers put none into it, so somebody writes a key with a time to live again and again: passing the write on, the server
- * puts the moment of the key's end in the place of its time to live (`SET ... PXAT`, since 7.0). So the moment of the write, by the clock of the server
- * that made it, stands in the stream exactly where the write does. The key is gone soon after the writing stops.
+ * Time in a stream of writes. Servers put none into it, so somebody writes a key with a time to live again and again: passing the write on,
+ * the server puts the moment of the key's end in the place of its time to live (`SET ... PXAT`, since 7.0). So the moment of the write, by
+ * the clock of the server that made it, stands in the stream exactly where the write does. The key is gone soon after the writing stops.
  */
 const PREFIX = 'holdfast:clock:{';
 const LIFE_MS = 60_000;

@@ -17,13 +17,15 @@ export interface Stamp {
 
 /** What a chunk has brought. */
 export interface Scanned {
-  /** Where in this chunk the last command ends that leaves no transaction open; 0 when none does. What follows is kept for the next chunk. */
+  /**
+   * Where in this chunk the last command ends that leaves no transaction open; 0 when none does. What follows is kept for the next chunk.
+   */
   readonly boundary: number;
   /** The offset there, or where it was before when `boundary` is 0. */
   readonly boundaryOffset: number;
   /**
-   * What lies before the boundary, and after the one before it, and is no write: counted in offsets, but not to be stored. Such a range may begin in an
-   * earlier chunk, after its boundary.
+   * What lies before the boundary, and after the one before it, and is no write: counted in offsets, but not to be stored. Such a range may
+   * begin in an earlier chunk, after its boundary.
    */
   readonly talk: readonly StreamRange[];
   readonly stamps: readonly Stamp[];
@@ -43,8 +45,8 @@ const CUT_OFF = Number.NEGATIVE_INFINITY;
 const NONE: readonly never[] = [];
 
 /**
- * Finds where commands end in a stream of writes that comes in chunks cut anywhere. Bodies are skipped, not looked at. Starts at a boundary.
- * The stream is RESP as servers send it to replicas: arrays of bulk strings, and blank lines between them that mean nothing.
+ * Finds where commands end in a stream of writes that comes in chunks cut anywhere. Bodies are skipped, not looked at. Starts at a
+ * boundary. The stream is RESP as servers send it to replicas: arrays of bulk strings, and blank lines between them that mean nothing.
  */
 export class CommandScanner {
   /** After everything that was scanned. */

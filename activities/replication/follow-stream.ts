@@ -7,8 +7,8 @@ import { type Stretch, StretchBuilder } from './stretch.ts';
 /** A stream that is being followed. Can be read once; whoever stops reading closes the connection. */
 export interface Following extends AsyncIterable<Stretch> {
   /**
-   * Everything up to `offset` is durable. The server is told each second and whenever it asks: it is what WAIT and `min-replicas-to-write` go by.
-   * What was acknowledged is never taken back.
+   * Everything up to `offset` is durable. The server is told each second and whenever it asks: it is what WAIT and `min-replicas-to-write`
+   * go by. What was acknowledged is never taken back.
    */
   acknowledge(offset: number): void;
 }
@@ -18,7 +18,10 @@ export interface FollowOptions {
   readonly everyMs?: number;
   /** A stretch is handed out as soon as it is as large as this, and is larger only by what one read of the socket brings. @default 4 MiB */
   readonly stretchBytes?: number;
-  /** A single command or transaction may be larger than a stretch; beyond this it is a failure, before it takes the worker's memory. @default 1 GiB */
+  /**
+   * A single command or transaction may be larger than a stretch; beyond this it is a failure, before it takes the worker's memory.
+   * @default 1 GiB
+   */
   readonly largestBytes?: number;
   /** How long the primary may say nothing, neither writes nor PING: the servers' `repl-timeout`. @default 60,000 */
   readonly silenceMs?: number;
@@ -27,10 +30,10 @@ export interface FollowOptions {
 const ACK_MS = 1000;
 
 /**
- * Follows a shard's writes after a handshake; after a full synchronization its RDB must have been read. Must be called soon then: the server begins to
- * send when it is first told an offset, and takes a replica for dead that says nothing for its `repl-timeout`.
- * @throws (while it is read) ReplicationLost when the connection ends or is silent, after everything whole was handed out: `resumeAt` goes on from the
- * last stretch; EngineRefused when it is no stream of writes, or a transaction is too large
+ * Follows a shard's writes after a handshake; after a full synchronization its RDB must have been read. Must be called soon then: the
+ * server begins to send when it is first told an offset, and takes a replica for dead that says nothing for its `repl-timeout`.
+ * @throws (while it is read) ReplicationLost when the connection ends or is silent, after everything whole was handed out: `resumeAt` goes
+ * on from the last stretch; EngineRefused when it is no stream of writes, or a transaction is too large
  */
 export function followStream(synced: Synced, options: FollowOptions = {}): Following {
   const { everyMs = 250, stretchBytes = 4 << 20, largestBytes = 1 << 30, silenceMs = 60_000 } = options;

@@ -37,12 +37,15 @@ export interface HandshakeOptions {
   /** Where to go on; without it the server begins anew. */
   readonly from?: StreamPosition;
   /**
-   * Nothing but the RDB: the server keeps no writes for us meanwhile, and the connection is closed at the end of it. To have the stream as well, begin to
-   * follow it first, at the offset that INFO tells, and take the RDB by itself: its offset is a place in that stream.
+   * Nothing but the RDB: the server keeps no writes for us meanwhile, and the connection is closed at the end of it. `beginTimeline` takes
+   * the stream as well, by a second connection.
    * @default false
    */
   readonly rdbOnly?: boolean;
-  /** How long the server may say nothing. Before it forks it waits for other children (AOF rewrite), with a line feed now and then. @default 60,000 */
+  /**
+   * How long the server may say nothing. Before it forks it waits for other children (AOF rewrite), with a line feed now and then.
+   * @default 60,000
+   */
   readonly stallMs?: number;
   /** Ends the connection whenever it is aborted. */
   readonly signal?: AbortSignal;
@@ -50,18 +53,21 @@ export interface HandshakeOptions {
 
 /**
  * The highest version there can be; other servers than Valkey refuse to hear it, which changes nothing. It is told for an RDB alone:
- * - Valkey takes a replica that tells none for old, and fails to make an RDB for it of what the old cannot read, such as hash fields that expire (9.0).
- * - With every replica that has told one, Valkey (8.0) makes each CLUSTER SETSLOT wait until it has acknowledged, and answers NOREPLICAS after two seconds. A
- *   follower acknowledges what is durable, which takes longer: it would stop slots from moving.
+ * - Valkey takes a replica that tells none for old, and fails to make an RDB for it of what the old cannot read, such as hash fields that
+ *   expire (9.0).
+ * - With every replica that has told one, Valkey (8.1) makes each CLUSTER SETSLOT wait until it has acknowledged, and answers NOREPLICAS
+ *   after two seconds. A follower acknowledges what is durable, which takes longer: it would stop slots from moving.
  */
 const NEWEST_VERSION = '255.255.255';
 const STALL_MS = 60_000;
 
 /**
- * Connects and asks for the server's data or stream as a replica does: AUTH, PING, REPLCONF, PSYNC. It announces port 0, by which it can be told from
- * real replicas, though the server counts it among them (connected_slaves, WAIT, min-replicas-to-write).
- * The protocol is described with PSYNC and REPLCONF in the servers' documentation, and in their replication.c.
- * @throws ReplicationLost or ReplicationNotNow when it may be tried again; EngineRefused when the user may not, or it is no server of this kind
+ * Connects and asks for the server's data or stream as a replica does: AUTH, PING, REPLCONF, PSYNC. It announces port 0, by which it can be
+ * told from real replicas, though the server counts it among them (connected_slaves, WAIT, min-replicas-to-write). In sentinel mode only a
+ * replica may be asked: sentinels take everything that a primary lists for a replica, and never forget it. The protocol is described with
+ * PSYNC and REPLCONF in the servers' documentation, and in their replication.c.
+ * @throws ReplicationLost or ReplicationNotNow when it may be tried again; EngineRefused when the user may not, or it is no server of this
+ * kind
  */
 export async function handshake(target: ReplicationTarget, options: HandshakeOptions = {}): Promise<Synced> {
   const { from, rdbOnly = false, stallMs = STALL_MS, signal } = options;
@@ -94,9 +100,9 @@ export async function handshake(target: ReplicationTarget, options: HandshakeOpt
 }
 
 /**
- * Goes on after `position`. The answer is `full` when the server cannot: the position has left its backlog, belongs to another stream, lies beyond
- * a failover, or this replica has not come that far yet. The stream is broken there unless another node can go on. Whoever does not want
- * the new RDB closes the link at once, and the server ends the child that it has started for it.
+ * Goes on after `position`. The answer is `full` when the server cannot: the position has left its backlog, belongs to another stream, lies
+ * beyond a failover, or this replica has not come that far yet. The stream is broken there unless another node can go on. Whoever does not
+ * want the new RDB closes the link at once, and the server ends the child that it has started for it.
  */
 export const resumeAt = (
   target: ReplicationTarget,

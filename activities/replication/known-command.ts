@@ -21,8 +21,8 @@ const UPPER = 0xdf;
 const [DIGIT, CR] = [48, 13];
 
 /**
- * Tells by a command's first bytes what it is. Runs for every command of a stream: most are told apart by the length of their name alone, and no
- * string is made. The stream's commands come from the servers themselves, so numbers are written in one way only (no `*01`).
+ * Tells by a command's first bytes what it is. Runs for every command of a stream: most are told apart by the length of their name alone,
+ * and no string is made. The stream's commands come from the servers themselves, so numbers are written in one way only (no `*01`).
  * @param length of the whole command, of which `bytes` hold at least the first KNOWN_BYTES after `start`
  */
 export function knownCommand(bytes: Buffer, start: number, length: number, words: number): KnownCommand | undefined {

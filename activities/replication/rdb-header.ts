@@ -5,8 +5,8 @@ export interface RdbHeader {
   readonly serverVersion?: string;
   readonly createdAtSec?: number;
   /**
-   * The database that is selected in the stream of writes at the offset of this RDB. A replica says it here and nowhere else: from a replica
-   * the stream does not begin with SELECT, and whoever plays it has to begin with this one.
+   * The database that is selected in the stream of writes at the offset of this RDB. A replica says it here and nowhere else: from a
+   * replica the stream does not begin with SELECT, and whoever plays it has to begin with this one.
    */
   readonly streamDb?: number;
   readonly replid?: string;

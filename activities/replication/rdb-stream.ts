@@ -6,8 +6,8 @@ import { RDB_HEADER_BYTES, type RdbHeader, readRdbHeader } from './rdb-header.ts
 import { refusal } from './refusal.ts';
 
 /**
- * An RDB while it comes. Can be read once; the server waits while the reader is slow, with a child process that holds a copy of what changes
- * meanwhile. A reader that leaves early closes the connection.
+ * An RDB while it comes. Can be read once; the server waits while the reader is slow, with a child process that holds a copy of what
+ * changes meanwhile. A reader that leaves early closes the connection.
  */
 export interface RdbStream extends AsyncIterable<Buffer> {
   /** Whether it was read to its end: only then is it an RDB. */
@@ -25,7 +25,10 @@ export interface RdbStreamOptions {
   readonly rdbOnly: boolean;
 }
 
-/** @throws (while it is read) ReplicationLost when it ends early or stalls; EngineRefused when it is not an RDB or a final refusal came instead */
+/**
+ * @throws (while it is read) ReplicationLost when it ends early or stalls; EngineRefused when it is not an RDB or a final refusal came
+ * instead
+ */
 export function rdbStream(link: ReplicationLink, { stallMs, rdbOnly }: RdbStreamOptions): RdbStream {
   let begun = false;
   let complete = false;

@@ -15,8 +15,8 @@ const ADVICE: Readonly<Record<string, string>> = {
 const FINAL = new Set(['ERR', ...Object.keys(ADVICE)]);
 
 /**
- * An error that a server answered to a replica. What says ERR will be said again, and what has a name of its own (LOADING, NOMASTERLINK) passes,
- * but for rights: those a person must give. The servers' replication.c has the words.
+ * An error that a server answered to a replica. What says ERR will be said again, and what has a name of its own (LOADING, NOMASTERLINK)
+ * passes, but for rights: those a person must give. The servers' replication.c has the words.
  * @param doing what was asked of it: `answer PSYNC`
  */
 export function refusal(line: string, address: string, doing: string): Error {

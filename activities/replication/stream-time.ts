@@ -11,9 +11,9 @@ export interface TimeCut {
 /**
  * Finds where to cut stored writes for a moment in time. The bytes of stretches are added in their order, cut anywhere.
  *
- * The cut is right after the last stamp at or before the moment that has none after the moment before it; so what is kept is exactly what was written up
- * to that stamp, and what was written between it and the next is not. A stamp earlier than one before it counts for nothing: it came with a slot from
- * another shard, or the clock was set back, and what lies around it was written later than it says.
+ * The cut is right after the last stamp at or before the moment that has none after the moment before it; so what is kept is exactly what
+ * was written up to that stamp, and what was written between it and the next is not. A stamp earlier than one before it counts for nothing:
+ * it came with a slot from another shard, or the clock was set back, and what lies around it was written later than it says.
  */
 export class TimeCutFinder {
   /** The first stamp after the moment; while it is undefined, later writes may still belong before the cut. */

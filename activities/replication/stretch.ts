@@ -1,12 +1,17 @@
 import { CommandScanner, type Stamp, type StreamRange } from './command-scanner.ts';
 
-/** A piece of a shard's writes: whole commands and whole transactions, in their order, with nothing missing between it and the one before. */
+/**
+ * A piece of a shard's writes: whole commands and whole transactions, in their order, with nothing missing between it and the one before.
+ */
 export interface Stretch extends StreamRange {
-  /** The writes as the server sent them. Shorter than the range of offsets by what servers say among themselves; empty when there was nothing else. */
+  /**
+   * The writes as the server sent them. Shorter than the range of offsets by what servers say among themselves; empty when there was
+   * nothing else.
+   */
   readonly bytes: Buffer;
   /**
-   * The database that is selected where it starts, and where it ends; undefined when nothing has told yet. Servers select one only when it changes: who
-   * plays writes from here on must select it first, and who goes on after them gives it to `resumeAt`.
+   * The database that is selected where it starts, and where it ends; undefined when nothing has told yet. Servers select one only when it
+   * changes: who plays writes from here on must select it first, and who goes on after them gives it to `resumeAt`.
    */
   readonly startDb: number | undefined;
   readonly endDb: number | undefined;

@@ -1,9 +1,8 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createEngine } from '../../activities/docker/engine.ts';
-import { encodeCommand, type Word } from '../../activities/redis/protocol.ts';
+import { encodeCommand } from '../../activities/redis/protocol.ts';
 import { beginTimeline } from '../../activities/replication/begin-timeline.ts';
-import { clockCommand } from '../../activities/replication/clock.ts';
 import { followStream } from '../../activities/replication/follow-stream.ts';
 import { handshake, resumeAt, type Synced } from '../../activities/replication/handshake.ts';
 import { ReplicationLost } from '../../activities/replication/link.ts';
@@ -13,6 +12,7 @@ import type { Stretch } from '../../activities/replication/stretch.ts';
 import { nodePaths } from '../../config/names.ts';
 import { readSettings } from '../../config/settings.ts';
 import { contentsOf, type LoneShard, load, type ShardKind, type ShardNode, startLoneShard } from '../support/lone-shard.ts';
+import { writeMixed } from '../support/mixed-writes.ts';
 import { until } from '../support/processes.ts';
 
 const docker = createEngine(readSettings({}));
@@ -37,7 +37,7 @@ describe.each(kinds)('$engine $version, $mode mode, from the $from', ({ from, di
   afterAll(() => shard?.stop());
 
   test('an RDB that was streamed while writes went on loads to what the source held', async () => {
-    expect(await write(shard.primary, 30_000, kind.mode)).toBe(0);
+    expect(await writeMixed(shard.primary, 30_000, kind.mode)).toBe(0);
     if (fieldsExpire(kind)) {
       await shard.primary.redis.hset('expires', 'field', 'value');
       await shard.primary.redis.call('HPEXPIRE', 'expires', 3_600_000, 'FIELDS', 1, 'field');
@@ -46,7 +46,7 @@ describe.each(kinds)('$engine $version, $mode mode, from the $from', ({ from, di
     const held = await contentsOf(source);
     expect(held.keys).toBeGreaterThan(10_000);
     const synced = await handshake(source.target, { rdbOnly: true });
-    const writing = write(shard.primary, 20_000, kind.mode);
+    const writing = writeMixed(shard.primary, 20_000, kind.mode);
     if (synced.how !== 'full') throw new Error(synced.how);
     const rdb = await readAll(synced.rdb);
     expect(await writing).toBe(0);
@@ -70,7 +70,7 @@ describe.each(kinds)('$engine $version, $mode mode, from the $from', ({ from, di
     let primary = shard.primary;
     const startedMs = await timeOf(primary);
     for (let part = 0; part < 5; part++) {
-      const writing = write(primary, WRITES / 5, kind.mode);
+      const writing = writeMixed(primary, WRITES / 5, kind.mode);
       await pause(100 + Math.random() * 100);
       if (part < 3) followed.cut();
       if (part === 3) {
@@ -140,7 +140,7 @@ describe.each(kinds)('$engine $version, $mode mode, from the $from', ({ from, di
     await primary.redis.config('SET', 'repl-backlog-size', '16kb');
     const before = await handshake(primary.target, { rdbOnly: true });
     await close(before);
-    expect(await write(primary, 30_000, kind.mode)).toBe(0);
+    expect(await writeMixed(primary, 30_000, kind.mode)).toBe(0);
     const late = await resumeAt(primary.target, before);
     expect(late).toMatchObject({ how: 'full', replid: before.replid });
     expect(late.offset).toBeGreaterThan(before.offset);
@@ -159,34 +159,6 @@ describe.each(kinds)('$engine $version, $mode mode, from the $from', ({ from, di
     });
   });
 });
-
-/** Writes of many kinds, and the time with each batch. @returns how many were refused, which a failover excuses */
-async function write({ redis }: ShardNode, count: number, mode: 'cluster' | 'sentinel'): Promise<number> {
-  const any = (most: number) => Math.floor(Math.random() * most);
-  let refused = 0;
-  for (let done = 0; done < count; done += 500) {
-    const batch = redis.pipeline();
-    const add = ([name = '', ...words]: readonly Word[]) => batch.call(name as string, ...words);
-    if (mode === 'sentinel') add(['SELECT', any(2) * 3]);
-    add(clockCommand('t'));
-    for (let i = 0; i < 500; i++) {
-      const [key, value] = [`key:${any(20_000)}`, `${Math.random()}`.repeat(1 + any(3))];
-      const kind = any(20);
-      if (kind < 10) add(['SET', key, value]);
-      else if (kind < 12) add(['INCR', `count:${any(100)}`]);
-      else if (kind < 14) add(['HSET', `hash:${any(1000)}`, `field${any(20)}`, value]);
-      else if (kind < 15) add(['RPUSH', `list:${any(100)}`, value, key]);
-      else if (kind < 16) add(['DEL', key]);
-      else if (kind < 17) add(['SET', `brief:${any(1000)}`, value, 'PX', 3_600_000]);
-      else if (kind < 18) add(['SPOP', `set:${any(100)}`]);
-      else if (kind < 19) add(['SADD', `set:${any(100)}`, value]);
-      else for (const words of [['MULTI'], ['SET', `{tx}${any(10)}`, value], ['INCR', '{tx}count'], ['EXEC']]) add(words);
-    }
-    for (const [error] of (await batch.exec()) ?? []) if (error !== null) refused++;
-  }
-  if (mode === 'sentinel') await redis.select(0);
-  return refused;
-}
 
 /** Whether fields of a hash can expire: what Valkey leaves out of an RDB for those that do not say that they know it. */
 const fieldsExpire = ({ engine, version }: ShardKind) => version === (engine === 'redis' ? '8.0' : '9.1');
