@@ -21,6 +21,11 @@ export const failures = {
   nodeSilent: 'NodeSilent',
   secretMissing: 'SecretMissing',
   wrongMasterKey: 'WrongMasterKey',
+  objectMissing: 'ObjectMissing',
+  /** A sealed object was cut short, altered, put together anew, or is another one than it is called. */
+  objectDamaged: 'ObjectDamaged',
+  /** Written in a format, or needing a runtime, that this version of Holdfast does not have. */
+  formatNotSupported: 'FormatNotSupported',
   /** A write that was acknowledged while slots moved is gone. */
   writeLost: 'WriteLost',
   /** Two nodes claim a slot, or nobody can say whose it is: a person must look. */

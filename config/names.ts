@@ -76,6 +76,57 @@ export const objectKeys = {
   secrets: (cluster: string) => `clusters/${cluster}/secrets.sealed`,
 } as const;
 
+/** Digits of an offset in a key: enough for 2^53, so that keys sort as offsets do. */
+const OFFSET_DIGITS = 16;
+/** Digits of a time in ms: enough until the year 2286. */
+const TIME_DIGITS = 13;
+
+/** What the key of an archived piece of a shard's stream says of it, so that one listing tells where a restore has to read. */
+export interface SegmentName {
+  readonly cluster: string;
+  readonly shard: number;
+  /** Names one unbroken line of writes; a shard begins another one when it is cut. Letters, digits and dashes. */
+  readonly timeline: string;
+  /** Replication offset of its first byte. */
+  readonly startOffset: number;
+  /** Replication offset after its last byte: the next segment's start. */
+  readonly endOffset: number;
+  /** Stamps of its first and last command, ms since 1970. */
+  readonly firstMs: number;
+  readonly lastMs: number;
+}
+
+const digits = (value: number, width: number) => String(value).padStart(width, '0');
+
+/**
+ * Object keys of backups, of archived streams, and of the keys that both are sealed under. None of them lies under `clusters/`: they outlive
+ * the cluster.
+ */
+export const backupKeys = {
+  backups: (cluster: string) => `backups/${cluster}/`,
+  backup: (cluster: string, id: string) => `backups/${cluster}/${id}/`,
+  /** Written last, in plain JSON: what has no manifest is no backup. */
+  manifest: (cluster: string, id: string) => `backups/${cluster}/${id}/manifest.json`,
+  /** `unique` tells attempts apart: one that was given up, and still writes, must not replace what the manifest names. */
+  shard: (cluster: string, id: string, shard: number, unique: string) => `backups/${cluster}/${id}/shard-${shard}.${unique}.rdb.sealed`,
+  timelines: (cluster: string, shard: number) => `archive/${cluster}/${shard}/`,
+  timeline: (cluster: string, shard: number, timeline: string) => `archive/${cluster}/${shard}/${timeline}/`,
+  segment: ({ cluster, shard, timeline, startOffset, endOffset, firstMs, lastMs }: SegmentName) =>
+    `archive/${cluster}/${shard}/${timeline}/${digits(startOffset, OFFSET_DIGITS)}-${digits(endOffset, OFFSET_DIGITS)}-${digits(firstMs, TIME_DIGITS)}-${digits(lastMs, TIME_DIGITS)}.resp.sealed`,
+  keyCopies: (cluster: string) => `keys/${cluster}/`,
+  /** One key-encryption key under one master key. */
+  keyCopy: (cluster: string, id: string, masterKeyId: string) => `keys/${cluster}/${id}.${masterKeyId}.sealed`,
+} as const;
+
+/** Reads what `backupKeys.segment` wrote; undefined for any other key. */
+export function parseSegmentKey(key: string): SegmentName | undefined {
+  const [, cluster, shard, timeline, ...numbers] =
+    /^archive\/([^/]+)\/(\d+)\/([^/]+)\/(\d{16})-(\d{16})-(\d{13})-(\d{13})\.resp\.sealed$/.exec(key) ?? [];
+  if (cluster === undefined || timeline === undefined) return undefined;
+  const [startOffset = 0, endOffset = 0, firstMs = 0, lastMs = 0] = numbers.map(Number);
+  return { cluster, shard: Number(shard), timeline, startOffset, endOffset, firstMs, lastMs };
+}
+
 /** Where things lie in a node's volume, which is mounted at `/data`. */
 export const nodePaths = {
   mount: '/data',

@@ -18,27 +18,30 @@ const KEY_BYTES = 32;
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
-function encrypt(key: Uint8Array, plain: Uint8Array, aad: string): Buffer {
+/** AES-256-GCM under a random nonce: nonce, ciphertext and tag in one. */
+export function encrypt(key: Uint8Array, plain: Uint8Array, aad: string): Buffer {
   const iv = randomBytes(IV_BYTES);
   const cipher = createCipheriv('aes-256-gcm', key, iv).setAAD(Buffer.from(aad));
   return Buffer.concat([iv, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
 }
 
-function decrypt(key: Uint8Array, sealed: Buffer, aad: string): Buffer {
-  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, IV_BYTES))
+/** Opens what `encrypt` made. @throws Error when it is not whole, or the key or `aad` is another one. */
+export function decrypt(key: Uint8Array, sealed: Buffer, aad: string): Buffer {
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES })
     .setAAD(Buffer.from(aad))
     .setAuthTag(sealed.subarray(-TAG_BYTES));
   return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]);
 }
 
-const idOf = (masterKey: Uint8Array): string => createHash('sha256').update(masterKey).digest('hex').slice(0, 16);
+/** First 16 hex digits of its SHA-256: may be shown. */
+export const masterKeyId = (masterKey: Uint8Array): string => createHash('sha256').update(masterKey).digest('hex').slice(0, 16);
 
 /** Seals bytes for one object key. */
 export function seal(masterKey: Uint8Array, objectKey: string, plain: Uint8Array): string {
   const dataKey = randomBytes(KEY_BYTES);
   const envelope: Envelope = {
     format: 'holdfast-envelope-1',
-    masterKeyId: idOf(masterKey),
+    masterKeyId: masterKeyId(masterKey),
     wrappedKey: encrypt(masterKey, dataKey, `wrap:${objectKey}`).toString('base64'),
     sealed: encrypt(dataKey, plain, `data:${objectKey}`).toString('base64'),
   };
@@ -52,10 +55,10 @@ export function seal(masterKey: Uint8Array, objectKey: string, plain: Uint8Array
 export function open(masterKey: Uint8Array, objectKey: string, text: string): Buffer {
   const envelope = readEnvelope(text);
   if (envelope === undefined) throw damaged(objectKey);
-  if (envelope.masterKeyId !== idOf(masterKey)) {
+  if (envelope.masterKeyId !== masterKeyId(masterKey)) {
     throw fatal(
       failures.wrongMasterKey,
-      `${objectKey} was sealed under master key ${envelope.masterKeyId}, this worker has ${idOf(masterKey)}: give the worker the key that was used`,
+      `${objectKey} was sealed under master key ${envelope.masterKeyId}, this worker has ${masterKeyId(masterKey)}: give the worker the key that was used`,
     );
   }
   try {

@@ -1,16 +1,23 @@
+import type { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
 import {
+  AbortMultipartUploadCommand,
   CreateBucketCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   HeadBucketCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  type ListMultipartUploadsCommandOutput,
   ListObjectsV2Command,
   PutObjectCommand,
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3';
-import { failures } from '../../config/failures.ts';
 import type { Settings } from '../../config/settings.ts';
-import { messageOf, passing } from '../support/failure.ts';
+import { type GetStreamOptions, getStream, watched } from './get-stream.ts';
+import { type PutStreamOptions, putStream } from './put-stream.ts';
+import { unlessAnswered } from './unreachable.ts';
 
 /** The bucket, as far as Holdfast uses it for small objects. */
 export interface ObjectStore {
@@ -28,42 +35,59 @@ export interface ObjectStore {
   close(): void;
 }
 
-/** What an S3 server answers is passed on as it is; that it does not answer is told with where it should be. */
-async function reached<T>(endpoint: string, call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    if (error instanceof S3ServiceException) throw error;
-    throw passing(
-      failures.storeUnreachable,
-      `the object store at ${endpoint} does not answer (${messageOf(error)}): is it running? holdfast doctor`,
-      error,
-    );
-  }
+/** What the bucket knows of an object without reading it. */
+export interface ObjectFacts {
+  readonly bytes: number;
+  readonly modifiedAt: Date;
+}
+
+/** A multipart upload that was begun and neither completed nor given up. Its parts are paid for, and in no listing of objects. */
+export interface PendingUpload {
+  readonly key: string;
+  readonly uploadId: string;
+  readonly begunAt: Date;
+}
+
+/** The bucket, as far as Holdfast uses it for what does not fit into memory. */
+export interface StreamStore extends ObjectStore {
+  /**
+   * Uploads a stream of any length; memory: `partBytes` times `queue`. What fits into one part is put at once, the rest is there when it is complete. An
+   * upload that fails or is cancelled is given up, with its parts. @returns the bytes of the object.
+   */
+  putStream(key: string, source: AsyncIterable<Uint8Array>, options?: PutStreamOptions): Promise<number>;
+  /** An object's bytes; goes on where it was when a connection breaks. Nothing is asked for before the first byte is. @throws ObjectMissing */
+  getStream(key: string, options?: GetStreamOptions): AsyncIterable<Uint8Array>;
+  /** Undefined when there is no such object. */
+  head(key: string): Promise<ObjectFacts | undefined>;
+  /** Uploads that a worker began and did not live to end, and those that are under way. */
+  listUploads(prefix: string): Promise<readonly PendingUpload[]>;
+  /** Giving up what is over is no error. */
+  abortUpload(upload: Pick<PendingUpload, 'key' | 'uploadId'>): Promise<void>;
+}
+
+export interface StoreLimits {
+  /** How long a small call may take until its answer begins. @default 10 s */
+  readonly callMs?: number;
+  /** A stream on which no byte moves for so long is given up, and tried again. @default 30 s */
+  readonly stallMs?: number;
+}
+
+interface Timeouts {
+  readonly connectionTimeout: number;
+  readonly requestTimeout?: number;
+  readonly throwOnRequestTimeout?: boolean;
+  readonly socketTimeout?: number;
 }
 
 const statusOf = (error: unknown): number | undefined => (error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined);
 
 /** An S3 bucket. Every call has a timeout and the SDK's own few retries; what lasts longer is retried by Temporal. */
-export function createObjectStore(settings: Settings): ObjectStore {
-  const { HOLDFAST_S3_ACCESS_KEY_ID: accessKeyId, HOLDFAST_S3_SECRET_ACCESS_KEY: secretAccessKey, HOLDFAST_S3_BUCKET: Bucket } = settings;
-  const client = new S3Client({
-    endpoint: settings.HOLDFAST_S3_ENDPOINT,
-    region: settings.HOLDFAST_S3_REGION,
-    forcePathStyle: settings.HOLDFAST_S3_PATH_STYLE,
-    // Some S3-compatible servers do not know the checksums that the SDK adds unasked.
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: { connectionTimeout: 3000, requestTimeout: 10_000 },
-    maxAttempts: 3,
-    ...(accessKeyId !== undefined && secretAccessKey !== undefined ? { credentials: { accessKeyId, secretAccessKey } } : {}),
-  });
-
-  client.middlewareStack.add((next) => (args) => reached(settings.HOLDFAST_S3_ENDPOINT, () => next(args)), {
-    step: 'initialize',
-    priority: 'high',
-    name: 'reached',
-  });
+export function createObjectStore(settings: Settings, { callMs = 10_000, stallMs = 30_000 }: StoreLimits = {}): StreamStore {
+  const { HOLDFAST_S3_BUCKET: Bucket, HOLDFAST_S3_ENDPOINT: endpoint } = settings;
+  const client = createClient(settings, { connectionTimeout: 3000, requestTimeout: callMs, throwOnRequestTimeout: true });
+  // How long a part takes depends on the line; that it does not move at all is seen on the socket.
+  // A part that is given up takes the whole object with it, so it is tried for longer.
+  const parts = createClient(settings, { connectionTimeout: 3000, socketTimeout: stallMs }, 8);
 
   return {
     async ensureBucket() {
@@ -79,10 +103,10 @@ export function createObjectStore(settings: Settings): ObjectStore {
     async get(key) {
       try {
         const { Body } = await client.send(new GetObjectCommand({ Bucket, Key: key }));
-        return await Body?.transformToByteArray();
+        return await buffer(watched(Body as Readable, stallMs));
       } catch (error) {
         if (statusOf(error) === 404) return undefined;
-        throw error;
+        throw unlessAnswered(endpoint, error); // the body may stall or break too
       }
     },
     async put(key, body) {
@@ -114,6 +138,78 @@ export function createObjectStore(settings: Settings): ObjectStore {
       } while (ContinuationToken !== undefined);
       return keys;
     },
-    close: () => client.destroy(),
+    putStream: (Key, source, options) => putStream({ parts, calls: client, Bucket, Key }, source, options),
+    getStream: (Key, options) => getStream({ client, endpoint, Bucket, Key, stallMs }, options),
+    async head(key) {
+      try {
+        const { ContentLength: bytes = 0, LastModified: modifiedAt = new Date(0) } = await client.send(
+          new HeadObjectCommand({ Bucket, Key: key }),
+        );
+        return { bytes, modifiedAt };
+      } catch (error) {
+        if (statusOf(error) === 404) return undefined;
+        throw error;
+      }
+    },
+    async listUploads(prefix) {
+      const uploads: PendingUpload[] = [];
+      let from: { readonly KeyMarker?: string; readonly UploadIdMarker?: string } | undefined = {};
+      while (from !== undefined) {
+        const page: ListMultipartUploadsCommandOutput = await client.send(
+          new ListMultipartUploadsCommand({ Bucket, Prefix: prefix, ...from }),
+        );
+        for (const { Key, UploadId, Initiated } of page.Uploads ?? [])
+          if (Key !== undefined && UploadId !== undefined)
+            uploads.push({ key: Key, uploadId: UploadId, begunAt: Initiated ?? new Date(0) });
+        from =
+          page.IsTruncated === true && page.NextKeyMarker !== undefined
+            ? {
+                KeyMarker: page.NextKeyMarker,
+                ...(page.NextUploadIdMarker === undefined ? {} : { UploadIdMarker: page.NextUploadIdMarker }),
+              }
+            : undefined;
+      }
+      return uploads;
+    },
+    async abortUpload({ key, uploadId }) {
+      await client.send(new AbortMultipartUploadCommand({ Bucket, Key: key, UploadId: uploadId })).catch((error: unknown) => {
+        if (statusOf(error) !== 404) throw error;
+      });
+    },
+    close() {
+      client.destroy();
+      parts.destroy();
+    },
   };
+}
+
+function createClient(settings: Settings, requestHandler: Timeouts, maxAttempts = 3): S3Client {
+  const {
+    HOLDFAST_S3_ENDPOINT: endpoint,
+    HOLDFAST_S3_ACCESS_KEY_ID: accessKeyId,
+    HOLDFAST_S3_SECRET_ACCESS_KEY: secretAccessKey,
+  } = settings;
+  const client = new S3Client({
+    endpoint,
+    region: settings.HOLDFAST_S3_REGION,
+    forcePathStyle: settings.HOLDFAST_S3_PATH_STYLE,
+    // Some S3-compatible servers do not know the checksums that the SDK adds unasked.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+    expectContinueHeader: false, // costs a connection for each part, and seconds where a server does not know it
+    requestHandler,
+    maxAttempts,
+    ...(accessKeyId !== undefined && secretAccessKey !== undefined ? { credentials: { accessKeyId, secretAccessKey } } : {}),
+  });
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      try {
+        return await next(args);
+      } catch (error) {
+        throw unlessAnswered(endpoint, error);
+      }
+    },
+    { step: 'initialize', priority: 'high', name: 'reached' },
+  );
+  return client;
 }
