@@ -137,7 +137,7 @@ export async function backup(raw: unknown): Promise<OperationResult> {
       };
       await op.step(steps.record, () => control.recordVerification(spec.name, id, verified));
       const report = reportOf(manifest, verified);
-      return { summary: summaryOf(report), backup: report };
+      return { summary: summaryOf(spec.name, report), backup: report };
     },
   );
 }
@@ -156,5 +156,5 @@ function reportOf({ id, shards, startedAt, finishedAt }: BackupManifest, { how }
   };
 }
 
-const summaryOf = ({ id, keys, storedBytes, verified }: BackupReport): string =>
-  `backup ${id}: ${keys} keys in ${storedBytes} bytes, ${verified ? 'verified: a server has loaded it' : 'every byte read again; no server has loaded it'}`;
+const summaryOf = (cluster: string, { id, keys, verified }: BackupReport): string =>
+  `${cluster} is backed up as ${id}: ${keys} keys, ${verified ? 'loaded by a server and counted' : 'every byte read again, loaded by no server'}`;
