@@ -152,21 +152,21 @@ describe.each(['redis', 'valkey'] as const)('a cluster of %s', (engine) => {
   const spec = specs[engine];
   const cluster = spec.name;
 
-  test('is backed up while it is written to, and every shard loads to the keys that it had at that point', async () => {
+  beforeAll(async () => {
     await asApplication(stack, cluster, writeStaticData);
     for (const shard of [0, 1, 2])
       await onNode(stack, cluster, `${cluster}-${shard}-0`, async (redis) => {
         await redis.call('FUNCTION', 'LOAD', LIBRARY);
-        // Gone when it is loaded, and in the RDB all the same.
-        const key = await redis.randomkey();
-        await redis.call('SET', key ?? '', 'soon', 'PX', 300);
       });
     if (engine === 'valkey')
       await asApplication(stack, cluster, async (app) => {
         await app.hset('fields', 'one', 1, 'two', 2);
         await app.call('HPEXPIRE', 'fields', 3_600_000, 'FIELDS', 1, 'one');
       });
-    const writing = keepWriting(cluster);
+  });
+
+  test('is backed up while it is written to, and every shard loads to the keys that it had at that point', async () => {
+    const writing = keepWriting(cluster); // some of its keys have expired by the time that they are loaded
     await sleep(300);
     const result = await backUp(cluster, { label: 'busy', shardsAtOnce: 3 });
     expect(await writing.stop()).toBeGreaterThan(500);
@@ -240,9 +240,9 @@ describe('a backup', () => {
     await nothingLeft(cluster);
   });
 
-  test('goes on when the store was away in the middle, and when the worker died in the middle', async () => {console.time('o');
+  test('goes on when the store was away in the middle, and when the worker died in the middle', async () => {
     await asApplication(stack, cluster, async (app) => {
-      for (let at = 0; at < 1000; at += 50)
+      for (let at = 0; at < 600; at += 50)
         await Promise.all(Array.from({ length: 50 }, (_, i) => app.set(`large:${at + i}`, randomBytes(100_000))));
     });
     const uploading = async () => {
@@ -250,14 +250,12 @@ describe('a backup', () => {
       while ((await stack.dependencies.store.listUploads(backupKeys.backups(cluster))).length === 0)
         if (Date.now() > end) throw new Error('nothing is stored in parts');
     };
-    console.timeLog('o');
     const first = await start(cluster);
     await uploading();
     line.pause();
     line.cut();
     await sleep(3000);
     line.resume();
-    console.log(JSON.stringify((await first.result() as OperationResult).steps));console.timeLog('o');
     expect(await first.result()).toMatchObject({ outcome: 'done', backup: { verified: true } });
     await nothingLeft(cluster);
 
@@ -265,7 +263,6 @@ describe('a backup', () => {
     await uploading();
     await worker.kill('SIGKILL');
     worker = startWorker(endpoint);
-    console.log(JSON.stringify((await second.result() as OperationResult).steps));console.timeLog('o');
     expect(await second.result()).toMatchObject({ outcome: 'done', backup: { verified: false, how: 'opened' } });
     await nothingLeft(cluster);
   });
