@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Client, type WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { keeperWorkflowId, lockWorkflowId, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
-import { operationHandlers, type Progress } from '../config/progress.ts';
+import { type OperationResult, operationHandlers, type Progress } from '../config/progress.ts';
 import { sweep, testSpec } from '../test/support/clusters.ts';
 import { until } from '../test/support/processes.ts';
 import { startStack } from '../test/support/stack.ts';
@@ -86,13 +86,17 @@ async function record(): Promise<void> {
     await run('scale-in', 'scale', { cluster, shards: 3 });
     await run('scale-sentinel', 'scale', { cluster: sentinel, replicasPerShard: 2 });
     await run('repair', 'repair', { cluster });
-    await run('backup', 'backup', { cluster, label: 'golden' });
+    let id = '';
+    await run('backup', 'backup', { cluster, label: 'golden' }, async (handle) => {
+      id = ((await handle.result()) as OperationResult).backup?.id ?? '';
+    });
+    await run('backup-shown', 'showBackup', { cluster, backup: id });
     await run('backup-refused', 'backup', { cluster: sentinel, approval: { timeoutSeconds: 1 } });
     await run('backup-cancelled', 'backup', { cluster, shardsAtOnce: 1 }, async (handle) => {
       await until('it is verified', runs('verify shard 0')(handle));
       await handle.cancel();
     });
-    await run('list-backups', 'listBackups', { cluster });
+    await run('backup-list', 'listBackups', { cluster });
     await run('provision-cancelled', 'provision', { spec: testSpec(cancelled) }, async (handle) => {
       await until(
         'a node starts',
