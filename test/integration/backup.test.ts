@@ -13,6 +13,8 @@ import { clusterSpec } from '../../config/cluster-spec.ts';
 import { backupKeys, labels, nodePaths, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import { type OperationResult, operationHandlers, type Progress } from '../../config/progress.ts';
 import { checkout } from '../../scripts/setup/home.ts';
+import { exitCodes } from '../../starter/cli/exit-codes.ts';
+import { piped } from '../cli/piped.ts';
 import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
 import { load } from '../support/lone-shard.ts';
 import { type Line, startLine } from '../support/object-server.ts';
@@ -276,4 +278,20 @@ test('in sentinel mode there is one shard, read from the replica, with the keys 
   expect(shards).toMatchObject([{ slots: '', node: `${cluster}-0-1`, database: 0, keys: 500 }]);
   expect(verified?.shards).toEqual([{ shard: 0, keys: 501, functions: 0 }]);
   await nothingLeft(cluster);
+});
+
+test('from the command line one is made, listed and shown, and one that is not there is told as that', async () => {
+  const cluster = specs.sentinel.name;
+  const cli = (...args: readonly string[]) => piped(['backup', ...args], { env: stack.env });
+  const made = await cli('create', cluster, '--yes', '--label', 'by hand', '--keep-until', '2027-01-01', '--verify', 'checksum');
+  expect(made).toMatchObject({ code: 0 });
+  expect(made.stdout).toMatch(/back up shard 0.*a replica.*stored +1 shard/s);
+  const [newest] = await list(cluster);
+  expect(newest).toMatchObject({ label: 'by hand', keepUntil: '2027-01-01T00:00:00.000Z', proof: { how: 'opened' } });
+  expect((await cli('list', cluster)).stdout).toMatch(new RegExp(`${newest?.id} +opened .*by hand`));
+  expect((await cli('show', cluster, newest?.id ?? '')).stdout).toMatch(/verified +no; opened/);
+  expect(await cli('show', cluster, '20200101T000000Z-00000000')).toMatchObject({
+    code: exitCodes.notFound,
+    stderr: expect.stringContaining(`holdfast backup list ${cluster}`),
+  });
 });
