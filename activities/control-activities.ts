@@ -1,17 +1,19 @@
 import type { Client } from '@temporalio/client';
+import type { BackupManifest, Verification } from '../config/backup.ts';
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { JournalEntry } from '../config/progress.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
+import { commitBackup, discardUnnamed, listBackups, recordVerification, requireManifest } from './backup/catalogue.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import { asOfNow, listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
-import type { ObjectStore } from './storage/object-store.ts';
+import type { StreamStore } from './storage/object-store.ts';
 import { beating } from './support/beating.ts';
 import { type Acceptance, acceptSpec, closeKeeper, describeKeeper, readJournal, recordInJournal } from './temporal/keeper.ts';
 import { awaitLockFree, findLockHolder, requireHostWorker, startedBy } from './temporal/operations.ts';
 
 export interface ControlDeps {
   readonly client: Client;
-  readonly store: ObjectStore;
+  readonly store: StreamStore;
   readonly secrets: SecretStore;
   /** Whether the namespace has Holdfast's search attributes; setting one that it does not have would block a workflow for ever. */
   readonly searchAttributes: () => Promise<boolean>;
@@ -65,6 +67,12 @@ export function createControlActivities({ client, store, secrets, searchAttribut
       await removeRecord(store, cluster);
       await closeKeeper(client, cluster);
     },
+    commitBackup: (manifest: BackupManifest) => commitBackup(store, manifest),
+    recordVerification: (cluster: string, backup: string, verified: Verification) => recordVerification(store, cluster, backup, verified),
+    /** Nothing of a backup lies in the bucket but what its manifest names; nothing at all, without one. */
+    discardBackup: (cluster: string, backup: string) => discardUnnamed(store, cluster, backup),
+    listBackups: (cluster: string, limit: number) => listBackups(store, cluster, limit),
+    readBackup: (cluster: string, backup: string) => requireManifest(store, cluster, backup),
     closeKeeper: (cluster: string) => closeKeeper(client, cluster),
   });
 }

@@ -3,6 +3,8 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import type { MoveLimits, MoveProgress } from '../config/migration.ts';
 import { operationHandlers } from '../config/progress.ts';
 import { type SlotMove, slotsOf } from '../model/migration/moves.ts';
+import { backUpAcl } from './backup/back-up-acl.ts';
+import { type BackupDeps, backUpShard, type ShardRequest } from './backup/back-up-shard.ts';
 import { type ClosedSlots, closeOpenSlots, refuseConflicts } from './migration/close-open-slots.ts';
 import type { ClusterRef, MigrationDeps } from './migration/cluster-now.ts';
 import { gatherCrew } from './migration/crew.ts';
@@ -12,7 +14,7 @@ import { type MoveDeps, moveSlots } from './migration/move-slots.ts';
 import type { MoveRequest } from './migration/move-state.ts';
 import { beating } from './support/beating.ts';
 
-export interface DataDeps extends MigrationDeps, Pick<MoveDeps, 'moveGroup'> {
+export interface DataDeps extends MigrationDeps, BackupDeps, Pick<MoveDeps, 'moveGroup'> {
   readonly client: Client;
 }
 
@@ -31,6 +33,9 @@ export function createDataActivities(deps: DataDeps) {
       const confirm = () => isAwaited(deps.client, { workflowId, runId, activityId, attempt });
       return moveSlots({ ...deps, tell, confirm }, request);
     },
+
+    backUpShard: (request: ShardRequest) => backUpShard(deps, request),
+    backUpAcl: (request: Pick<ShardRequest, 'spec' | 'backup'>) => backUpAcl(deps, request),
 
     /** Closes slots that anybody left open. @throws SlotConflict when a person must decide about some; all others are closed by then */
     repairSlots: async (ref: ClusterRef, limits: MoveLimits): Promise<ClosedSlots> => {

@@ -4,11 +4,13 @@ import type { Settings } from '../config/settings.ts';
 import type { NodePlace } from '../model/layout.ts';
 import type { Leaving } from '../model/leaving.ts';
 import type { Observation } from '../model/observation.ts';
+import { type VerifyRequest, verifyShard } from './backup/verify-shard.ts';
 import { ensureImage } from './docker/images.ts';
 import { listClusters } from './docker/inventory.ts';
 import { ensureNetwork, removeNetwork } from './docker/networks.ts';
 import { ensureNode, type NodeRequest, setLimits } from './docker/nodes.ts';
 import { type Removal, removeNode, removeVolume } from './docker/removal.ts';
+import { removeScratches } from './docker/scratch.ts';
 import { type BigKeyRequest, scanBigKeys } from './migration/big-keys.ts';
 import { findOpenSlots } from './migration/close-open-slots.ts';
 import type { ClusterRef } from './migration/cluster-now.ts';
@@ -20,12 +22,14 @@ import { type ObserveRequest, observe } from './redis/observe.ts';
 import { reinstateNodes, retireNodes } from './redis/retirement.ts';
 import { applyParameters, applyUsers } from './redis/settings.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
+import type { StreamStore } from './storage/object-store.ts';
 import { beating, report } from './support/beating.ts';
 
 export interface HostDeps {
   readonly settings: Settings;
   readonly docker: Docker;
   readonly secrets: SecretStore;
+  readonly store: StreamStore;
   readonly hostName: string;
 }
 
@@ -67,6 +71,9 @@ export function createHostActivities(deps: HostDeps) {
         crew.close();
       }
     },
+    verifyShard: (request: VerifyRequest) => verifyShard(deps, request),
+    /** No server is left that was made to verify this backup. */
+    removeScratches: (backup: string) => removeScratches(docker, backup),
     removeNetwork: (cluster: string, clusterId?: string) => removeNetwork(docker, cluster, clusterId),
   });
 }

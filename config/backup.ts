@@ -46,7 +46,8 @@ export const shardBackup = z.strictObject({
     .describe('Slots of the shard when the RDB was taken, as `0-99,200`; empty for a shard without slots, and in sentinel mode.'),
   node: z.string().min(1).describe('Name of the node that the RDB came from.'),
   server,
-  keys: count.describe('Keys in the RDB.'),
+  database: count.describe('Number of the first database in the RDB; 0 in cluster mode, where there is no other.'),
+  keys: count.describe('Keys in that database, as the RDB itself counts them: what was there at its point of the stream.'),
   functions: count.describe('Function libraries in the RDB.'),
   startedAt: instant.describe('When the server was asked for the RDB. Writes acknowledged before that are in it.'),
   tookMs: milliseconds.describe('How long it took until the object was complete in the bucket, in ms.'),
@@ -84,6 +85,13 @@ export const backupHold = z.strictObject({
 
 const twice = (values: readonly (number | string)[]): boolean => new Set(values).size !== values.length;
 
+/** The ACL of the cluster beside its data. */
+export const aclBackup = z.strictObject({
+  key: z.string().min(1).describe('Key of the sealed object in the bucket.'),
+  object: sealedFacts.describe('The sealed object at that key. It holds an ACL file: rules, and hashes of passwords.'),
+});
+export type AclBackup = z.output<typeof aclBackup>;
+
 /** What a backup is, with where its parts lie. */
 export const backupManifest = z
   .strictObject({
@@ -101,6 +109,7 @@ export const backupManifest = z
     startedAt: instant.describe('When the backup began.'),
     finishedAt: instant.describe('When its last object was complete in the bucket.'),
     shards: z.array(shardBackup).min(1).describe('The shards, in the order of their numbers.'),
+    acl: aclBackup.optional().describe('The users and their rules.'),
     verified: verification.optional().describe('The last verification that found everything right.'),
   })
   .superRefine((manifest, context) => {
@@ -112,6 +121,47 @@ export const backupManifest = z
     if (twice(shards.flatMap(({ slots }) => slotNumbers(slots)))) refuse('a slot belongs to two shards');
   });
 export type BackupManifest = z.output<typeof backupManifest>;
+
+/** A backup in a list. */
+export interface BackupSummary {
+  readonly id: string;
+  readonly cluster: string;
+  readonly label?: string;
+  readonly keepUntil?: string;
+  readonly held: boolean;
+  readonly startedAt: string;
+  readonly finishedAt: string;
+  readonly server: string;
+  readonly shards: number;
+  readonly keys: number;
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  /** What the last verification proved; missing when there was none, or it failed. Only `loaded` may be called verified. */
+  readonly proof?: { readonly how: Verification['how']; readonly at: string };
+}
+
+/** What the operation tells of the backup that it made. */
+export interface BackupReport {
+  readonly id: string;
+  readonly shards: number;
+  readonly keys: number;
+  readonly plainBytes: number;
+  readonly storedBytes: number;
+  /** Until everything was stored, in ms. */
+  readonly storedMs: number;
+  /** A server has loaded it and found every key. */
+  readonly verified: boolean;
+  readonly how: Verification['how'];
+}
+
+/** Input of the workflow `listBackups`. */
+export const listBackupsInput = z.strictObject({
+  cluster: clusterName,
+  limit: z.int().min(1).max(500).default(50).describe('So many of the newest.'),
+});
+
+/** Input of the workflow `showBackup`. */
+export const showBackupInput = z.strictObject({ cluster: clusterName, backup: backupId });
 
 function slotNumbers(ranges: string): readonly number[] {
   if (ranges === '') return [];

@@ -32,6 +32,10 @@ export const failures = {
   slotConflict: 'SlotConflict',
   nodeAway: 'NodeAway',
   migrationFailed: 'MigrationFailed',
+  /** A stored backup is not what its manifest says, or no server can load it. */
+  backupNotGood: 'BackupNotGood',
+  /** There is no such backup, or it has no manifest. */
+  backupNotFound: 'BackupNotFound',
   undoFailed: 'UndoFailed',
 } as const;
 

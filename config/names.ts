@@ -42,6 +42,10 @@ export const sentinelName = (cluster: string, ordinal: number) => `${cluster}-se
 /** The volume of a node or sentinel. */
 export const volumeName = (node: string) => `${node}-data`;
 
+/** The container and the volume that a shard of a backup is loaded in. The same for every attempt, so that each finds what the last one left. */
+export const scratchName = (cluster: string, backup: string, shard: number) =>
+  `holdfast-scratch-${cluster}-${backup.toLowerCase()}-${shard}`;
+
 /** The cluster's own network. */
 export const networkName = (cluster: string) => `holdfast-${cluster}`;
 
@@ -59,6 +63,10 @@ export const labels = {
   shard: 'holdfast.shard',
   specHash: 'holdfast.spec-hash',
   generation: 'holdfast.generation',
+  /**
+   * On the container and volume that a backup is loaded in to be verified: the backup's id. They carry no label of the cluster, or they would be taken for nodes.
+   */
+  scratch: 'holdfast.scratch',
   /** Labels of the user's spec, with this prefix. */
   userPrefix: 'holdfast.user.',
 } as const;
@@ -109,6 +117,8 @@ export const backupKeys = {
   manifest: (cluster: string, id: string) => `backups/${cluster}/${id}/manifest.json`,
   /** `unique` tells attempts apart: one that was given up, and still writes, must not replace what the manifest names. */
   shard: (cluster: string, id: string, shard: number, unique: string) => `backups/${cluster}/${id}/shard-${shard}.${unique}.rdb.sealed`,
+  /** The users' rules, with the hashes of their passwords. */
+  acl: (cluster: string, id: string, unique: string) => `backups/${cluster}/${id}/acl.${unique}.sealed`,
   timelines: (cluster: string, shard: number) => `archive/${cluster}/${shard}/`,
   timeline: (cluster: string, shard: number, timeline: string) => `archive/${cluster}/${shard}/${timeline}/`,
   segment: ({ cluster, shard, timeline, startOffset, endOffset, firstMs, lastMs }: SegmentName) =>

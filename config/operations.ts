@@ -115,6 +115,25 @@ export const repairInput = z.strictObject({
   ...shared,
 });
 
+/** Input of `backup`: stores the data of every shard, and proves that it can be loaded. */
+export const backupInput = z.strictObject({
+  cluster: clusterName.describe('Name of the cluster.'),
+  label: z.string().min(1).max(200).optional().describe('What to call it: a word for people.'),
+  keepUntil: z.iso.datetime({ offset: true }).optional().describe('Retention does not remove it before, such as 2027-01-01T00:00:00Z.'),
+  verify: z
+    .enum(['load', 'checksum'])
+    .default('load')
+    .describe(
+      '`load`: a server without network loads every shard, and the keys are counted. `checksum`: every byte is read and compared; the backup is not called verified then.',
+    ),
+  fromPrimary: z
+    .boolean()
+    .default(false)
+    .describe('Read from the primary where a shard has no healthy replica; else such a backup is refused.'),
+  shardsAtOnce: z.int().min(1).max(16).default(2).describe('Shards that are stored, and then loaded, side by side, at most.'),
+  ...shared,
+});
+
 /** Every operation by the name of its workflow type, with the schema of its input. */
 export const operationInputs = {
   provision: provisionInput,
@@ -123,6 +142,7 @@ export const operationInputs = {
   scale: scaleInput,
   rebalance: rebalanceInput,
   repair: repairInput,
+  backup: backupInput,
 } as const;
 
 export type OperationName = keyof typeof operationInputs;
@@ -133,3 +153,4 @@ export type ProvisionInput = z.output<typeof provisionInput>;
 export type DeprovisionInput = z.output<typeof deprovisionInput>;
 export type ScaleInput = z.output<typeof scaleInput>;
 export type RebalanceInput = z.output<typeof rebalanceInput>;
+export type BackupInput = z.output<typeof backupInput>;

@@ -1,3 +1,4 @@
+import type { BackupReport } from './backup.ts';
 import type { MoveProgress, MoveReport, PlannedMove } from './migration.ts';
 import type { OperationName } from './operations.ts';
 
@@ -96,6 +97,8 @@ export interface OperationResult {
   readonly steps: readonly StepProgress[];
   /** Of an operation that moved slots. */
   readonly moved?: MoveReport;
+  /** Of an operation that made a backup. */
+  readonly backup?: BackupReport;
 }
 
 /** A line of a cluster's journal. */

@@ -32,7 +32,7 @@ export const sealedHeader = z.strictObject({
   content: z
     .string()
     .regex(/^[a-z][a-z0-9-]{0,30}$/)
-    .describe('What the plain bytes are: `rdb`, or `resp` for a piece of a stream of writes.'),
+    .describe('What the plain bytes are: `rdb`, `acl`, or `resp` for a piece of a stream of writes.'),
   about: z
     .record(z.string(), z.union([z.string(), z.int()]))
     .describe('Where it belongs: cluster, backup, shard, place in the stream. What is not here is known from the manifest only.'),

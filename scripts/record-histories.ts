@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Client, type WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { keeperWorkflowId, lockWorkflowId, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
-import { operationHandlers, type Progress } from '../config/progress.ts';
+import { type OperationResult, operationHandlers, type Progress } from '../config/progress.ts';
 import { sweep, testSpec } from '../test/support/clusters.ts';
 import { until } from '../test/support/processes.ts';
 import { startStack } from '../test/support/stack.ts';
@@ -13,6 +13,11 @@ import { checkout, home } from './setup/home.ts';
 const folder = join(checkout, 'test', 'replay', 'histories');
 const RECORDER = 'record-histories';
 const clusters = ['golden', 'golden-sentinel', 'golden-cancelled', 'golden-failed'] as const;
+
+/** `node scripts/record-histories.ts backup`: only those whose names begin so, and what they stand on. All, without a name. */
+const chosen = process.argv.slice(2);
+const wanted = (name: string) => chosen.length === 0 || chosen.some((start) => name.startsWith(start));
+const FOUNDATIONS = new Set(['provision-cluster', 'provision-sentinel']);
 
 /**
  * Runs every workflow once on real parts and writes down what Temporal remembers of it. The replay tests hold today's workflow code against
@@ -23,6 +28,7 @@ async function record(): Promise<void> {
   const client = new Client({ connection: stack.client.connection, identity: RECORDER });
   const histories = new Map<string, string>();
   const keep = async (name: string, handle: WorkflowHandle) => {
+    if (!wanted(name)) return;
     histories.set(name, scrub(historyToJSON(await handle.fetchHistory()), handle.workflowId));
     process.stdout.write(`${name}\n`);
   };
@@ -30,6 +36,7 @@ async function record(): Promise<void> {
     client.workflow.start(type, { taskQueue: WORKFLOW_TASK_QUEUE, workflowId: `golden/${name}`, args: [input] });
   /** Waits for its end, however that is, and keeps it. */
   const run = async (name: string, type: string, input: unknown, meanwhile?: (handle: WorkflowHandle) => Promise<unknown>) => {
+    if (!wanted(name) && !FOUNDATIONS.has(name)) return;
     const handle = await start(name, type, input);
     await meanwhile?.(handle);
     await handle.result().catch(() => undefined); // some are meant to fail
@@ -79,6 +86,17 @@ async function record(): Promise<void> {
     await run('scale-in', 'scale', { cluster, shards: 3 });
     await run('scale-sentinel', 'scale', { cluster: sentinel, replicasPerShard: 2 });
     await run('repair', 'repair', { cluster });
+    let id = '';
+    await run('backup', 'backup', { cluster, label: 'golden' }, async (handle) => {
+      id = ((await handle.result()) as OperationResult).backup?.id ?? '';
+    });
+    await run('backup-shown', 'showBackup', { cluster, backup: id });
+    await run('backup-refused', 'backup', { cluster: sentinel, approval: { timeoutSeconds: 1 } });
+    await run('backup-cancelled', 'backup', { cluster, shardsAtOnce: 1 }, async (handle) => {
+      await until('it is verified', runs('verify shard 0')(handle));
+      await handle.cancel();
+    });
+    await run('backup-list', 'listBackups', { cluster });
     await run('provision-cancelled', 'provision', { spec: testSpec(cancelled) }, async (handle) => {
       await until(
         'a node starts',
@@ -100,7 +118,7 @@ async function record(): Promise<void> {
     for (const cluster of clusters) await sweep(stack.dependencies.docker, cluster);
     await stack.stop();
   }
-  for (const file of readdirSync(folder)) rmSync(join(folder, file));
+  for (const file of readdirSync(folder)) if (wanted(file)) rmSync(join(folder, file));
   for (const [name, history] of histories) writeFileSync(join(folder, `${name}.json`), history);
 }
 

@@ -3,14 +3,14 @@ import type { NativeConnection } from '@temporalio/worker';
 import type Docker from 'dockerode';
 import { createEngine } from '../activities/docker/engine.ts';
 import { createSecretStore, type SecretStore } from '../activities/secrets/secret-store.ts';
-import { createObjectStore, type ObjectStore } from '../activities/storage/object-store.ts';
+import { createObjectStore, type StreamStore } from '../activities/storage/object-store.ts';
 import type { Settings } from '../config/settings.ts';
 
 /** The outside, as activities see it; tests give faulty parts in their place. */
 export interface Dependencies {
   readonly settings: Settings;
   readonly docker: Docker;
-  readonly store: ObjectStore;
+  readonly store: StreamStore;
   readonly secrets: SecretStore;
   close(): Promise<void>;
 }

@@ -64,7 +64,7 @@ export async function createWorkers({
     Worker.create({
       ...shared,
       taskQueue: hostTaskQueue(settings.HOLDFAST_HOST),
-      activities: createHostActivities({ settings, docker, secrets, hostName: settings.HOLDFAST_HOST }),
+      activities: createHostActivities({ settings, docker, secrets, store, hostName: settings.HOLDFAST_HOST }),
       maxConcurrentActivityTaskExecutions: 20,
     }),
     Worker.create({
@@ -73,6 +73,7 @@ export async function createWorkers({
       activities: createDataActivities({
         docker,
         secrets,
+        store,
         hostName: settings.HOLDFAST_HOST,
         client,
         ...(moveGroup === undefined ? {} : { moveGroup }),

@@ -1,3 +1,5 @@
+export { backup } from './backup.ts';
+export { listBackups, showBackup } from './backups.ts';
 export { configure } from './configure.ts';
 export { deprovision } from './deprovision.ts';
 export { keeper } from './keeper.ts';

@@ -1,10 +1,11 @@
+import { buffer } from 'node:stream/consumers';
 import type Docker from 'dockerode';
 import type { ContainerCreateOptions } from 'dockerode';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { findEngineVersion } from '../../config/engines.ts';
 import { labels, networkName, nodePaths, volumeName } from '../../config/names.ts';
 import { addressOf, limitsOf, type NodePlace, nanoCpus, specHash } from '../../model/layout.ts';
-import { engineCall } from './engine.ts';
+import { engineCall, engineFailure, statusOf } from './engine.ts';
 
 /** Any unprivileged numeric user: no image is asked whether it knows it. */
 export const NODE_UID = 10001;
@@ -83,11 +84,27 @@ export async function lastLogLines(docker: Docker, name: string, lines: number):
     () => docker.getContainer(name).logs({ stdout: true, stderr: true, tail: lines }),
     () => Buffer.alloc(0),
   );
+  return withoutHeads(raw).trim();
+}
+
+/** What a program wrote: the engine sends it in pieces, each with a head of eight bytes. */
+function withoutHeads(raw: Buffer): string {
   const parts: string[] = [];
   for (let at = 0; at + 8 <= raw.length; ) {
     const length = raw.readUInt32BE(at + 4);
     parts.push(raw.toString('utf8', at + 8, at + 8 + length));
     at += 8 + length;
   }
-  return parts.join('').trim();
+  return parts.join('');
+}
+
+/** Runs a program in a container that runs, to its end. @returns what it wrote; undefined when the container does not run, or not any more */
+export async function runInContainer(docker: Docker, container: string, command: readonly string[]): Promise<string | undefined> {
+  try {
+    const exec = await docker.getContainer(container).exec({ Cmd: [...command], AttachStdout: true, AttachStderr: true });
+    return withoutHeads(await buffer(await exec.start({})));
+  } catch (error) {
+    if (statusOf(error) === 409 || statusOf(error) === 404) return undefined;
+    throw engineFailure(error, `run ${command[0]} in ${container}`);
+  }
 }

@@ -8,6 +8,7 @@ import { SECRET_PREFIX, type Settings } from '../../config/settings.ts';
 import { hostOf } from '../../model/known-cluster.ts';
 import { digest } from '../../model/layout.ts';
 import type { HashedUser, SystemPasswords } from '../../model/server-conf.ts';
+import { createKeyRing, type KeyRing } from '../backup/key-ring.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { fatal, messageOf } from '../support/failure.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
@@ -45,6 +46,8 @@ export interface SecretStore {
   /** The spec's users with their passwords, for a person who may read the bucket and has the master key. */
   readCredentials(cluster: string): Promise<Credentials>;
   remove(cluster: string): Promise<void>;
+  /** The keys that a cluster's backups are sealed under. They outlive the cluster. */
+  keyRing(cluster: string): Promise<KeyRing>;
 }
 
 const password = (): string => randomBytes(24).toString('base64url');
@@ -64,6 +67,7 @@ export function createSecretStore(
     return masterKey;
   };
 
+  const rings = new Map<string, KeyRing>();
   async function read(cluster: string): Promise<ClusterSecrets | undefined> {
     const sealed = await store.get(objectKeys.secrets(cluster));
     return sealed === undefined
@@ -157,6 +161,11 @@ export function createSecretStore(
       return { caCert: secrets.ca.cert, users, unreadable };
     },
     remove: (cluster) => store.remove(objectKeys.secrets(cluster)),
+    async keyRing(cluster) {
+      const ring = rings.get(cluster) ?? createKeyRing(store, await key(), cluster);
+      rings.set(cluster, ring);
+      return ring;
+    },
   };
 }
 

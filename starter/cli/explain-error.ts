@@ -28,6 +28,7 @@ const byFailure: Readonly<Partial<Record<FailureKind, ExitCode>>> = {
   [failures.invalidInput]: exitCodes.usage,
   [failures.clusterBusy]: exitCodes.busy,
   [failures.clusterNotFound]: exitCodes.notFound,
+  [failures.backupNotFound]: exitCodes.notFound,
   [failures.refused]: exitCodes.refused,
   [failures.rejected]: exitCodes.refused,
   [failures.hostUnreachable]: exitCodes.unreachable,

@@ -47,6 +47,13 @@ export function memoryText(text: string): string {
   return parsed.data;
 }
 
+/** `2027-01-01`, which is the beginning of that day in UTC, or a whole time such as `2027-01-01T12:00:00+01:00`. */
+export function instantText(text: string): string {
+  const at = /^\d{4}-\d{2}-\d{2}(T.*(Z|[+-]\d{2}:\d{2}))?$/.test(text) ? Date.parse(text) : Number.NaN;
+  if (Number.isNaN(at)) throw new InvalidArgumentError('It must be a day or a time, such as 2027-01-01 or 2027-01-01T12:00:00Z.');
+  return new Date(at).toISOString();
+}
+
 export const cpuNumber = decimalNumber(boundsOf(cpuCount));
 
 /** `2` or `2%` */

@@ -1,5 +1,6 @@
 import { Argument, Command, Option } from 'commander';
 import { schemaNames } from '../schemas.ts';
+import { addBackupCommands } from './backup-commands.ts';
 import type { ApplyOptions, PlanOptions } from './commands/apply.ts';
 import type { ConnectOptions } from './commands/connect.ts';
 import type { DeprovisionOptions } from './commands/deprovision.ts';
@@ -119,6 +120,9 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
   ).action((cluster: string, options: DeprovisionOptions) =>
     run(async (session) => (await import('./commands/deprovision.ts')).deprovision(session, cluster, options)),
   );
+
+  program.commandsGroup('Backups:');
+  addBackupCommands(program.command('backup').description('make, list and look at backups'), run);
 
   program.commandsGroup('Operations:');
   addOperationsCommands(program.command('operations').alias('ops').description('list, follow and steer operations'), run);

@@ -1,11 +1,12 @@
 import type { Client } from '@temporalio/client';
+import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
 import type { JournalEntry } from '../../config/progress.ts';
 import { readSettings } from '../../config/settings.ts';
 import type { ClusterSummary, KeeperDescription, StatusReport } from '../../config/status.ts';
 import { type OperationHandle, operationHandle } from './operation-handle.ts';
 import { type ListFilter, listOperations, type OperationSummary, summarize } from './operation-list.ts';
 import { type Operation, operationStarter } from './operation-starter.ts';
-import { askList, askStatus, describeCluster, readJournal } from './questions.ts';
+import { askBackup, askBackups, askList, askStatus, describeCluster, readJournal } from './questions.ts';
 import { type ConnectOptions, connectTemporal, type Temporal, wrapClient } from './temporal.ts';
 
 /** The operations of all clusters. */
@@ -16,6 +17,14 @@ export interface Operations {
   describe(workflowId: string): Promise<OperationSummary>;
   /** A handle on an operation that runs or has ended. @throws OperationNotFound */
   attach(workflowId: string): Promise<OperationHandle>;
+}
+
+/** What is stored of clusters, also of those that are gone. */
+export interface Backups {
+  /** Newest first, 50 unless told otherwise. @throws NoWorker */
+  list(cluster: string, options?: { readonly limit?: number }): Promise<readonly BackupSummary[]>;
+  /** The manifest of one backup. @throws BackupNotFound, NoWorker */
+  describe(cluster: string, id: string): Promise<BackupManifest>;
 }
 
 /**
@@ -35,6 +44,8 @@ export class Holdfast implements AsyncDisposable {
   readonly scale: Operation<'scale'>;
   readonly rebalance: Operation<'rebalance'>;
   readonly repair: Operation<'repair'>;
+  readonly backup: Operation<'backup'>;
+  readonly backups: Backups;
   readonly operations: Operations;
   readonly #temporal: Temporal;
 
@@ -48,6 +59,11 @@ export class Holdfast implements AsyncDisposable {
     this.scale = operationStarter(temporal, 'scale');
     this.rebalance = operationStarter(temporal, 'rebalance');
     this.repair = operationStarter(temporal, 'repair');
+    this.backup = operationStarter(temporal, 'backup');
+    this.backups = {
+      list: (cluster, options) => askBackups(temporal, cluster, options?.limit),
+      describe: (cluster, id) => askBackup(temporal, cluster, id),
+    };
 
     const describe = async (workflowId: string): Promise<OperationSummary> =>
       summarize(await temporal.call(workflowId, () => client.workflow.getHandle(workflowId).describe()));

@@ -1,3 +1,4 @@
+export type { BackupManifest, BackupReport, BackupSummary, ShardBackup, Verification } from '../../config/backup.ts';
 export type { ClusterSpec, ClusterSpecInput } from '../../config/cluster-spec.ts';
 export { type FailureType, failures } from '../../config/failures.ts';
 export type {
@@ -33,7 +34,7 @@ export {
   RequestRefused,
   TemporalUnreachable,
 } from './errors.ts';
-export { Holdfast, type Operations } from './holdfast.ts';
+export { type Backups, Holdfast, type Operations } from './holdfast.ts';
 export type { OperationHandle, WatchOptions } from './operation-handle.ts';
 export type { ListFilter, OperationState, OperationSummary } from './operation-list.ts';
 export type { ExecuteOptions, Operation, StartOptions } from './operation-starter.ts';

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
+import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
 import { keeperWorkflowId, listWorkflowId, operationWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { JournalEntry } from '../../config/progress.ts';
 import { type ClusterSummary, type KeeperDescription, keeperHandlers, type StatusReport } from '../../config/status.ts';
@@ -60,6 +61,20 @@ export const askStatus = (temporal: Temporal, cluster: string) =>
 
 /** Every cluster that a keeper, an engine or the object store knows. */
 export const askList = (temporal: Temporal) => ask<readonly ClusterSummary[]>(temporal, 'list', listWorkflowId(shortUnique()), {});
+
+/** The backups of a cluster, newest first. */
+export const askBackups = (temporal: Temporal, cluster: string, limit?: number) =>
+  ask<readonly BackupSummary[]>(
+    temporal,
+    'listBackups',
+    operationWorkflowId(cluster, 'list-backups', shortUnique()),
+    { cluster, limit },
+    { cluster },
+  );
+
+/** One backup. @throws BackupNotFound, InvalidInput */
+export const askBackup = (temporal: Temporal, cluster: string, backup: string) =>
+  ask<BackupManifest>(temporal, 'showBackup', operationWorkflowId(cluster, 'show-backup', shortUnique()), { cluster, backup }, { cluster });
 
 async function askKeeper<T>(temporal: Temporal, cluster: string, query: string): Promise<T> {
   const id = keeperWorkflowId(cluster);

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { BackupSummary } from '../../config/backup.ts';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import { objectKeys } from '../../config/names.ts';
@@ -83,6 +84,12 @@ async function live(subject: Subject): Promise<void> {
   await expect(missing.result()).rejects.toMatchObject({ cause: { type: failures.secretMissing } });
   await execute(subject, 'status', { cluster });
   await execute(subject, 'list', {});
+  await executeWithCrash(subject, 'backup', { cluster, fromPrimary: true }, { activity: 'verifyShard', occurrence: 1, when: 'after' });
+  const [made] = await execute<readonly BackupSummary[]>(subject, 'listBackups', { cluster });
+  await execute(subject, 'showBackup', { cluster, backup: made?.id });
+  const { key } = await (await stack.dependencies.secrets.keyRing(cluster)).current();
+  secrets['the key of the backups'] = Buffer.from(key).toString('base64');
+  secrets['the key of the backups in hex'] = Buffer.from(key).toString('hex');
   Object.assign(evidence, await engineEvidence(stack, cluster), await bucketEvidence(stack));
   await executeWithCrash(subject, 'deprovision', { cluster, confirm: cluster }, { activity: 'removeNode', occurrence: 1, when: 'after' });
   await execute(subject, 'status', { cluster });
@@ -109,10 +116,28 @@ const seals: Record<string, string> = {};
 const without = (part: RegExp): Evidence => Object.fromEntries(Object.entries(evidence).filter(([where]) => !part.test(where)));
 
 test('no history, log, label or object of a whole life of a cluster holds a password, a private key or the master key', () => {
-  expect([...types].sort()).toEqual(['configure', 'deprovision', 'keeper', 'list', 'lock', 'provision', 'status']);
+  expect([...types].sort()).toEqual([
+    'backup',
+    'configure',
+    'deprovision',
+    'keeper',
+    'list',
+    'listBackups',
+    'lock',
+    'provision',
+    'showBackup',
+    'status',
+  ]);
   expect(Object.keys(secrets).length).toBeGreaterThanOrEqual(10);
   for (const [name, value] of Object.entries(secrets)) expect(value.length, name).toBeGreaterThanOrEqual(16);
-  for (const kind of ['the history of', 'docker inspect of container', 'docker inspect of volume', 'object clusters/', 'file worker.log'])
+  for (const kind of [
+    'the history of',
+    'docker inspect of container',
+    'docker inspect of volume',
+    'object clusters/',
+    'object backups/',
+    'file worker.log',
+  ])
     expect(
       Object.keys(evidence).some((where) => where.startsWith(kind)),
       kind,

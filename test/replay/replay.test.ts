@@ -52,7 +52,9 @@ test('there is a golden history of every workflow type', () => {
     const attributes = started?.workflowExecutionStartedEventAttributes as { readonly workflowType: { readonly name: string } } | undefined;
     return attributes?.workflowType.name;
   });
-  expect([...new Set(types)].sort()).toEqual([...operationNames, 'keeper', 'list', 'lock', 'provison', 'status'].sort());
+  expect([...new Set(types)].sort()).toEqual(
+    [...operationNames, 'keeper', 'list', 'listBackups', 'lock', 'provison', 'showBackup', 'status'].sort(),
+  );
 });
 
 test('a history in which something else happened is refused: the replay does look', async () => {

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { objectKeys } from '../../config/names.ts';
+import { backupKeys, labels, objectKeys } from '../../config/names.ts';
 import { type Holdings, holdings, sweep } from './clusters.ts';
 import { until } from './processes.ts';
 import type { Stack } from './stack.ts';
@@ -8,21 +8,25 @@ import type { Stack } from './stack.ts';
 export interface Remains extends Holdings {
   /** Objects in the bucket. */
   readonly objects: readonly string[];
+  /** Objects of backups, each as often as it is there under a name of its own, and uploads that nobody completes. */
+  readonly backups: readonly string[];
   /** Workflows that run. */
   readonly open: readonly string[];
 }
 
-export const nothing: Remains = { containers: [], volumes: [], networks: [], objects: [], open: [] };
+export const nothing: Remains = { containers: [], volumes: [], networks: [], objects: [], backups: [], open: [] };
 
 /** By label and by name: a thing that lost its label is a thing left over all the same. */
 export async function remainsOf({ client, dependencies: { docker, store } }: Stack, cluster: string): Promise<Remains> {
   const filters = { name: [cluster] };
-  const [labelled, containers, volumes, networks, objects] = await Promise.all([
+  const [labelled, containers, volumes, networks, objects, backups, uploads] = await Promise.all([
     holdings(docker, cluster),
     docker.listContainers({ all: true, filters }),
     docker.listVolumes({ filters }),
     docker.listNetworks({ filters }),
     store.list(objectKeys.clusterPrefix(cluster)),
+    store.list(backupKeys.backups(cluster)),
+    store.listUploads(backupKeys.backups(cluster)),
   ]);
   const all = (names: readonly string[]) => [...new Set(names)].map((name) => name.replaceAll(cluster, '*')).sort();
   return {
@@ -31,9 +35,13 @@ export async function remainsOf({ client, dependencies: { docker, store } }: Sta
     networks: all([...labelled.networks, ...networks.map((network) => network.Name)]),
     // Every spec that was ever accepted stays on record; taking one back accepts the former anew, so their number differs.
     objects: [...new Set(all(objects).map((key) => key.replace(/\/specs\/\d+\.json$/, '/specs/*.json')))],
+    backups: [...backups, ...uploads.map(({ key }) => `an upload of ${key}`)].map((key) => anyBackup(key.replaceAll(cluster, '*'))).sort(),
     open: all(await openWorkflows(client, cluster)),
   };
 }
+
+/** Without what is made anew in each run: the backup's id, and the unique part of an object. */
+const anyBackup = (key: string) => key.replace(/\d{8}T\d{6}Z-[0-9a-f]{8}/g, '<id>').replace(/\.[0-9a-f]{8}\./, '.<unique>.');
 
 async function openWorkflows(client: Stack['client'], cluster: string): Promise<readonly string[]> {
   const ids: string[] = [];
@@ -68,5 +76,11 @@ export async function removeRemains(stack: Stack, cluster: string): Promise<void
       .terminate('the test is over')
       .catch(() => undefined); // it ended in between
   await sweep(dependencies.docker, cluster);
-  for (const key of await dependencies.store.list(objectKeys.clusterPrefix(cluster))) await dependencies.store.remove(key);
+  const { docker, store } = dependencies;
+  for (const prefix of [objectKeys.clusterPrefix(cluster), backupKeys.backups(cluster), backupKeys.keyCopies(cluster)])
+    for (const key of await store.list(prefix)) await store.remove(key);
+  for (const upload of await store.listUploads(backupKeys.backups(cluster))) await store.abortUpload(upload);
+  const filters = { label: [labels.scratch], name: [cluster] };
+  for (const { Id } of await docker.listContainers({ all: true, filters })) await docker.getContainer(Id).remove({ force: true });
+  for (const { Name } of (await docker.listVolumes({ filters })).Volumes) await docker.getVolume(Name).remove();
 }

@@ -71,7 +71,8 @@ function couple(client: Socket, upstream: Socket): void {
   upstream.pipe(client);
 }
 
-async function startLine(from: number, to: number): Promise<{ readonly line: Line; close(): void }> {
+/** A line of a test's own to a server that listens somewhere already. */
+export async function startLine(from: number, to: number): Promise<{ readonly line: Line; close(): void }> {
   const pairs = new Map<Socket, Socket>();
   let delivered = 0;
   let paused = false;

@@ -22,6 +22,7 @@ const shard = (number: number, slots: string): BackupManifest['shards'][number] 
   slots,
   node: `orders-${number}-1`,
   server: { engine: 'valkey', version: '9.1.0' },
+  database: 0,
   keys: 3,
   functions: 0,
   startedAt: at,

@@ -8,7 +8,9 @@ import { generatedFiles, staleFiles } from '../../scripts/generate.ts';
 import { inputSchema, schemaNames } from '../../starter/schemas.ts';
 
 const compile = (name: string) =>
-  new Ajv2020({ strict: true, allowUnionTypes: true, strictRequired: false, strictTypes: false }).compile(inputSchema(name));
+  new Ajv2020({ strict: true, allowUnionTypes: true, strictRequired: false, strictTypes: false, formats: { 'date-time': true } }).compile(
+    inputSchema(name),
+  );
 const examples = readdirSync('examples').filter((file) => file.endsWith('.yaml'));
 const load = (file: string): unknown => parse(readFileSync(`examples/${file}`, 'utf8'));
 

@@ -4,7 +4,7 @@ import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { createControlActivities, createWaitingActivities } from '../../activities/control-activities.ts';
 import type { SecretStore } from '../../activities/secrets/secret-store.ts';
-import type { ObjectStore } from '../../activities/storage/object-store.ts';
+
 import { beating } from '../../activities/support/beating.ts';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
 import { hostDataTaskQueue, hostTaskQueue, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
@@ -14,11 +14,14 @@ import { paths } from '../../scripts/setup/home.ts';
 import { bundleWorkflows, payloadConverterPath } from '../../workers/workflow-bundle.ts';
 import { CLUSTER_ID } from '../unit/model-observations.ts';
 import { createWorld, playedData, playedHost, type World } from './played-cluster.ts';
+import { playedStore } from './played-store.ts';
 
 export type { World } from './played-cluster.ts';
 
 export interface Bench {
   readonly client: Client;
+  /** Keys of the objects in the bucket that begin so. */
+  objects(prefix: string): Promise<readonly string[]>;
   /** Whether the namespace has the search attributes; without them by default. */
   searchAttributes: () => Promise<boolean>;
   /** A world with nothing in it, of a cluster of its own. */
@@ -45,20 +48,12 @@ export async function startBench(): Promise<Bench> {
     if (world === undefined) throw new Error('an activity of no world');
     return world;
   };
-  const objects = new Map<string, Uint8Array>();
-  const store: ObjectStore = {
-    ensureBucket: async () => undefined,
-    get: async (key) => objects.get(key),
-    put: async (key, body) => void objects.set(key, Buffer.from(body)),
-    putNew: async (key, body) => !objects.has(key) && objects.set(key, Buffer.from(body)).size > 0,
-    remove: async (key) => void objects.delete(key),
-    list: async (prefix) => [...objects.keys()].filter((key) => key.startsWith(prefix)),
-    close: () => undefined,
-  };
+  const store = playedStore();
   const { client } = env;
   let next = 0;
   const bench: Bench = {
     client,
+    objects: store.list,
     searchAttributes: async () => false,
     world(changes = {}) {
       const world = createWorld(changes);
@@ -99,7 +94,7 @@ export async function startBench(): Promise<Bench> {
     Worker.create({ ...shared, taskQueue: WORKFLOW_TASK_QUEUE, workflowBundle, activities: beating(watched(control)) }),
     Worker.create({ ...shared, taskQueue: WAITING_TASK_QUEUE, activities: createWaitingActivities(client) }),
     Worker.create({ ...shared, taskQueue: hostTaskQueue('local'), activities: beating(watched(playedHost(current))) }),
-    Worker.create({ ...shared, taskQueue: hostDataTaskQueue('local'), activities: beating(watched(playedData(current))) }),
+    Worker.create({ ...shared, taskQueue: hostDataTaskQueue('local'), activities: beating(watched(playedData(current, store))) }),
   ]);
   const running = workers.map((worker) => worker.run());
   return bench;
@@ -139,6 +134,7 @@ const playedSecrets = (current: () => World): SecretStore => ({
   async remove() {
     current().secrets = false;
   },
+  keyRing: () => Promise.reject(new Error('not played')),
 });
 
 /** The operation's progress, once it is as wanted. */

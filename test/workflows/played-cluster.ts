@@ -6,9 +6,11 @@ import type { HostActivities } from '../../activities/host-activities.ts';
 import { type ClosedSlots, refuseConflicts } from '../../activities/migration/close-open-slots.ts';
 import type { MoveRequest } from '../../activities/migration/move-state.ts';
 import { noTotals, reportOf } from '../../activities/migration/move-state.ts';
+import type { StreamStore } from '../../activities/storage/object-store.ts';
 import { type ClusterSpec, type ClusterSpecInput, clusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
-import { volumeName } from '../../config/names.ts';
+import { backupKeys, volumeName } from '../../config/names.ts';
+import type { SealedFacts } from '../../config/sealed.ts';
 import { assess } from '../../model/health.ts';
 import { limitsOf as limitsFor, nanoCpus, nodeIdOf, placesOf } from '../../model/layout.ts';
 import { type SlotMove, slotsOf, toRanges } from '../../model/migration/moves.ts';
@@ -17,7 +19,7 @@ import { ownersOf } from '../../model/migration/planned-moves.ts';
 import { type BigKeyScan, noScan, type SlotSurvey } from '../../model/migration/survey.ts';
 import type { ClusterMember, Observation } from '../../model/observation.ts';
 import { liveParameters, maxmemoryOf } from '../../model/server-conf.ts';
-import { evenSlotRanges, SLOTS } from '../../model/slots.ts';
+import { evenSlotRanges, formatRange, SLOTS } from '../../model/slots.ts';
 import { uniqueName } from '../support/clusters.ts';
 import { CLUSTER_ID, emptyObservation, healthyObservation, subnetOf } from '../unit/model-observations.ts';
 
@@ -64,6 +66,9 @@ export interface World {
   readonly moveRequests: MoveRequest[];
   /** Moves of slots that stand still after so many, each for one attempt. */
   readonly stands: Stand[];
+  /** Shards whose backup is damaged; scratch servers that were left. */
+  readonly damaged: Set<number>;
+  readonly scratches: Set<number>;
   /** Changes what is observed, from now on. */
   distort: (seen: Observation) => Observation;
   readonly befores: Map<string, Before>;
@@ -107,6 +112,8 @@ export function createWorld(changes: Partial<ClusterSpecInput>): World {
     sentinelsKnow: undefined,
     moveRequests: [],
     stands,
+    damaged: new Set(),
+    scratches: new Set(),
     distort: (seen) => seen,
     befores,
     before: (activity, what) => void befores.set(activity, what),
@@ -166,7 +173,7 @@ function lookAt(world: World): Observation {
       const parameters = liveParameters(parametersOf);
       return leads(node.name)
         ? { ...node, role: 'primary', parameters, replication: { offset: 1000, replicas: replicasOf(placeOf.get(node.name)?.shard ?? -1) } }
-        : { ...node, role: 'replica', parameters, replication: { offset: 1000, linkUp: true, replicas: 0 } };
+        : { ...node, role: 'replica', parameters, replication: { ...node.replication, offset: 1000, linkUp: true, replicas: 0 } };
     }),
     sentinels: there(all.sentinels).map((one) => (one.answers ? { ...one, replicas: sentinelsKnow ?? one.replicas } : one)),
     volumes: all.volumes.filter((volume) => volumes.has(volume.name)),
@@ -279,12 +286,57 @@ export function playedHost(current: () => World): HostActivities {
     },
     scanBigKeys: async () => current().scan,
     findOpenSlots: async () => current().closings,
+    async verifyShard({ shard, how }) {
+      current().scratches.add(shard.shard);
+      if (current().damaged.has(shard.shard)) throw ApplicationFailure.nonRetryable('frame 0 does not open', failures.objectDamaged);
+      current().scratches.delete(shard.shard);
+      return how === 'checksum'
+        ? { tookMs: 1 }
+        : { tookMs: 1, counted: { shard: shard.shard, keys: shard.keys, functions: 0 }, server: shard.server };
+    },
+    async removeScratches() {
+      current().scratches.clear();
+    },
   };
 }
 
 /** What would move data. */
-export function playedData(current: () => World): DataActivities {
+export function playedData(current: () => World, store: StreamStore): DataActivities {
+  const stored = async (key: string): Promise<SealedFacts> => {
+    await store.put(key, 'sealed');
+    const sha = '0'.repeat(64);
+    return { id: '', kek: `000001-${'0'.repeat(16)}`, plainBytes: 10, plainSha256: sha, storedBytes: 6, storedSha256: sha };
+  };
   return {
+    async backUpShard({ spec, backup, shard, node }) {
+      const { owners, keys } = current();
+      const own = owners.flatMap((owner, slot) => (owner === shard ? [slot] : []));
+      const key = backupKeys.shard(spec.name, backup, shard, '00000000');
+      const object = { ...(await stored(key)), id: `${shard}`.padStart(32, '0') };
+      const server = { engine: spec.engine, version: `${spec.version}.0` };
+      const place = {
+        replid: '0'.repeat(40),
+        offset: 1000,
+        slots: toRanges(own).map(formatRange).join(','),
+        node,
+        server,
+        database: 0,
+        functions: 0,
+      };
+      return {
+        shard,
+        key,
+        object,
+        ...place,
+        keys: own.reduce((sum, slot) => sum + (keys[slot] ?? 0), 0),
+        startedAt: new Date().toISOString(),
+        tookMs: 1,
+      };
+    },
+    async backUpAcl({ spec, backup }) {
+      const key = backupKeys.acl(spec.name, backup, '00000000');
+      return { key, object: { ...(await stored(key)), id: 'f'.repeat(32) } };
+    },
     async moveSlots(request) {
       const world = current();
       const { owners, keys } = world;

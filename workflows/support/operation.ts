@@ -1,6 +1,7 @@
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { CancellationScope, upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import type { z } from 'zod';
+import type { BackupReport } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { parseInput } from '../../config/input.ts';
 import type { MoveReport } from '../../config/migration.ts';
@@ -23,6 +24,7 @@ export interface Done {
   readonly summary: string;
   readonly generation?: number;
   readonly moved?: MoveReport;
+  readonly backup?: BackupReport;
 }
 
 /** A line of the journal is for reading; the whole is in the operation's own result. */
@@ -35,6 +37,7 @@ type Ending =
       readonly summary: string;
       readonly generation?: number;
       readonly moved?: MoveReport;
+      readonly backup?: BackupReport;
     }
   | { readonly outcome: 'failed' | 'cancelled' | 'rejected'; readonly summary: string; readonly failure: unknown };
 

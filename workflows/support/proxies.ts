@@ -58,6 +58,26 @@ export const onData = (host: string) =>
     retry: { ...patient, maximumAttempts: 100 },
   });
 
+/** Stores and loads backups. An attempt begins anew, so there are as many as a host or a bucket that comes back needs, and no more. */
+export const backsUp = (host: string, summary: string) =>
+  proxyActivities<Pick<DataActivities, 'backUpShard' | 'backUpAcl'>>({
+    ...shared,
+    taskQueue: hostDataTaskQueue(host),
+    startToCloseTimeout: '1 day',
+    retry: patient,
+    summary,
+  });
+
+/** As `backsUp`, next to the engine that loads. */
+export const verifies = (host: string, summary: string) =>
+  proxyActivities<Pick<HostActivities, 'verifyShard'>>({
+    ...shared,
+    taskQueue: hostTaskQueue(host),
+    startToCloseTimeout: '1 day',
+    retry: patient,
+    summary,
+  });
+
 /** As `onData`, to leave things tidy after a failure that is told anyway. */
 export const tidies = (host: string) =>
   proxyActivities<Pick<DataActivities, 'repairSlots' | 'removeProbeKeys'>>({

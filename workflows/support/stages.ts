@@ -26,8 +26,8 @@ export interface Operation {
   propose<P extends Plan, S>(look: (shown?: P) => Promise<S>, plan: (seen: S) => P): Promise<{ readonly plan: P; readonly seen: S }>;
   /** Runs one step of the plan: not while paused, not after a cancellation. `note` tells a person what it found. */
   step<T>(name: string, run: () => Promise<T>, note?: (result: T) => string): Promise<T>;
-  /** Runs steps side by side. When one fails the others are cancelled and waited for, before anything is undone. */
-  together(steps: readonly (() => Promise<unknown>)[]): Promise<void>;
+  /** Runs steps side by side, `atOnce` at most. When one fails the others are cancelled and waited for, before anything is undone. */
+  together(steps: readonly (() => Promise<unknown>)[], atOnce?: number): Promise<void>;
   /** How to undo a step; registered before the step runs, since a step that failed may have happened. Undone in reverse. */
   onFailure(name: string, undo: () => Promise<unknown>, last?: 'last'): void;
   /** What was done so far stays from here on: a later failure undoes none of it. */
@@ -162,18 +162,21 @@ function observe(spec: ClusterSpec): Promise<Observation> {
   return looksAt(hostOf(spec)).observe({ cluster: spec.name, tls: spec.security.tls, parameters: Object.keys(liveParameters(spec)) });
 }
 
-/** All side by side; the first failure cancels the rest, and only when all have ended is it thrown. */
-async function together(steps: readonly (() => Promise<unknown>)[]): Promise<void> {
+/** All side by side, or so many; the first failure cancels the rest, and only when all have ended is it thrown. */
+async function together(steps: readonly (() => Promise<unknown>)[], atOnce = steps.length): Promise<void> {
   const problems: unknown[] = [];
+  const waiting = [...steps];
   await CancellationScope.cancellable(async () => {
     const scope = CancellationScope.current();
     await Promise.all(
-      steps.map(async (step) => {
-        try {
-          await step();
-        } catch (error) {
-          problems.push(error);
-          scope.cancel();
+      Array.from({ length: Math.min(atOnce, steps.length) }, async () => {
+        for (let step = waiting.shift(); step !== undefined && problems.length === 0; step = waiting.shift()) {
+          try {
+            await step();
+          } catch (error) {
+            problems.push(error);
+            scope.cancel();
+          }
         }
       }),
     );

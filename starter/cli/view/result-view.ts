@@ -1,20 +1,27 @@
 import type { LedgerSummary, MoveReport } from '../../../config/migration.ts';
 import type { OperationResult } from '../../../config/progress.ts';
 import type { Style } from '../terminal.ts';
+import { backupLines } from './backup-view.ts';
 import { formatBytes, formatCount, formatDuration, formatLatency, plural } from './units.ts';
 
 /** How an operation ended, in a line, what it moved, and where to look next. */
 export function renderResult(result: OperationResult, style: Style): string {
-  const { outcome, summary, cluster, operation, tookMs, moved } = result;
+  const { outcome, summary, cluster, operation, tookMs, moved, backup } = result;
   if (outcome === 'unchanged')
     return operation === 'deprovision'
       ? 'There is nothing to remove.'
       : `${style.good('✔')} ${summary}: nothing to do\n  next: holdfast status ${cluster}`;
   if (outcome === 'planned')
     return `${style.accent('i')} ${summary} ${style.dim(`${plural(result.plan.steps.length, 'step')}, none of them done`)}`;
-  const next = operation === 'deprovision' ? 'holdfast list' : `holdfast status ${cluster}`;
+  const next =
+    operation === 'deprovision'
+      ? 'holdfast list'
+      : backup === undefined
+        ? `holdfast status ${cluster}`
+        : `holdfast backup show ${cluster} ${backup.id}`;
   const lines = [`${style.good('✔')} ${summary} ${style.dim(`(${formatDuration(tookMs)})`)}`];
   if (moved !== undefined) lines.push(...reportLines(moved, style));
+  if (backup !== undefined) lines.push(...backupLines(backup, style));
   return [...lines, `  next: ${next}`].join('\n');
 }
 

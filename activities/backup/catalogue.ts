@@ -1,0 +1,126 @@
+import { isDeepStrictEqual } from 'node:util';
+import { type BackupManifest, type BackupSummary, backupManifest, type Verification } from '../../config/backup.ts';
+import { failures } from '../../config/failures.ts';
+import { backupKeys } from '../../config/names.ts';
+import type { ObjectStore, StreamStore } from '../storage/object-store.ts';
+import { fatal } from '../support/failure.ts';
+import { refuseWhenCancelled } from '../support/until.ts';
+
+/** The manifest of a backup; undefined when there is none. @throws FormatNotSupported */
+export async function readManifest(store: ObjectStore, cluster: string, id: string): Promise<BackupManifest | undefined> {
+  const key = backupKeys.manifest(cluster, id);
+  const bytes = await store.get(key);
+  if (bytes === undefined) return undefined;
+  const parsed = backupManifest.safeParse(readJson(bytes));
+  if (parsed.success && parsed.data.id === id && parsed.data.cluster === cluster) return parsed.data;
+  throw fatal(
+    failures.formatNotSupported,
+    `${key} is no manifest that this version of Holdfast can read: ${parsed.error?.issues[0]?.message ?? 'it is of another backup'}. Put back an intact copy, or use a later version`,
+  );
+}
+
+function readJson(bytes: Uint8Array): unknown {
+  try {
+    return JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    return undefined; // the schema says so
+  }
+}
+
+/** @throws BackupNotFound */
+export async function requireManifest(store: ObjectStore, cluster: string, id: string): Promise<BackupManifest> {
+  const found = await readManifest(store, cluster, id);
+  if (found !== undefined) return found;
+  throw fatal(
+    failures.backupNotFound,
+    `there is no backup ${id} of cluster ${cluster}: holdfast backup list ${cluster} shows those that are`,
+  );
+}
+
+/** Written and read back: until then it is no backup. */
+async function write(store: ObjectStore, manifest: BackupManifest): Promise<void> {
+  const { cluster, id } = manifest;
+  refuseWhenCancelled();
+  await store.put(backupKeys.manifest(cluster, id), `${JSON.stringify(backupManifest.parse(manifest), null, 2)}\n`);
+  const there = await readManifest(store, cluster, id);
+  if (!isDeepStrictEqual(there, manifest)) throw new Error(`the manifest of ${id} was written, and another one was read back`);
+}
+
+/** The backup is there: its manifest is, and everything that it names. @throws ObjectMissing */
+export async function commitBackup(store: StreamStore, manifest: BackupManifest): Promise<void> {
+  for (const { key, object } of [...manifest.shards, ...(manifest.acl === undefined ? [] : [manifest.acl])]) {
+    const found = await store.head(key);
+    if (found?.bytes !== object.storedBytes)
+      throw fatal(
+        failures.objectMissing,
+        `${key} was stored with ${object.storedBytes} bytes, and the bucket has ${found === undefined ? 'no such object' : `${found.bytes}`}: who else writes there?`,
+      );
+  }
+  if ((await readManifest(store, manifest.cluster, manifest.id)) === undefined) await write(store, manifest);
+}
+
+/** The manifest says that it was verified, and how. */
+export async function recordVerification(store: ObjectStore, cluster: string, id: string, verified: Verification): Promise<void> {
+  await write(store, { ...(await requireManifest(store, cluster, id)), verified });
+}
+
+/**
+ * Nothing lies in the backup's folder but what its manifest names; without a manifest nothing at all. Uploads that attempts began and did not end are given
+ * up. Only while no attempt is at work.
+ */
+export async function discardUnnamed(store: StreamStore, cluster: string, id: string): Promise<{ readonly objects: number }> {
+  const manifest = await readManifest(store, cluster, id);
+  const named = new Set(
+    manifest === undefined
+      ? []
+      : [
+          backupKeys.manifest(cluster, id),
+          ...manifest.shards.map(({ key }) => key),
+          ...(manifest.acl === undefined ? [] : [manifest.acl.key]),
+        ],
+  );
+  const prefix = backupKeys.backup(cluster, id);
+  for (const upload of await store.listUploads(prefix)) await store.abortUpload(upload);
+  const rest = (await store.list(prefix)).filter((key) => !named.has(key));
+  for (const key of rest) await store.remove(key);
+  return { objects: rest.length };
+}
+
+/** Manifests that are read at once. */
+const SIDE_BY_SIDE = 16;
+
+/** Backups of a cluster, newest first. What has no manifest is none, and is not shown. */
+export async function listBackups(store: ObjectStore, cluster: string, limit: number): Promise<readonly BackupSummary[]> {
+  const prefix = backupKeys.backups(cluster);
+  const ids = (await store.list(prefix))
+    .flatMap((key) => /^([^/]+)\/manifest\.json$/.exec(key.slice(prefix.length))?.[1] ?? [])
+    .toSorted()
+    .toReversed()
+    .slice(0, limit);
+  const found: BackupSummary[] = [];
+  for (let at = 0; at < ids.length; at += SIDE_BY_SIDE) {
+    const manifests = await Promise.all(ids.slice(at, at + SIDE_BY_SIDE).map((id) => readManifest(store, cluster, id)));
+    found.push(...manifests.flatMap((manifest) => (manifest === undefined ? [] : [summarize(manifest)])));
+  }
+  return found;
+}
+
+function summarize({ id, cluster, label, keepUntil, hold, startedAt, finishedAt, shards, verified }: BackupManifest): BackupSummary {
+  const sum = (of: (shard: BackupManifest['shards'][number]) => number) => shards.reduce((total, shard) => total + of(shard), 0);
+  const { engine, version } = shards[0]?.server ?? { engine: '', version: '' };
+  return {
+    id,
+    cluster,
+    ...(label === undefined ? {} : { label }),
+    ...(keepUntil === undefined ? {} : { keepUntil }),
+    held: hold !== undefined,
+    startedAt,
+    finishedAt,
+    server: `${engine} ${version}`,
+    shards: shards.length,
+    keys: sum(({ keys }) => keys),
+    plainBytes: sum(({ object }) => object.plainBytes),
+    storedBytes: sum(({ object }) => object.storedBytes),
+    ...(verified === undefined ? {} : { proof: { how: verified.how, at: verified.at } }),
+  };
+}

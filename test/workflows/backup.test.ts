@@ -1,0 +1,184 @@
+import { ApplicationFailure } from '@temporalio/common';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
+import { failures } from '../../config/failures.ts';
+import { backupKeys, lockWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { withNode } from '../unit/model-observations.ts';
+import { type Bench, failureOf, progressOf, startBench, type World } from './bench.ts';
+
+let bench: Bench;
+beforeAll(async () => {
+  bench = await startBench();
+});
+afterAll(() => bench.stop());
+
+const standing = async (changes = {}) => {
+  const world = bench.world(changes);
+  await bench.execute(world, 'provision');
+  world.calls.length = 0;
+  return world;
+};
+const backingUp = (world: World, more: object = {}) => bench.execute(world, 'backup', { cluster: world.spec.name, ...more });
+const objectsOf = ({ spec }: World) => bench.objects(backupKeys.backups(spec.name));
+const reading = async <T>(world: World, type: string, input: object): Promise<T> =>
+  bench.client.workflow.execute(type, {
+    workflowId: `${world.spec.name}:${type}:${Math.random()}`,
+    taskQueue: WORKFLOW_TASK_QUEUE,
+    args: [{ cluster: world.spec.name, ...input }],
+  }) as Promise<T>;
+const list = (world: World) => reading<readonly BackupSummary[]>(world, 'listBackups', {});
+const lockOf = async (world: World) => (await bench.client.workflow.getHandle(lockWorkflowId(world.spec.name)).describe()).status.name;
+const names = (world: World) => world.calls.map((call) => call.split(' ')[0]);
+/** Its replica has lost its primary. */
+const cutOffReplica = (world: World, shard: number) => {
+  world.distort = (seen) => withNode(seen, `${world.spec.name}-${shard}-1`, { replication: { offset: 0, linkUp: false, replicas: 0 } });
+};
+
+describe('a backup', () => {
+  test('stores every shard from its replica, commits when all are there, and is verified when all were loaded', async () => {
+    const world = await standing();
+    const result = await backingUp(world, { label: 'before the upgrade', keepUntil: '2027-01-01T00:00:00+01:00' });
+    expect(result).toMatchObject({ outcome: 'done', backup: { shards: 3, keys: 163_840, verified: true, how: 'loaded' } });
+    const [first, ...others] = await list(world);
+    expect(others).toEqual([]);
+    expect(first).toMatchObject({ id: result.backup?.id, label: 'before the upgrade', keys: 163_840, proof: { how: 'loaded' } });
+    const manifest = await reading<BackupManifest>(world, 'showBackup', { backup: result.backup?.id });
+    expect(manifest).toMatchObject({ keepUntil: '2026-12-31T23:00:00.000Z', generation: 1, spec: { name: world.spec.name } });
+    expect(manifest.shards.map(({ node }) => node)).toEqual([0, 1, 2].map((shard) => `${world.spec.name}-${shard}-1`));
+    expect(manifest.verified?.shards.map(({ keys }) => keys)).toEqual(manifest.shards.map(({ keys }) => keys));
+    const order = names(world);
+    expect(order.lastIndexOf('backUpShard')).toBeLessThan(order.indexOf('commitBackup'));
+    expect(order.indexOf('commitBackup')).toBeLessThan(order.indexOf('verifyShard'));
+    expect(await lockOf(world)).toBe('COMPLETED');
+  });
+
+  test('whose bytes were only read again is not called verified', async () => {
+    const world = await standing();
+    expect(await backingUp(world, { verify: 'checksum' })).toMatchObject({ outcome: 'done', backup: { verified: false, how: 'opened' } });
+    expect(await list(world)).toMatchObject([{ proof: { how: 'opened' } }]);
+  });
+
+  test('that is only planned stores nothing', async () => {
+    const world = await standing();
+    const { outcome, plan } = await backingUp(world, { dryRun: true });
+    expect(outcome).toBe('planned');
+    expect(plan.steps[0]).toMatchObject({ name: 'back up shard 0', change: expect.stringContaining(`${world.spec.name}-0-1, a replica`) });
+    expect(names(world)).not.toContain('backUpShard');
+    expect(await objectsOf(world)).toEqual([]);
+  });
+
+  test('is refused where a shard has no healthy replica, and reads the primary when it is told to', async () => {
+    const world = await standing();
+    cutOffReplica(world, 1);
+    const { type, message } = await failureOf(backingUp(world));
+    expect(type).toBe(failures.refused);
+    expect(message).toMatch(/shard 1 has no healthy replica.*--from-primary/);
+    expect(await backingUp(world, { fromPrimary: true })).toMatchObject({ outcome: 'done' });
+    const [made] = await list(world);
+    const { shards } = await reading<BackupManifest>(world, 'showBackup', { backup: made?.id });
+    expect(shards.map(({ node }) => node.slice(-1))).toEqual(['1', '0', '1']);
+  });
+
+  test('is refused while slots are open', async () => {
+    const world = await standing();
+    world.distort = (seen) => withNode(seen, `${world.spec.name}-0-0`, { openSlots: ['[1->-a]'] });
+    expect((await failureOf(backingUp(world))).message).toContain(`holdfast repair ${world.spec.name}`);
+  });
+
+  test('of which one shard fails leaves nothing: the others are cancelled, and there is no manifest', async () => {
+    const world = await standing();
+    const hold = Promise.withResolvers<void>();
+    let others = 0;
+    world.before('backUpShard', async ([request]) => {
+      if ((request as { shard: number }).shard === 1)
+        throw ApplicationFailure.nonRetryable('the disk of the bucket is full', failures.storeUnreachable);
+      others++;
+      hold.resolve();
+    });
+    const { type, message } = await failureOf(backingUp(world));
+    await hold.promise;
+    expect([type, message]).toEqual([failures.storeUnreachable, expect.stringContaining('the disk of the bucket is full')]);
+    expect(others).toBeLessThan(3);
+    expect(await objectsOf(world)).toEqual([]);
+    expect(names(world)).not.toContain('commitBackup');
+    expect(await list(world)).toEqual([]);
+    expect(await lockOf(world)).toBe('COMPLETED');
+  });
+
+  test('that is cancelled while it stores leaves nothing', async () => {
+    const world = await standing();
+    const hold = world.hold('backUpShard');
+    const handle = await bench.start(world, 'backup');
+    await hold.reached;
+    await handle.cancel();
+    await expect(handle.result()).rejects.toThrow();
+    expect((await handle.describe()).status.name).toBe('CANCELLED');
+    expect(await objectsOf(world)).toEqual([]);
+    expect(await lockOf(world)).toBe('COMPLETED');
+  });
+
+  test('that is cancelled while it is verified stays, unverified, and no server of it is left', async () => {
+    const world = await standing();
+    const hold = world.hold('verifyShard');
+    const handle = await bench.start(world, 'backup');
+    await hold.reached;
+    world.scratches.add(0);
+    await handle.cancel();
+    await expect(handle.result()).rejects.toThrow();
+    expect((await list(world)).map(({ proof }) => proof)).toEqual([undefined]);
+    expect([...world.scratches]).toEqual([]);
+    expect(await objectsOf(world)).toHaveLength(5);
+  });
+
+  test('that turns out damaged stays, is told, and is not shown as verified', async () => {
+    const world = await standing();
+    world.damaged.add(2);
+    const { type, message } = await failureOf(backingUp(world));
+    expect(type).toBe(failures.objectDamaged);
+    expect(message).toMatch(/verify shard 2.*\n.*stays, and is not shown as verified/s);
+    expect((await list(world)).map(({ proof }) => proof)).toEqual([undefined]);
+    expect([...world.scratches]).toEqual([]);
+  });
+
+  test('whose slots moved while it was stored is thrown away', async () => {
+    const world = await standing();
+    world.before('backUpAcl', () => {
+      world.owners[0] = 1;
+    });
+    expect(await failureOf(backingUp(world))).toMatchObject({
+      type: failures.backupNotGood,
+      message: expect.stringContaining('shard 0, 1'),
+    });
+    expect(await objectsOf(world)).toEqual([]);
+  });
+
+  test('goes shard by shard when it may take only one at once', async () => {
+    const world = await standing();
+    let [now, most] = [0, 0];
+    world.before('backUpShard', async () => {
+      most = Math.max(most, ++now);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      now--;
+    });
+    await backingUp(world, { shardsAtOnce: 1 });
+    expect(most).toBe(1);
+  });
+
+  test('waits for an approval when it is asked to, and does nothing when it is rejected', async () => {
+    const world = await standing();
+    const handle = await bench.start(world, 'backup', { cluster: world.spec.name, approval: {} });
+    await progressOf(handle, ({ stage }) => stage === 'approval');
+    await handle.executeUpdate('reject', { args: [{ by: 'a test' }] });
+    expect((await failureOf(handle.result())).type).toBe(failures.rejected);
+    expect(await objectsOf(world)).toEqual([]);
+  });
+});
+
+test('a backup that is not there is told as that', async () => {
+  const world = await standing();
+  expect(await failureOf(reading(world, 'showBackup', { backup: '20261121T091700Z-0123abcd' }))).toMatchObject({
+    type: failures.backupNotFound,
+    message: expect.stringContaining(`holdfast backup list ${world.spec.name}`),
+  });
+  expect(await list(world)).toEqual([]);
+});
