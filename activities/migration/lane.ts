@@ -52,7 +52,8 @@ export async function runLane(runner: GroupRunner, moves: readonly SlotMove[]): 
     const left = moves.filter((move) => progress.left(move).length > 0);
     const move = left[turn % Math.max(1, left.length)];
     if (move === undefined) return;
-    const may = await governor.mayOpen();
+    // What a failure left open is what holds up the probe: it must not wait for the probe to be calm.
+    const may = failingSince === undefined ? await governor.mayOpen() : governor.stopping ? 'stop' : 'open';
     if (may === 'stop') return;
     const { round } = crew;
     if (may === 'look') {
