@@ -1,5 +1,4 @@
-import { encodeText, listItems, type RawList, type Reply, ServerError, type Word } from '../redis/protocol.ts';
-import type { ConnectedNode } from './slot-node.ts';
+import { encodeText, listItems, type RawList } from '../redis/protocol.ts';
 
 /** Keys as they were a moment before they were sent: of each its name, when it expires (ms since 1970; 0: never), and what DUMP makes of it. */
 export type KeyCopies = RawList;
@@ -20,75 +19,17 @@ return copies`;
 /** The command that copies keys, but for their names, which follow. */
 export const copyHead = (keys: number): string => `*${3 + keys}\r\n${['EVAL_RO', COPY, '0'].map(encodeText).join('')}`;
 
-interface KeyCopy {
+export interface KeyCopy {
   readonly name: Buffer;
   readonly expiresAt: string;
   readonly dump: Buffer;
 }
 
-function copiesOf(list: KeyCopies): readonly KeyCopy[] {
+/** The keys of a list, one by one. */
+export function copiesOf(list: KeyCopies): readonly KeyCopy[] {
   const items = listItems(list);
   return Array.from({ length: items.length / 3 }, (_, i) => {
     const [name, expiresAt, dump] = items.slice(3 * i, 3 * i + 3);
     return { name: name ?? Buffer.alloc(0), expiresAt: String(expiresAt), dump: dump ?? Buffer.alloc(0) };
   });
-}
-
-const AT_ONCE = 200;
-/** It is there already, by way of replication, or a client has written it anew. */
-const THERE = 'BUSYKEY';
-
-/**
- * Puts keys back on a promoted primary that it lacks, in slots that it owns or takes. Those that are at the source still, or again, stay out: the
- * source answers for them, and what it deletes must not come back from here. Safe to repeat. @returns how many were put back
- */
-export async function restoreCopies(source: ConnectedNode, promoted: ConnectedNode, list: KeyCopies): Promise<number> {
-  const all = copiesOf(list);
-  let restored = 0;
-  for (let at = 0; at < all.length; at += AT_ONCE) {
-    const some = all.slice(at, at + AT_ONCE);
-    const there = await source.wire.ask(some.map(({ name }) => ['EXISTS', name]));
-    const gone = some.filter((_, index) => !isThere(there[index]));
-    if (gone.length === 0) continue;
-    const slots = (await promoted.wire.ask(gone.map(({ name }) => ['CLUSTER', 'KEYSLOT', name]))).map(Number);
-    // A replica knows nothing of slots that are open: it takes their keys only when it is told again.
-    await promoted.importing([...new Set(slots)], source.nodeId);
-    const replies = await promoted.wire.ask(gone.map(restore));
-    for (const reply of replies) {
-      if (reply instanceof ServerError && reply.kind !== THERE) throw reply;
-      if (!(reply instanceof ServerError)) restored++;
-    }
-  }
-  return restored;
-}
-
-/** At the source a key is there, or has left, or its slot is another's by now. */
-function isThere(reply: Reply | undefined): boolean {
-  if (reply instanceof ServerError && reply.kind !== 'ASK' && reply.kind !== 'MOVED') throw reply;
-  return reply === 1;
-}
-
-/** As MIGRATE sends it: also into a slot that is not the node's yet. */
-const restore = ({ name, expiresAt, dump }: KeyCopy): readonly Word[] => ['RESTORE-ASKING', name, expiresAt, dump, 'ABSTTL'];
-
-/** Only a key that is still what it was: one that a client has written since is the newer one, and goes the way of all. */
-const REMOVE = `
-local removed = 0
-for i = 1, #ARGV, 2 do
-  if redis.pcall('DUMP', ARGV[i]) == ARGV[i + 1] then removed = removed + redis.call('UNLINK', ARGV[i]) end
-end
-return removed`;
-
-/**
- * Removes keys from a promoted source that had left before it was promoted, when the destination has them: moved once more they would replace what
- * clients have written there since.
- */
-export async function removeLeftovers(promoted: ConnectedNode, destination: ConnectedNode, list: KeyCopies): Promise<void> {
-  const all = copiesOf(list);
-  for (let at = 0; at < all.length; at += AT_ONCE) {
-    const some = all.slice(at, at + AT_ONCE);
-    const there = await destination.wire.ask(some.flatMap(({ name }) => [['ASKING'], ['EXISTS', name]]));
-    const left = some.filter((_, index) => there[2 * index + 1] === 1);
-    if (left.length > 0) await promoted.wire.one('EVAL', REMOVE, 0, ...left.flatMap(({ name, dump }) => [name, dump]));
-  }
 }

@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '@temporalio/activity';
 import { followersOf } from './copies.ts';
 import type { Crew } from './crew.ts';
-import { type KeyCopies, removeLeftovers, restoreCopies } from './key-copies.ts';
+import type { KeyCopies } from './key-copies.ts';
+import { removeLeftovers, restoreCopies } from './put-back.ts';
 import type { ConnectedNode } from './slot-node.ts';
 
 /**
