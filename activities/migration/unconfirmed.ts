@@ -14,7 +14,7 @@ import type { ConnectedNode } from './slot-node.ts';
 export interface Unconfirmed {
   /** Keys that have gone from one node to another. */
   keep(way: Way, copies: KeyCopies): void;
-  /** Waits until there is room for more. */
+  /** Waits until there is room for more, for a while: without a replica there is none, and what is open must be closed. */
   room(): Promise<void>;
   /** Gives shards that have failed over since what did not get to the promoted node. Safe to repeat. */
   settle(): Promise<void>;
@@ -42,6 +42,7 @@ interface Kept {
 
 const LOOK_EVERY_MS = 100;
 const MOST_BYTES = 64 * 1024 ** 2;
+const ROOM_WITHIN_MS = 10_000;
 
 /** @param stopped whether nobody needs them any more: then nothing is waited for */
 export function keepUnconfirmed(cluster: string, crew: Crew, stopped: () => boolean): Unconfirmed {
@@ -49,8 +50,10 @@ export function keepUnconfirmed(cluster: string, crew: Crew, stopped: () => bool
   let bytes = 0;
   let looking: Promise<unknown> | undefined;
   let settling: Promise<void> | undefined;
+  let fullSince: number | undefined;
 
   const keep: Unconfirmed['keep'] = (way, copies) => {
+    if (bytes > 2 * MOST_BYTES) return; // nobody follows for so long that the worker's memory counts for more
     bytes += copies.body.length;
     kept.set(way.to, [...(kept.get(way.to) ?? []), { way, copies }]);
   };
@@ -112,7 +115,8 @@ export function keepUnconfirmed(cluster: string, crew: Crew, stopped: () => bool
   return {
     keep,
     async room() {
-      while (bytes > MOST_BYTES && !stopped()) await sleep(LOOK_EVERY_MS / 4);
+      fullSince = bytes > MOST_BYTES ? (fullSince ?? Date.now()) : undefined;
+      while (bytes > MOST_BYTES && Date.now() < (fullSince ?? 0) + ROOM_WITHIN_MS && !stopped()) await sleep(LOOK_EVERY_MS / 4);
     },
     settle: settleOnce,
     async settled(shard) {

@@ -1,0 +1,121 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Crew } from '../../activities/migration/crew.ts';
+import type { ConnectedNode } from '../../activities/migration/slot-node.ts';
+import { keepUnconfirmed, type Unconfirmed } from '../../activities/migration/unconfirmed.ts';
+import { encodeText, RawList, type Reply, ServerError, type Word } from '../../activities/redis/protocol.ts';
+
+vi.mock('@temporalio/activity', () => ({ log: { warn: () => undefined } }));
+
+/** A primary with keys, whose replica has acknowledged so much of its stream. */
+function primary(nodeId: string) {
+  const data = new Set<string>();
+  const stream = { offset: 100, acknowledged: 100, promotedAt: 0 };
+  const imported: number[] = [];
+  const answer = ([command, key]: readonly Word[]): Reply => {
+    const name = String(key);
+    if (command === 'EXISTS') return data.has(name) ? 1 : new ServerError('ASK 7 10.0.0.2:6379');
+    if (command === 'CLUSTER') return 7;
+    if (command !== 'RESTORE-ASKING') throw new Error(`nobody knows ${String(command)}`);
+    if (data.has(name)) return new ServerError('BUSYKEY Target key name already exists.');
+    data.add(name);
+    return 'OK';
+  };
+  const info = () =>
+    [
+      'role:master',
+      `slave0:ip=10.0.0.9,port=6379,state=online,offset=${stream.acknowledged},lag=0`,
+      'slave1:ip=10.9.9.9,port=0,state=online,offset=0,lag=0',
+      `master_repl_offset:${stream.offset}`,
+      `second_repl_offset:${stream.promotedAt}`,
+    ].join('\r\n');
+  const node = {
+    nodeId,
+    wire: { one: async () => info(), ask: async (commands: readonly (readonly Word[])[]) => commands.map(answer) },
+    importing: async (slots: readonly number[]) => void imported.push(...slots),
+  } as unknown as ConnectedNode;
+  return { node, data, stream, imported };
+}
+
+const copies = (...names: readonly string[]): RawList =>
+  new RawList(names.length * 3, Buffer.from(names.map((name) => [name, '0', `dump of ${name}`].map(encodeText).join('')).join('')));
+
+let source: ReturnType<typeof primary>;
+let destination: ReturnType<typeof primary>;
+let replica: ReturnType<typeof primary>;
+let leads: Map<number, ConnectedNode>;
+let unconfirmed: Unconfirmed;
+const way = { from: 0, sourceId: 'source', to: 3, destinationId: 'destination' };
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  [source, destination, replica] = [primary('source'), primary('destination'), primary('replica')];
+  leads = new Map([
+    [0, source.node],
+    [3, destination.node],
+  ]);
+  const crew = { primary: (shard: number) => leads.get(shard), addresses: () => new Set(['10.0.0.9']) } as unknown as Crew;
+  unconfirmed = keepUnconfirmed('demo', crew, () => false);
+});
+afterEach(() => {
+  unconfirmed.end();
+  vi.useRealTimers();
+});
+const failOver = (promotedAt: number) => {
+  replica.stream.promotedAt = promotedAt;
+  leads.set(3, replica.node);
+};
+
+describe('keys that a destination has taken', () => {
+  test('are put back on the promoted node when its stream had not got to them', async () => {
+    destination.stream.offset = 900;
+    unconfirmed.keep(way, copies('a', 'b'));
+    await vi.advanceTimersByTimeAsync(100);
+    failOver(500);
+    await unconfirmed.settle();
+    expect([...replica.data]).toEqual(['a', 'b']);
+    expect(replica.imported).toEqual([7]);
+  });
+
+  test('are not, when it had: somebody may have deleted them since', async () => {
+    destination.stream.offset = 400;
+    unconfirmed.keep(way, copies('a'));
+    await vi.advanceTimersByTimeAsync(100);
+    failOver(500);
+    await unconfirmed.settle();
+    expect([...replica.data]).toEqual([]);
+  });
+
+  test('are forgotten once the replica has acknowledged them, whoever else reads the stream', async () => {
+    unconfirmed.keep(way, copies('a'));
+    await vi.advanceTimersByTimeAsync(100);
+    failOver(1);
+    await unconfirmed.settle();
+    expect([...replica.data]).toEqual([]);
+  });
+
+  test('are put back when nobody knows how far the stream had got', async () => {
+    unconfirmed.keep(way, copies('a'));
+    failOver(500);
+    await unconfirmed.settle();
+    expect([...replica.data]).toEqual(['a']);
+  });
+
+  test('stay out when they are at the source still, and do not replace what is there', async () => {
+    source.data.add('still');
+    replica.data.add('there');
+    unconfirmed.keep(way, copies('still', 'there', 'gone'));
+    failOver(1);
+    await unconfirmed.settle();
+    expect([...replica.data]).toEqual(['there', 'gone']);
+  });
+
+  test('are put back again when the promoted node dies, too', async () => {
+    unconfirmed.keep(way, copies('a'));
+    failOver(1);
+    await unconfirmed.settle();
+    const second = primary('second');
+    leads.set(3, second.node);
+    expect(await unconfirmed.settled(3)).toBe(second.node);
+    expect([...second.data]).toEqual(['a']);
+  });
+});
