@@ -104,5 +104,7 @@ test.each(['"text"', '[]', '42', 'null'])('%s is no input, and is told so at onc
 test('a workflow type that does not exist fails at once, with those that do', async () => {
   const failure = await refusal((await paste('povision', '{}')).result());
   expect(failure.type).toBe('UnknownWorkflow');
-  expect(failure.message).toContain('operations: provision, configure, deprovision, scale, rebalance, repair; reads: status, list');
+  expect(failure.message).toContain(
+    'operations: provision, configure, deprovision, scale, rebalance, repair, backup; reads: status, list, listBackups, showBackup',
+  );
 });
