@@ -24,7 +24,8 @@ import type { Stack } from '../support/stack.ts';
 /** Who dies in the middle. A killed node comes back after its replica has taken over, as it does when somebody starts it again. */
 const victims = ['worker', 'source', 'destination', 'Temporal'] as const;
 type Victim = (typeof victims)[number];
-const SEEDS = all ? Array.from({ length: 20 }, (_, i) => i + 1) : [2];
+/** A normal run has the two tests below instead: each a known moment. */
+const SEEDS = all ? Array.from({ length: 20 }, (_, i) => i + 1) : [];
 /** Moments lie between the first slot that has moved and this share of all. */
 const LATEST = 0.9;
 
@@ -33,7 +34,7 @@ let remains: Remains;
 
 beforeAll(async () => {
   stack = await beginStack();
-  ({ remains } = await runWell(stack, slowScaleOut));
+  if (all) ({ remains } = await runWell(stack, slowScaleOut));
 });
 afterAll(endStacks);
 
