@@ -171,7 +171,8 @@ async function awaitAnswer(docker: Docker, place: NodePlace, ping: () => Promise
       if (silent === undefined) return true;
       lastError = silent;
       const container = await inspectContainer(docker, place.name);
-      if (container?.State.Running === true && container.RestartCount === 0 && !container.State.Restarting) return undefined;
+      // One that was started again has no exit code while it runs: it answers, or ends once more.
+      if (container?.State.Running === true && !container.State.Restarting) return undefined;
       const why =
         container === undefined
           ? 'was removed'
