@@ -1,18 +1,15 @@
-import { failures } from '../config/failures.ts';
-import { parseInput } from '../config/input.ts';
 import { type ClusterSummary, listInput, type StatusReport, statusInput } from '../config/status.ts';
 import { summariseClusters } from '../model/cluster-list.ts';
 import { DEFAULT_HOST, hostOf, hostOfKnown } from '../model/known-cluster.ts';
 import { liveParameters } from '../model/server-conf.ts';
 import { reportStatus } from '../model/status-report.ts';
-import { fail, plainly } from './support/failure.ts';
+import { plainly } from './support/failure.ts';
+import { readInput } from './support/input.ts';
 import { controlReads, hostReads } from './support/proxies.ts';
 
 /** What is true of a cluster now, asked of every node. Takes no lock: it only looks. */
 export async function status(raw: unknown): Promise<StatusReport> {
-  const parsed = parseInput(statusInput, raw, 'status');
-  if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
-  const { cluster } = parsed.value;
+  const { cluster } = readInput(statusInput, raw, 'status');
   return plainly(async () => {
     const [known, journal, holder] = await Promise.all([
       controlReads.readCluster(cluster),
@@ -30,8 +27,7 @@ export async function status(raw: unknown): Promise<StatusReport> {
 
 /** Every cluster that Holdfast has on record or that the default host holds anything of. */
 export async function list(raw: unknown): Promise<readonly ClusterSummary[]> {
-  const parsed = parseInput(listInput, raw ?? {}, 'list');
-  if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
+  readInput(listInput, raw ?? {}, 'list');
   const records = await plainly(() => controlReads.listRecords());
   const hosts = [...new Set([DEFAULT_HOST, ...records.map((record) => hostOf(record.spec))])];
   const found = await Promise.all(

@@ -1,4 +1,4 @@
-import { parseInfo } from '../redis/parse.ts';
+import { onlineReplicas, parseInfo } from '../redis/parse.ts';
 import type { Wire } from '../redis/wire.ts';
 
 /** A replica that is further behind has no copy of what arrives now. */
@@ -19,11 +19,7 @@ export async function followersOf(primary: Wire, replicas: ReadonlySet<string>):
   return {
     offset: Number(fields.get('master_repl_offset') ?? 0),
     promotedAt: Math.max(0, Number(fields.get('second_repl_offset') ?? 0)),
-    followers: [...fields]
-      .filter(([name]) => /^slave\d+$/.test(name))
-      .map(([, text]) => new Map(text.split(',').map((part) => part.split('=', 2) as [string, string])))
-      .filter((one) => replicas.has(one.get('ip') ?? '') && one.get('state') === 'online')
-      .map((one) => ({ offset: Number(one.get('offset') ?? 0) })),
+    followers: onlineReplicas(fields).filter(({ address }) => replicas.has(address)),
   };
 }
 

@@ -17,21 +17,16 @@ export interface Lease {
 /** Another attempt does the work of this one: it must not touch the cluster any more. Nobody reads this error. */
 export class Superseded extends Error {}
 
-interface Patience {
-  readonly askEveryMs: number;
-  /** Younger than the heartbeat timeout: nobody else can have begun. */
-  readonly freshMs: number;
-  /** A group that is open is ended within this time, whoever answers. */
-  readonly goOnMs: number;
-  readonly giveUpMs: number;
-}
-
-const usual: Patience = { askEveryMs: 2000, freshMs: 7000, goOnMs: 30_000, giveUpMs: 60_000 };
-
+const ASK_EVERY_MS = 2000;
+/** Younger than the heartbeat timeout: nobody else can have begun. */
+const FRESH_MS = 7000;
+/** A group that is open is ended within this time, whoever answers. */
+const GO_ON_MS = 30_000;
+const GIVE_UP_MS = 60_000;
 const ASK_AGAIN_MS = 100;
 
 /** @param confirm asks Temporal; false when it waits for another attempt, or for none at all. Throws when nobody answers. */
-export function holdLease(confirm: () => Promise<boolean>, patience: Patience = usual): Lease {
+export function holdLease(confirm: () => Promise<boolean>): Lease {
   let confirmedAt = Date.now();
   let superseded = false;
   let asking: Promise<void> | undefined;
@@ -51,19 +46,19 @@ export function holdLease(confirm: () => Promise<boolean>, patience: Patience = 
     return asking;
   };
   const silentMs = () => Date.now() - confirmedAt;
-  const timer = setInterval(() => void ask(), patience.askEveryMs);
-  const lease: Lease = {
+  const timer = setInterval(() => void ask(), ASK_EVERY_MS);
+  return {
     whyNot: () =>
       superseded
         ? 'another attempt has taken over'
-        : silentMs() > patience.freshMs
+        : silentMs() > FRESH_MS
           ? `Temporal has not answered for ${Math.round(silentMs() / 1000)} s, and another worker may have taken over`
           : undefined,
     get over() {
-      return superseded || silentMs() > patience.giveUpMs;
+      return superseded || silentMs() > GIVE_UP_MS;
     },
     async mayGoOn() {
-      const mustAsk = () => !superseded && silentMs() > patience.goOnMs;
+      const mustAsk = () => !superseded && silentMs() > GO_ON_MS;
       while (mustAsk()) {
         await ask();
         if (mustAsk()) await sleep(ASK_AGAIN_MS);
@@ -72,5 +67,4 @@ export function holdLease(confirm: () => Promise<boolean>, patience: Patience = 
     },
     end: () => clearInterval(timer),
   };
-  return lease;
 }

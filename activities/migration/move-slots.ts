@@ -38,7 +38,8 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   const before = (reported() as MoveHeartbeat | undefined)?.resume as MoveTotals | undefined;
   const start = before ?? request.soFar ?? noTotals(request.strategy);
   const since = Date.now();
-  const ledger = new Ledger(spec.replicasPerShard > 0);
+  const hasReplicas = spec.replicasPerShard > 0;
+  const ledger = new Ledger(hasReplicas);
   ledger.written = start.written;
   ledger.acknowledged = start.acknowledged;
   ledger.resume(slotsOf(parseRanges(start.prepared)), start.numbers, start.startedAt);
@@ -54,7 +55,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   const probe = startProbe(
     shards.flatMap(({ primary }) => (primary === undefined ? [] : [target(primary)])),
     ledger,
-    { before: start.latencies, copies: spec.replicasPerShard > 0 },
+    { before: start.latencies, copies: hasReplicas },
   );
   const governor = createGovernor(probe, lease, limits, start.heldMs);
   let { evictedBefore } = start;
@@ -65,7 +66,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   if (cancelled.aborted) governor.stop();
   const beat = setInterval(() => report(progress.heartbeat()), 1000);
   const told = setInterval(() => void progress.tell(deps.tell), 1000);
-  const unconfirmed = spec.replicasPerShard === 0 ? undefined : keepUnconfirmed(spec.name, crew, () => lease.over);
+  const unconfirmed = hasReplicas ? keepUnconfirmed(spec.name, crew, () => lease.over) : undefined;
   const close = () => closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits, lease));
   try {
     const closed = await close();

@@ -3,7 +3,7 @@ import type { ClusterMember, ObservedNode, ObservedSentinel } from '../../model/
 import { formatRange } from '../../model/slots.ts';
 import { messageOf } from '../support/failure.ts';
 import { type NodeAddress, pipeline, withNode } from './connection.ts';
-import { pairs, parseAclList, parseClusterNodes, parseInfo } from './parse.ts';
+import { onlineReplicas, pairs, parseAclList, parseClusterNodes, parseInfo } from './parse.ts';
 
 /** A data node's answers, and its view of the cluster beside them. */
 export interface NodeAnswer {
@@ -60,7 +60,7 @@ export async function observeNode(name: string, target: NodeAddress, parameters:
                 linkUp: fields.get('master_link_status') === 'up',
                 syncing: fields.get('master_sync_in_progress') === '1',
               }),
-          replicas: countReplicas(fields),
+          replicas: onlineReplicas(fields).length,
         },
         memoryUsedBytes: Number(fields.get('used_memory') ?? 0),
         memoryMaxBytes: Number(fields.get('maxmemory') ?? 0),
@@ -77,12 +77,6 @@ export async function observeNode(name: string, target: NodeAddress, parameters:
   } catch (error) {
     return { node: { name, address, answers: false, error: messageOf(error) }, members: [] };
   }
-}
-
-/** Replicas that are online. An archiver follows the stream as one too, but announces port 0: it holds no copy that could be promoted. */
-function countReplicas(fields: ReadonlyMap<string, string>): number {
-  const lines = [...fields].filter(([name]) => /^slave\d+$/.test(name)).map(([, value]) => value);
-  return lines.filter((line) => /(^|,)state=online(,|$)/.test(line) && !/(^|,)port=0(,|$)/.test(line)).length;
 }
 
 /** Who is there, in which role, with which slots; epochs and what one node suspects are left out. */

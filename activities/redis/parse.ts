@@ -11,6 +11,18 @@ export function parseInfo(text: string): ReadonlyMap<string, string> {
   return fields;
 }
 
+/**
+ * Replicas that are online, as `INFO replication` of their primary lists them. An archiver follows the stream as one too, but announces port 0: it holds
+ * no copy that could be promoted.
+ */
+export function onlineReplicas(info: ReadonlyMap<string, string>): readonly { readonly address: string; readonly offset: number }[] {
+  return [...info]
+    .filter(([name]) => /^slave\d+$/.test(name))
+    .map(([, line]) => new Map(line.split(',').map((part) => part.split('=', 2) as [string, string])))
+    .filter((one) => one.get('state') === 'online' && one.get('port') !== '0')
+    .map((one) => ({ address: one.get('ip') ?? '', offset: Number(one.get('offset') ?? 0) }));
+}
+
 /** One line of CLUSTER NODES, and what the node that answered thinks of that peer. */
 export interface ParsedMember extends ClusterMember {
   readonly myself: boolean;

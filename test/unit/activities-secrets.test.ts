@@ -11,34 +11,12 @@ import type { ObjectStore } from '../../activities/storage/object-store.ts';
 import { objectKeys, systemUsers } from '../../config/names.ts';
 import { readSettings } from '../../config/settings.ts';
 import { digest } from '../../model/layout.ts';
+import { memoryStore } from '../support/memory-store.ts';
 import { specOf } from './model-observations.ts';
 
 const masterKey = randomBytes(32);
 const folder = mkdtempSync(join(tmpdir(), 'holdfast-secrets-'));
 afterAll(() => rmSync(folder, { recursive: true }));
-
-/** The bucket, in memory. */
-function memoryStore(): ObjectStore & { readonly objects: Map<string, Uint8Array>; writes: number } {
-  const objects = new Map<string, Uint8Array>();
-  return {
-    objects,
-    writes: 0,
-    ensureBucket: async () => undefined,
-    get: async (key) => objects.get(key),
-    async put(key, body) {
-      this.writes += 1;
-      objects.set(key, Buffer.from(body));
-    },
-    async putNew(key, body) {
-      if (objects.has(key)) return false;
-      await this.put(key, body);
-      return true;
-    },
-    remove: async (key) => void objects.delete(key),
-    list: async (prefix) => [...objects.keys()].filter((key) => key.startsWith(prefix)),
-    close: () => undefined,
-  };
-}
 
 const secretStore = (store: ObjectStore, extra: Record<string, string> = {}, environment: Record<string, string> = {}) =>
   createSecretStore(readSettings({ HOLDFAST_MASTER_KEY: masterKey.toString('base64'), ...extra }), store, environment);

@@ -11,7 +11,8 @@ import { masterKeyId } from '../../activities/secrets/envelope.ts';
 import { backupManifest, shardBackup, verification } from '../../config/backup.ts';
 import { backupKeys } from '../../config/names.ts';
 import { sealedFacts, sealedHeader } from '../../config/sealed.ts';
-import { inChunks, memoryStore, takenApart } from './backup-objects.ts';
+import { memoryStore } from '../support/memory-store.ts';
+import { inChunks, takenApart } from './backup-objects.ts';
 
 const doc = readFileSync('docs/backup-format.md', 'utf8');
 const script = readFileSync('docs/open-sealed.mjs', 'utf8');

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createKeyRing } from '../../activities/backup/key-ring.ts';
 import { masterKeyId } from '../../activities/secrets/envelope.ts';
 import { backupKeys } from '../../config/names.ts';
-import { memoryStore } from './backup-objects.ts';
+import { memoryStore } from '../support/memory-store.ts';
 
 const masterKey = randomBytes(32);
 const [ours, other] = [masterKey, randomBytes(32)];

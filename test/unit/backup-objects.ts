@@ -2,7 +2,6 @@ import { randomBytes } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import { openStream } from '../../activities/backup/open.ts';
 import { type SealOptions, sealStream } from '../../activities/backup/seal.ts';
-import type { ObjectStore } from '../../activities/storage/object-store.ts';
 import type { SealedFacts } from '../../config/sealed.ts';
 
 /** What the tests of sealed objects share. */
@@ -49,19 +48,4 @@ export function takenApart(bytes: Buffer): { readonly header: Buffer; readonly f
     at = end;
   }
   return { header, frames };
-}
-
-/** The bucket, in memory. */
-export function memoryStore(): ObjectStore & { readonly objects: Map<string, Buffer> } {
-  const objects = new Map<string, Buffer>();
-  return {
-    objects,
-    ensureBucket: async () => undefined,
-    get: async (key) => objects.get(key),
-    put: async (key, body) => void objects.set(key, Buffer.from(body)),
-    putNew: async (key, body) => !objects.has(key) && objects.set(key, Buffer.from(body)).size > 0,
-    remove: async (key) => void objects.delete(key),
-    list: async (prefix) => [...objects.keys()].filter((key) => key.startsWith(prefix)),
-    close: () => undefined,
-  };
 }

@@ -12,9 +12,9 @@ import type { OperationName } from '../../config/operations.ts';
 import { type OperationResult, operationHandlers, type Progress } from '../../config/progress.ts';
 import { paths } from '../../scripts/setup/home.ts';
 import { bundleWorkflows, payloadConverterPath } from '../../workers/workflow-bundle.ts';
+import { memoryStore } from '../support/memory-store.ts';
 import { CLUSTER_ID } from '../unit/model-observations.ts';
 import { createWorld, playedData, playedHost, type World } from './played-cluster.ts';
-import { playedStore } from './played-store.ts';
 
 export type { World } from './played-cluster.ts';
 
@@ -48,7 +48,7 @@ export async function startBench(): Promise<Bench> {
     if (world === undefined) throw new Error('an activity of no world');
     return world;
   };
-  const store = playedStore();
+  const store = memoryStore();
   const { client } = env;
   let next = 0;
   const bench: Bench = {

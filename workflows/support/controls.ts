@@ -1,9 +1,9 @@
 import { condition, defineQuery, defineSignal, defineUpdate, setHandler } from '@temporalio/workflow';
 import { failures } from '../../config/failures.ts';
-import { parseInput } from '../../config/input.ts';
 import { type MoveLimits, type MoveLimitsChange, type MoveProgress, moveLimits, moveLimitsChange } from '../../config/migration.ts';
 import { type Decision, operationHandlers, type Progress } from '../../config/progress.ts';
 import { fail, reasonOf } from './failure.ts';
+import { readInput } from './input.ts';
 import type { ProgressBoard } from './progress.ts';
 
 /** What people can do to a running operation. */
@@ -35,9 +35,7 @@ export function createControls(board: ProgressBoard): Controls {
   // Synchronous, as every validator.
   const readChange = (raw: unknown): MoveLimitsChange => {
     if (limits === undefined) throw fail(failures.invalidInput, 'this operation moves no slots now, so it has no limits to change');
-    const parsed = parseInput(moveLimitsChange, raw, 'limits');
-    if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
-    return parsed.value;
+    return readInput(moveLimitsChange, raw, 'limits');
   };
   const changeLimits = (raw: unknown): void => {
     limits = moveLimits.parse({ ...limits, ...readChange(raw) });

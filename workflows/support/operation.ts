@@ -3,13 +3,13 @@ import { CancellationScope, upsertMemo, upsertSearchAttributes, workflowInfo } f
 import type { z } from 'zod';
 import type { BackupReport } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
-import { parseInput } from '../../config/input.ts';
 import type { MoveReport } from '../../config/migration.ts';
 import { keeperWorkflowId, lockWorkflowId, searchAttributes } from '../../config/names.ts';
 import { type OperationName, operationInputs } from '../../config/operations.ts';
 import type { JournalEntry, OperationResult } from '../../config/progress.ts';
 import { createControls } from './controls.ts';
 import { detailsOf, fail, isCancellation, plainly, reasonOf, typeOf } from './failure.ts';
+import { readInput } from './input.ts';
 import { releaseLock, takeLock } from './lock.ts';
 import { createProgressBoard } from './progress.ts';
 import { control } from './proxies.ts';
@@ -52,9 +52,7 @@ export async function operation<N extends OperationName>(
   runbook: (op: Operation, input: InputOf<N>) => Promise<Done>,
 ): Promise<OperationResult> {
   const startedAt = Date.now();
-  const parsed = parseInput(operationInputs[name], raw, name);
-  if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
-  const input = parsed.value as InputOf<N>;
+  const input = readInput(operationInputs[name], raw, name) as InputOf<N>;
   const cluster = subject(input);
   const { workflowId, runId } = workflowInfo();
   if (workflowId === keeperWorkflowId(cluster) || workflowId === lockWorkflowId(cluster))

@@ -1,14 +1,27 @@
 import { buffer } from 'node:stream/consumers';
 import type { StreamStore } from '../../activities/storage/object-store.ts';
 
-/** A bucket in memory. */
-export function playedStore(): StreamStore {
-  const objects = new Map<string, Uint8Array>();
+/** The bucket, in memory. `writes`: how many small objects were put. */
+export function memoryStore(): StreamStore & { readonly objects: Map<string, Buffer>; readonly writes: number } {
+  const objects = new Map<string, Buffer>();
+  let writes = 0;
+  const write = (key: string, body: Uint8Array | string): void => {
+    writes += 1;
+    objects.set(key, Buffer.from(body));
+  };
   return {
+    objects,
+    get writes() {
+      return writes;
+    },
     ensureBucket: async () => undefined,
     get: async (key) => objects.get(key),
-    put: async (key, body) => void objects.set(key, Buffer.from(body)),
-    putNew: async (key, body) => !objects.has(key) && objects.set(key, Buffer.from(body)).size > 0,
+    put: async (key, body) => write(key, body),
+    async putNew(key, body) {
+      if (objects.has(key)) return false;
+      write(key, body);
+      return true;
+    },
     remove: async (key) => void objects.delete(key),
     list: async (prefix) => [...objects.keys()].filter((key) => key.startsWith(prefix)),
     async putStream(key, source) {
