@@ -58,6 +58,30 @@ const user = z.strictObject({
   ),
 });
 
+const CRON_FIELD = String.raw`(\*|[0-9A-Za-z]+(-[0-9A-Za-z]+)?(,[0-9A-Za-z]+(-[0-9A-Za-z]+)?)*)(\/[0-9]+)?`;
+const cron = z
+  .string()
+  .regex(
+    new RegExp(`^${Array(5).fill(CRON_FIELD).join(' ')}$`),
+    'a schedule has five cron fields with a blank between: "0 3 * * *" is at three every night',
+  );
+
+function isTimezone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone.length > 0;
+  } catch {
+    return false;
+  }
+}
+
+/** Grandfather, father, son: the newest verified backup of each of the last so many days, ISO weeks and months, in UTC. */
+export const retention = z.strictObject({
+  daily: z.int().min(0).max(366).default(7).describe('Days of which the newest verified backup stays.'),
+  weekly: z.int().min(0).max(260).default(4).describe('ISO weeks of which the newest verified backup stays.'),
+  monthly: z.int().min(0).max(240).default(12).describe('Months of which the newest verified backup stays.'),
+  minimum: z.int().min(1).max(1000).default(1).describe('So many of the newest verified backups stay in any case.'),
+});
+
 const snapshot = z.strictObject({
   seconds: z.int().min(1).describe('At least so long after the last snapshot, in seconds.'),
   changes: z.int().min(1).describe('At least so many changed keys.'),
@@ -124,6 +148,34 @@ const fields = z.strictObject({
     })
     .prefault({})
     .describe("The cluster's own network."),
+  backup: z
+    .strictObject({
+      enabled: z.boolean().default(true).describe('Back up on a schedule.'),
+      schedule: cron.default('0 3 * * *').describe('When, as five cron fields: minute, hour, day of month, month, day of week.'),
+      timezone: z
+        .string()
+        .refine(isTimezone, 'no such time zone: use a name such as Europe/Berlin, or UTC')
+        .default('UTC')
+        .describe('Time zone of the schedule.'),
+      jitterSeconds: z
+        .int()
+        .min(0)
+        .max(86_400)
+        .default(600)
+        .describe('Begin up to so many seconds later, at random: not all clusters at once.'),
+      verify: z.enum(['load', 'checksum']).default('load').describe('How scheduled backups are verified.'),
+      retention: retention.prefault({}).describe('Which backups stay when they are rotated.'),
+    })
+    .prefault({})
+    .describe('Backups on a schedule, and how long they stay.'),
+  pitr: z
+    .strictObject({
+      enabled: z.boolean().default(false).describe('Archive every write, so that the cluster can be brought back to any second.'),
+      rpoSeconds: z.int().min(1).max(60).default(2).describe('A write is in the bucket so many seconds later, at most.'),
+      windowDays: z.int().min(1).max(365).default(7).describe('To any second of the last so many days.'),
+    })
+    .prefault({})
+    .describe('Recovery to a point in time.'),
   deletionProtection: z.boolean().default(true).describe('Refuse to deprovision the cluster unless forced.'),
   labels: z
     .record(

@@ -99,9 +99,22 @@ export interface SegmentName {
   readonly startOffset: number;
   /** Replication offset after its last byte: the next segment's start. */
   readonly endOffset: number;
-  /** Stamps of its first and last command, ms since 1970. */
+  /** Its first and last stamp, ms since 1970, by the server's clock; of a piece without any, the last one before it. */
   readonly firstMs: number;
   readonly lastMs: number;
+  /** First eight digits of the replication id that it came under: a former primary that writes on does so under the same id, but beyond where the next one took over. */
+  readonly stream: string;
+}
+
+/** What is known of a place in a timeline. */
+export interface FactName {
+  readonly cluster: string;
+  readonly shard: number;
+  readonly timeline: string;
+  readonly kind: string;
+  readonly offset: number;
+  /** When it was seen, ms since 1970, by the worker's clock. */
+  readonly ms: number;
 }
 
 const digits = (value: number, width: number) => String(value).padStart(width, '0');
@@ -121,8 +134,15 @@ export const backupKeys = {
   acl: (cluster: string, id: string, unique: string) => `backups/${cluster}/${id}/acl.${unique}.sealed`,
   timelines: (cluster: string, shard: number) => `archive/${cluster}/${shard}/`,
   timeline: (cluster: string, shard: number, timeline: string) => `archive/${cluster}/${shard}/${timeline}/`,
-  segment: ({ cluster, shard, timeline, startOffset, endOffset, firstMs, lastMs }: SegmentName) =>
-    `archive/${cluster}/${shard}/${timeline}/${digits(startOffset, OFFSET_DIGITS)}-${digits(endOffset, OFFSET_DIGITS)}-${digits(firstMs, TIME_DIGITS)}-${digits(lastMs, TIME_DIGITS)}.resp.sealed`,
+  archives: (cluster: string) => `archive/${cluster}/`,
+  /** Written when the timeline's base is complete: what has none is no timeline. */
+  begin: (cluster: string, shard: number, timeline: string) => `archive/${cluster}/${shard}/${timeline}/begin.json`,
+  base: (cluster: string, shard: number, timeline: string, unique: string) =>
+    `archive/${cluster}/${shard}/${timeline}/base.${unique}.rdb.sealed`,
+  segment: ({ cluster, shard, timeline, startOffset, endOffset, firstMs, lastMs, stream }: SegmentName) =>
+    `archive/${cluster}/${shard}/${timeline}/${digits(startOffset, OFFSET_DIGITS)}-${digits(endOffset, OFFSET_DIGITS)}-${digits(firstMs, TIME_DIGITS)}-${digits(lastMs, TIME_DIGITS)}.${stream}.resp.sealed`,
+  fact: ({ cluster, shard, timeline, kind, offset, ms }: FactName) =>
+    `archive/${cluster}/${shard}/${timeline}/${digits(offset, OFFSET_DIGITS)}-${digits(ms, TIME_DIGITS)}.${kind}.json`,
   keyCopies: (cluster: string) => `keys/${cluster}/`,
   /** One key-encryption key under one master key. */
   keyCopy: (cluster: string, id: string, masterKeyId: string) => `keys/${cluster}/${id}.${masterKeyId}.sealed`,
@@ -130,11 +150,19 @@ export const backupKeys = {
 
 /** Reads what `backupKeys.segment` wrote; undefined for any other key. */
 export function parseSegmentKey(key: string): SegmentName | undefined {
-  const [, cluster, shard, timeline, ...numbers] =
-    /^archive\/([^/]+)\/(\d+)\/([^/]+)\/(\d{16})-(\d{16})-(\d{13})-(\d{13})\.resp\.sealed$/.exec(key) ?? [];
-  if (cluster === undefined || timeline === undefined) return undefined;
-  const [startOffset = 0, endOffset = 0, firstMs = 0, lastMs = 0] = numbers.map(Number);
-  return { cluster, shard: Number(shard), timeline, startOffset, endOffset, firstMs, lastMs };
+  const [, cluster, shard, timeline, start, end, first, last, stream] =
+    /^archive\/([^/]+)\/(\d+)\/([^/]+)\/(\d{16})-(\d{16})-(\d{13})-(\d{13})\.([0-9a-f]{8})\.resp\.sealed$/.exec(key) ?? [];
+  if (cluster === undefined || timeline === undefined || stream === undefined) return undefined;
+  const numbers = { startOffset: Number(start), endOffset: Number(end), firstMs: Number(first), lastMs: Number(last) };
+  return { cluster, shard: Number(shard), timeline, ...numbers, stream };
+}
+
+/** Reads what `backupKeys.fact` wrote; undefined for any other key. */
+export function parseFactKey(key: string): FactName | undefined {
+  const [, cluster, shard, timeline, offset, ms, kind] =
+    /^archive\/([^/]+)\/(\d+)\/([^/]+)\/(\d{16})-(\d{13})\.([a-z]+)\.json$/.exec(key) ?? [];
+  if (cluster === undefined || timeline === undefined || kind === undefined) return undefined;
+  return { cluster, shard: Number(shard), timeline, kind, offset: Number(offset), ms: Number(ms) };
 }
 
 /** Where things lie in a node's volume, which is mounted at `/data`. */

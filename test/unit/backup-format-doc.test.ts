@@ -112,7 +112,8 @@ describe('the documentation', () => {
   });
 
   test('has the layout of keys that Holdfast uses', () => {
-    const segment = { cluster: '<cluster>', shard: 7, timeline: '<timeline>', startOffset: 1, endOffset: 2, firstMs: 3, lastMs: 4 };
+    const place = { cluster: '<cluster>', shard: 7, timeline: '<timeline>' };
+    const segment = { ...place, startOffset: 1, endOffset: 2, firstMs: 3, lastMs: 4, stream: '<stream>' };
     const layout = [
       backupKeys.manifest('<cluster>', '<backup>'),
       backupKeys.shard('<cluster>', '<backup>', 7, '<unique>').replace('7', '<n>'),

@@ -102,7 +102,8 @@ test('keys of segments sort as their offsets do, and say what they were made of'
   const segment = fc.record({ startOffset: offset, endOffset: offset, firstMs: ms, lastMs: ms }).map((numbers) => ({
     cluster: 'orders',
     shard: 3,
-    timeline: '0001-cccccccc',
+    timeline: '20261121T091700Z-cccccccc',
+    stream: '0123abcd',
     ...numbers,
   }));
   fc.assert(
