@@ -98,3 +98,33 @@ export interface ShardArchiveProgress {
   /** Why the time cannot be written into the stream: without it no moment can be found again. */
   readonly clock?: string;
 }
+
+/** Input of the workflow `archive`. Operations start it, under the id of the cluster's archive. */
+export const archiveInput = z.strictObject({ cluster: clusterName });
+
+/** Names of its queries and signals. `changed`: the spec may be another one. `stop`: the cluster goes. */
+export const archiveHandlers = { describe: 'describe', changed: 'changed', stop: 'stop' } as const;
+
+/** The archive of a shard, as it was looked at last. */
+export interface ShardArchiveSummary {
+  readonly shard: number;
+  readonly timelines: number;
+  readonly segments: number;
+  /** ISO 8601; missing while nothing can be brought back. */
+  readonly from?: string;
+  readonly to?: string;
+  readonly gaps: number;
+  /** Why it does not go on. */
+  readonly problem?: string;
+}
+
+/** Answer to the query `describe` of the archive workflow. */
+export interface ArchiveDescription {
+  readonly cluster: string;
+  readonly state: 'archiving' | 'ending' | 'waiting';
+  /** What keeps all of it from going on. */
+  readonly problem?: string;
+  readonly shards: readonly ShardArchiveSummary[];
+  /** When the shards were looked at; ISO 8601. */
+  readonly lookedAt?: string;
+}
