@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 /**
  * Layers, fastest first. What starts servers or containers runs two files at a time: most of their time is spent waiting for servers, and each file has a Temporal,
- * a bucket and clusters of its own.
+ * a bucket and clusters of its own. The crash harness goes along several lanes by itself.
  */
 const layer = (
   name: string,
@@ -34,9 +34,9 @@ export default defineConfig({
       layer('workflows', ['test/workflows/**/*.test.ts', 'test/replay/**/*.test.ts'], { timeoutMs: 60_000, atOnce: 2 }),
       layer('cli', ['test/cli/**/*.test.ts'], { timeoutMs: 120_000, atOnce: 2 }),
       layer('integration', ['test/integration/**/*.test.ts'], { timeoutMs: 180_000, atOnce: 2 }),
-      layer('crash', ['test/crash/**/*.test.ts'], { timeoutMs: 300_000, atOnce: 2 }),
-      layer('crash-all', ['test/crash/**/*.test.ts'], { timeoutMs: 900_000, atOnce: 2, env: { TEST_ALL: 'true' } }),
-      layer('matrix-all', ['test/integration/matrix.test.ts'], { timeoutMs: 900_000, atOnce: 2, env: { TEST_ALL: 'true' } }),
+      layer('crash', ['test/crash/**/*.test.ts'], { timeoutMs: 300_000, atOnce: 1 }),
+      layer('crash-all', ['test/crash/**/*.test.ts'], { timeoutMs: 900_000, atOnce: 1, env: { TEST_ALL: 'true' } }),
+      layer('matrix-all', ['test/integration/matrix.test.ts'], { timeoutMs: 900_000, atOnce: 1, env: { TEST_ALL: 'true' } }),
     ],
   },
 });
