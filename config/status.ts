@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { ArchiveStatus } from './archive.ts';
 import { type ClusterSpec, clusterName } from './cluster-spec.ts';
 import type { JournalEntry } from './progress.ts';
 
@@ -61,6 +62,8 @@ export interface StatusReport {
   readonly generation?: number;
   /** The operation that holds the cluster's lock now. */
   readonly running?: { readonly workflowId: string; readonly runId: string; readonly operation: string };
+  /** Missing when the spec asks for none, and when nobody answered in time. */
+  readonly archive?: ArchiveStatus;
   /** Newest last. */
   readonly journal: readonly JournalEntry[];
 }

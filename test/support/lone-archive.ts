@@ -11,7 +11,7 @@ import { openStream } from '../../activities/backup/open.ts';
 import type { StreamStore } from '../../activities/storage/object-store.ts';
 import type { ShardArchiveProgress } from '../../config/archive.ts';
 import { nodePaths } from '../../config/names.ts';
-import { piecesFrom, type Timeline } from '../../model/recovery/archive.ts';
+import { endOfTimeline, piecesFrom, type Timeline } from '../../model/recovery/archive.ts';
 import { type Contents, contentsOf, type LoneShard, load, type PlacedFile, type ShardNode } from './lone-shard.ts';
 import { until } from './processes.ts';
 
@@ -127,7 +127,7 @@ export function loneArchive(docker: Docker, shard: LoneShard, store: StreamStore
 }
 
 export const endOf = (timeline: Timeline | undefined): number =>
-  timeline === undefined ? -1 : (piecesFrom(timeline, timeline.begin.base.offset).at(-1)?.to ?? timeline.begin.base.offset);
+  timeline === undefined ? -1 : endOfTimeline(timeline).offset;
 
 /** The layout of an append-only directory, as the servers' documentation of persistence has it. */
 export const appendOnly = (rdb: Buffer, writes: Buffer): readonly PlacedFile[] => {
