@@ -70,7 +70,8 @@ export function piecesFrom(timeline: Timeline, offset: number): readonly Piece[]
  * at the gap again.
  */
 export function endOfTimeline(timeline: Timeline): { readonly offset: number; readonly last?: Piece } {
-  const starts = [...new Set(timeline.segments.map(({ startOffset }) => startOffset))].toSorted((a, b) => a - b);
+  const places = [...timeline.segments.map(({ startOffset }) => startOffset), ...timeline.replids.map(({ offset }) => offset)];
+  const starts = [...new Set(places)].toSorted((a, b) => a - b);
   let from = timeline.begin.base.offset;
   let end: { readonly offset: number; readonly last?: Piece } = { offset: from };
   for (;;) {
