@@ -23,6 +23,16 @@ export const maxmemoryOf = (spec: ClusterSpec): number => Math.floor(parseBytes(
 /** `save` as the server takes it; the empty string switches snapshots off. */
 const snapshotsOf = (spec: ClusterSpec): string => spec.persistence.snapshots.map((s) => `${s.seconds} ${s.changes}`).join(' ');
 
+const [MIB, LEAST_BACKLOG, MOST_BACKLOG] = [1024 ** 2, 16, 1024];
+
+/**
+ * How much of its writes a server keeps for replicas that come back. An archive lives by it while its worker or the object store is away: it gets an eighth of the memory then.
+ */
+function backlogOf({ pitr, resources }: ClusterSpec): string {
+  const eighth = Math.floor(parseBytes(resources.memory) / 8 / MIB);
+  return `${pitr.enabled ? Math.min(MOST_BACKLOG, Math.max(LEAST_BACKLOG, eighth)) : LEAST_BACKLOG}mb`;
+}
+
 /**
  * Server parameters that follow from a spec and can be changed while the server runs. `configure` sets exactly these.
  * Replicas sync at once: a delay serves many replicas at once, and Holdfast adds them one at a time.
@@ -31,7 +41,7 @@ export function liveParameters(spec: ClusterSpec): Readonly<Record<string, strin
   return {
     ...(spec.mode === 'cluster' ? { 'cluster-node-timeout': '5000', 'cluster-allow-replica-migration': 'no' } : {}),
     'repl-diskless-sync-delay': '0',
-    'repl-backlog-size': '16mb',
+    'repl-backlog-size': backlogOf(spec),
     maxmemory: String(maxmemoryOf(spec)),
     appendonly: spec.persistence.aof ? 'yes' : 'no',
     appendfsync: spec.persistence.fsync,
