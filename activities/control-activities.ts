@@ -1,9 +1,9 @@
 import type { Client } from '@temporalio/client';
-import type { BackupManifest, Verification } from '../config/backup.ts';
+import type { BackupDamage, BackupManifest, Verification } from '../config/backup.ts';
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { JournalEntry } from '../config/progress.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
-import { commitBackup, discardUnnamed, listBackups, recordVerification, requireManifest } from './backup/catalogue.ts';
+import { commitBackup, discardUnnamed, findManifest, listBackups, recordDamage, recordVerification } from './backup/catalogue.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import { asOfNow, listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
 import type { StreamStore } from './storage/object-store.ts';
@@ -69,10 +69,11 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     },
     commitBackup: (manifest: BackupManifest) => commitBackup(store, manifest),
     recordVerification: (cluster: string, backup: string, verified: Verification) => recordVerification(store, cluster, backup, verified),
+    recordDamage: (cluster: string, backup: string, damaged: BackupDamage) => recordDamage(store, cluster, backup, damaged),
     /** Nothing of a backup lies in the bucket but what its manifest names; nothing at all, without one. */
     discardBackup: (cluster: string, backup: string) => discardUnnamed(store, cluster, backup),
     listBackups: (cluster: string, limit: number) => listBackups(store, cluster, limit),
-    readBackup: (cluster: string, backup: string) => requireManifest(store, cluster, backup),
+    readBackup: (cluster: string, backup: string) => findManifest(store, cluster, backup),
     closeKeeper: (cluster: string) => closeKeeper(client, cluster),
   });
 }

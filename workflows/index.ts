@@ -10,3 +10,4 @@ export { repair } from './repair.ts';
 export { scale } from './scale.ts';
 export { list, status } from './status.ts';
 export { unknownWorkflow as default } from './unknown.ts';
+export { verifyBackup } from './verify-backup.ts';

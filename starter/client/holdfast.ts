@@ -23,7 +23,7 @@ export interface Operations {
 export interface Backups {
   /** Newest first, 50 unless told otherwise. @throws NoWorker */
   list(cluster: string, options?: { readonly limit?: number }): Promise<readonly BackupSummary[]>;
-  /** The manifest of one backup. @throws BackupNotFound, NoWorker */
+  /** The manifest of one backup; the newest one's of `latest`. @throws BackupNotFound, NoWorker */
   describe(cluster: string, id: string): Promise<BackupManifest>;
 }
 
@@ -45,6 +45,7 @@ export class Holdfast implements AsyncDisposable {
   readonly rebalance: Operation<'rebalance'>;
   readonly repair: Operation<'repair'>;
   readonly backup: Operation<'backup'>;
+  readonly verifyBackup: Operation<'verifyBackup'>;
   readonly backups: Backups;
   readonly operations: Operations;
   readonly #temporal: Temporal;
@@ -60,6 +61,7 @@ export class Holdfast implements AsyncDisposable {
     this.rebalance = operationStarter(temporal, 'rebalance');
     this.repair = operationStarter(temporal, 'repair');
     this.backup = operationStarter(temporal, 'backup');
+    this.verifyBackup = operationStarter(temporal, 'verifyBackup');
     this.backups = {
       list: (cluster, options) => askBackups(temporal, cluster, options?.limit),
       describe: (cluster, id) => askBackup(temporal, cluster, id),
