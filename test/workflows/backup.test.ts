@@ -3,8 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys, lockWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { until } from '../support/processes.ts';
 import { withNode } from '../unit/model-observations.ts';
 import { type Bench, failureOf, progressOf, startBench, type World } from './bench.ts';
+
+/** PENDING_ACTIVITY_STATE_CANCEL_REQUESTED */
+const CANCEL_REQUESTED = 3;
 
 let bench: Bench;
 beforeAll(async () => {
@@ -115,6 +119,26 @@ describe('a backup', () => {
     expect((await handle.describe()).status.name).toBe('CANCELLED');
     expect(await objectsOf(world)).toEqual([]);
     expect(await lockOf(world)).toBe('COMPLETED');
+  });
+
+  test('that is cancelled while an attempt is about to fail is cancelled, and has not failed', async () => {
+    const world = await standing();
+    const [begun, cancelled] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    world.before('backUpShard', async () => {
+      begun.resolve();
+      await cancelled.promise;
+      throw new Error('the store answers 503');
+    });
+    const handle = await bench.start(world, 'backup');
+    await begun.promise;
+    await handle.cancel();
+    await until('the server has asked the attempt to stop', async () =>
+      (await handle.describe()).raw.pendingActivities?.some(({ state }) => state === CANCEL_REQUESTED),
+    );
+    cancelled.resolve();
+    await expect(handle.result()).rejects.toThrow();
+    expect((await handle.describe()).status.name).toBe('CANCELLED');
+    expect(await objectsOf(world)).toEqual([]);
   });
 
   test('that is cancelled while it is verified stays, unverified, and no server of it is left', async () => {
