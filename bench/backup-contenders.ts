@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer, text } from 'node:stream/consumers';
 import { extract } from 'tar-stream';
@@ -65,23 +65,22 @@ export const holdfast: Contender = {
 };
 
 /** `valkey-cli --rdb -` on this host, out of the node's image, piped into an upload of what it writes, as it is. */
-export const byPipe = (cli: string): Contender => ({
+export const byPipe = (cli: readonly string[]): Contender => ({
   name: 'valkey-cli --rdb -, plain',
   async run({ stack, cluster, replica, password }) {
     const prefix = `plain/${cluster}/`;
     const start = performance.now();
-    const from = spawn(cli, ['-h', replica.address, '-p', `${ports.server}`, '--user', systemUsers.operator, '--rdb', '-'], {
-      env: { ...process.env, REDISCLI_AUTH: password, VALKEYCLI_AUTH: password },
+    const reader = [...cli, '-h', replica.address, '-p', `${ports.server}`, '--user', systemUsers.operator, '--rdb', '-'];
+    const uploader = [process.execPath, join(import.meta.dirname, 'plain-upload.ts'), `${prefix}${uniqueName()}`];
+    const line = [reader, uploader].map((words) => words.map((word) => `'${word}'`).join(' ')).join(' | ');
+    const piped = spawn('bash', ['-c', `set -o pipefail; ${line}`], {
+      env: { ...process.env, ...stack.env, REDISCLI_AUTH: password, VALKEYCLI_AUTH: password },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-    const to = spawn(process.execPath, [join(import.meta.dirname, 'plain-upload.ts'), `${prefix}${uniqueName()}`], {
-      env: { ...process.env, ...stack.env },
-      stdio: [from.stdout, 'pipe', 'inherit'],
-    });
-    const said = text(from.stderr);
     try {
-      const [written, ...codes] = await Promise.all([text(to.stdout), codeOf(from), codeOf(to)]);
-      if (codes.some((code) => code !== 0)) throw new Error(`it ended with ${codes.join(' and ')}: ${await said}`);
+      const ended = new Promise<number | null>((resolve) => piped.once('close', resolve));
+      const [written, said, code] = await Promise.all([text(piped.stdout), text(piped.stderr), ended]);
+      if (code !== 0) throw new Error(`it ended with ${code}: ${said}`);
       return { tookMs: performance.now() - start, plainBytes: Number(written), storedBytes: Number(written) };
     } finally {
       await empty(stack, prefix);
@@ -89,21 +88,23 @@ export const byPipe = (cli: string): Contender => ({
   },
 });
 
-const codeOf = (child: ReturnType<typeof spawn>): Promise<number | null> => new Promise((resolve) => child.once('close', resolve));
-
 async function empty({ dependencies: { store } }: Stack, prefix: string): Promise<void> {
   for (const key of await store.list(prefix)) await store.remove(key);
 }
 
-/** The engine's CLI out of a node's container. @returns its path on this host */
-export async function takeCli({ dependencies: { docker }, folder }: Stack, node: string): Promise<string> {
+/** The engine's CLI out of a node's container, with its libraries: this host may have others. @returns how it is called here */
+export async function takeCli(stack: Stack, node: string): Promise<readonly string[]> {
+  const { docker } = stack.dependencies;
   const name = findEngineVersion('valkey', '9.1')?.cli ?? '';
-  const path = (await runInContainer(docker, node, ['sh', '-c', `readlink -f "$(command -v ${name})"`]))?.trim() ?? '';
-  const archive = await docker.getContainer(node).getArchive({ path });
-  for await (const entry of Readable.from(archive).pipe(extract())) {
-    const file = join(folder, name);
-    writeFileSync(file, await buffer(entry), { mode: 0o755 });
-    return file;
-  }
-  throw new Error(`${node} has no ${name}`);
+  const look = `real=$(readlink -f "$(command -v ${name})"); echo "$real"; ldd "$real" | grep -o '/[^ ]*'`;
+  const paths = ((await runInContainer(docker, node, ['sh', '-c', look])) ?? '').trim().split(/\s*\n/);
+  for (const path of paths) await takeFile(stack, node, path, join(stack.folder, basename(path)));
+  const loader = paths.find((path) => basename(path).startsWith('ld-')) ?? '';
+  return [join(stack.folder, basename(loader)), '--library-path', stack.folder, join(stack.folder, name)];
+}
+
+async function takeFile({ dependencies: { docker } }: Stack, node: string, path: string, to: string): Promise<void> {
+  const real = (await runInContainer(docker, node, ['readlink', '-f', path]))?.trim() ?? path;
+  const archive = await docker.getContainer(node).getArchive({ path: real });
+  for await (const entry of Readable.from(archive).pipe(extract())) writeFileSync(to, await buffer(entry), { mode: 0o755 });
 }

@@ -38,6 +38,7 @@ async function benchKind(kind: Kind, mib: number, rounds: number): Promise<boole
   const interrupted = new Promise<never>((_, reject) => {
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => reject(new Error(`ended by ${signal}`)));
   });
+  interrupted.catch(() => undefined);
   try {
     return await Promise.race([benchCluster(stack, cluster, { kind, mib, rounds }), interrupted]);
   } finally {
@@ -63,6 +64,7 @@ async function benchCluster(
   const password = (await stack.dependencies.secrets.require(cluster)).system.operator;
   const open = (host: string) => new Redis({ host, port: ports.server, username: systemUsers.operator, password });
   const [redis, follower] = [open(primary.address), open(replica.address)];
+  for (const one of [redis, follower]) one.on('error', () => undefined); // calls tell it
   const say = (words: string) => process.stderr.write(`${kind}: ${words}\n`);
   try {
     const keys = Math.ceil((mib * 1024 ** 2) / VALUE_BYTES);
