@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,7 +7,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openStream } from '../../activities/backup/open.ts';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
-import { WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { backupKeys, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import { checkout } from '../../scripts/setup/home.ts';
 import { exitCodes } from '../../starter/cli/exit-codes.ts';
@@ -22,8 +23,8 @@ import { nothingLeft } from './backup-remains.ts';
 /** One primary with two replicas, and a store that fails on demand in front of the real one. */
 const all = process.env.TEST_ALL === 'true';
 const cluster = uniqueName();
-const KEYS = 320;
-const KEY_BYTES = 100_000; // random, so that they do not shrink: four parts
+const KEYS = 360;
+const KEY_BYTES = 100_000; // random, so that they do not shrink: five parts of a backup, two of an import
 let stack: Stack;
 let faulty: FaultyStore;
 let worker: Running;
@@ -225,6 +226,7 @@ describe('a stored backup', () => {
       writeFileSync(join(folder, 'their.key'), stack.settings.HOLDFAST_MASTER_KEY ?? '');
       const refused = await piped(['backup', 'import', folder], { env: other.env });
       expect(refused).toMatchObject({ code: exitCodes.usage, stderr: expect.stringContaining('--sealed-under') });
+      await breakOffImport(other, folder);
       const taken = await piped(['backup', 'import', folder, '--sealed-under', join(folder, 'their.key')], { env: other.env });
       expect(taken).toMatchObject({ code: exitCodes.ok, stdout: expect.stringContaining(`holdfast backup verify ${cluster} ${id}`) });
       expect(await ask<OperationResult>(other, 'verifyBackup', { cluster, backup: id })).toMatchObject({
@@ -237,6 +239,31 @@ describe('a stored backup', () => {
     }
   });
 });
+
+/** Ctrl-C while the first part is on its way: nothing of it is to be seen. */
+async function breakOffImport(other: Stack, folder: string): Promise<void> {
+  const slow = await startFaultyStore(other.settings.HOLDFAST_S3_ENDPOINT);
+  slow.spoil((method, url) => (isPart(method, url) ? 'silence' : undefined));
+  const importing = spawn(
+    process.execPath,
+    ['starter/holdfast.js', 'backup', 'import', folder, '--sealed-under', join(folder, 'their.key')],
+    {
+      cwd: checkout,
+      env: { ...process.env, ...other.env, HOLDFAST_S3_ENDPOINT: slow.endpoint },
+      stdio: 'ignore',
+    },
+  );
+  try {
+    await until('a part is on its way', async () => slow.spoilt > 0);
+    importing.kill('SIGINT');
+    expect(await new Promise((resolve) => importing.once('close', resolve))).toBe(exitCodes.interrupted);
+    expect(await other.dependencies.store.listUploads(backupKeys.backups(cluster))).toEqual([]);
+    expect(await ask(other, 'listBackups', { cluster })).toEqual([]);
+  } finally {
+    importing.kill('SIGKILL');
+    slow.close();
+  }
+}
 
 function flipped(bytes: Buffer, at: number): Buffer {
   const altered = Buffer.from(bytes);
