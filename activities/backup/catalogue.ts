@@ -11,6 +11,7 @@ import {
 import { failures } from '../../config/failures.ts';
 import { backupKeys } from '../../config/names.ts';
 import { withDamage, withVerification } from '../../model/recovery/verification.ts';
+import { readJson } from '../storage/json.ts';
 import type { ObjectStore, StreamStore } from '../storage/object-store.ts';
 import { fatal } from '../support/failure.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
