@@ -45,6 +45,9 @@ export class Holdfast implements AsyncDisposable {
   readonly rebalance: Operation<'rebalance'>;
   readonly repair: Operation<'repair'>;
   readonly backup: Operation<'backup'>;
+  readonly rotate: Operation<'rotate'>;
+  /** Holds a backup, or releases it. */
+  readonly hold: Operation<'hold'>;
   readonly verifyBackup: Operation<'verifyBackup'>;
   readonly backups: Backups;
   readonly operations: Operations;
@@ -61,6 +64,8 @@ export class Holdfast implements AsyncDisposable {
     this.rebalance = operationStarter(temporal, 'rebalance');
     this.repair = operationStarter(temporal, 'repair');
     this.backup = operationStarter(temporal, 'backup');
+    this.rotate = operationStarter(temporal, 'rotate');
+    this.hold = operationStarter(temporal, 'hold');
     this.verifyBackup = operationStarter(temporal, 'verifyBackup');
     this.backups = {
       list: (cluster, options) => askBackups(temporal, cluster, options?.limit),

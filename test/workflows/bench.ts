@@ -42,9 +42,10 @@ export async function startBench(): Promise<Bench> {
     bundleWorkflows(logger),
   ]);
   const worlds = new Map<string, World>();
-  /** The world of the operation that called: its cluster's name is the first part of the workflow's id. */
+  /** The world of the operation that called: its cluster's name is the first part of the workflow's id; or the second, of what a workflow started. */
   const current = () => {
-    const world = worlds.get(activityInfo().workflowExecution?.workflowId.split(':')[0] ?? '');
+    const id = activityInfo().workflowExecution?.workflowId ?? '';
+    const world = worlds.get(id.startsWith('cluster/') ? (id.split('/')[1] ?? '') : (id.split(':')[0] ?? ''));
     if (world === undefined) throw new Error('an activity of no world');
     return world;
   };
