@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { clusterName, clusterSpec, cpuCount, memorySize } from './cluster-spec.ts';
+import { backupChoice, backupId } from './backup.ts';
+import { clusterName, clusterSpec, cpuCount, hostName, memorySize } from './cluster-spec.ts';
 import { explicitMove, moveLimits, moveStrategy } from './migration.ts';
 
 /** What every operation's input may say. */
@@ -134,6 +135,44 @@ export const backupInput = z.strictObject({
   ...shared,
 });
 
+/** Input of `rotate`: removes backups that no rule keeps, and what is archived and out of the recovery window. */
+export const rotateInput = z.strictObject({
+  cluster: clusterName.describe('Name of the cluster; also of one that is gone, for backups outlive it.'),
+  graceSeconds: z
+    .int()
+    .min(0)
+    .max(365 * 86_400)
+    .default(86_400)
+    .describe('What nobody owns, such as a manifest that was never written or an upload that was never ended, stays for so many seconds.'),
+  ...shared,
+});
+
+/** Input of `hold`: a backup stays until it is released, whatever the retention says. */
+export const holdInput = z
+  .strictObject({
+    cluster: clusterName.describe('Name of the cluster; also of one that is gone.'),
+    backup: backupId,
+    held: z.boolean().default(true).describe('`false` releases it: from then on the retention decides again.'),
+    ...shared,
+  })
+  .refine(({ held, reason }) => !held || (reason !== undefined && reason !== ''), {
+    path: ['reason'],
+    message: 'say why it is held: whoever finds it years later has to know',
+  });
+
+/** Input of `verifyBackup`: proves once more that a stored backup is what it was, also of a cluster that is gone. */
+export const verifyBackupInput = z.strictObject({
+  cluster: clusterName.describe('Name of the cluster.'),
+  backup: backupChoice,
+  verify: z
+    .enum(['load', 'checksum'])
+    .default('load')
+    .describe('`load`: a server without network loads every shard, and the keys are counted. `checksum`: every byte is read and compared.'),
+  host: hostName.optional().describe('Docker host that it is loaded on; that of the stored spec when left out.'),
+  shardsAtOnce: z.int().min(1).max(16).default(2).describe('Shards that are loaded side by side, at most.'),
+  ...shared,
+});
+
 /** Every operation by the name of its workflow type, with the schema of its input. */
 export const operationInputs = {
   provision: provisionInput,
@@ -143,6 +182,9 @@ export const operationInputs = {
   rebalance: rebalanceInput,
   repair: repairInput,
   backup: backupInput,
+  rotate: rotateInput,
+  hold: holdInput,
+  verifyBackup: verifyBackupInput,
 } as const;
 
 export type OperationName = keyof typeof operationInputs;
@@ -154,3 +196,6 @@ export type DeprovisionInput = z.output<typeof deprovisionInput>;
 export type ScaleInput = z.output<typeof scaleInput>;
 export type RebalanceInput = z.output<typeof rebalanceInput>;
 export type BackupInput = z.output<typeof backupInput>;
+export type RotateInput = z.output<typeof rotateInput>;
+export type HoldInput = z.output<typeof holdInput>;
+export type VerifyBackupInput = z.output<typeof verifyBackupInput>;

@@ -1,6 +1,7 @@
 import type { BackupReport } from './backup.ts';
 import type { MoveProgress, MoveReport, PlannedMove } from './migration.ts';
 import type { OperationName } from './operations.ts';
+import type { RotationRow } from './rotation.ts';
 
 /** One step of a plan: what a person is shown before and what runs afterwards. */
 export interface PlanStep {
@@ -24,6 +25,8 @@ export interface Plan {
   readonly digest?: string;
   /** Slots that change their shard, a row for each pair; the steps say the same in words. */
   readonly moves?: readonly PlannedMove[];
+  /** Of a rotation: every backup, newest first, and why it stays or goes. */
+  readonly backups?: readonly RotationRow[];
 }
 
 export type StepState = 'waiting' | 'running' | 'done' | 'failed' | 'undone' | 'undo failed';

@@ -21,10 +21,11 @@ export async function provision(raw: unknown): Promise<OperationResult> {
       const hostName = hostOf(spec);
       const host = onHost(hostName);
       await control.requireHostWorker(hostName);
-      const { plan, seen: before } = await op.propose(
-        () => op.observe(spec),
-        (seen) => planProvision(spec, op.known, seen),
+      const { plan, seen } = await op.propose(
+        async () => ({ observed: await op.observe(spec), scheduled: await control.readSchedule(spec.name) }),
+        ({ observed, scheduled }) => planProvision(spec, op.known, observed, scheduled),
       );
+      const before = seen.observed;
       const { generation } = plan;
 
       if (plan.makesSecrets) op.onFailure('remove certificates and passwords', () => control.removeSecrets(spec.name), 'last');
@@ -94,6 +95,14 @@ export async function provision(raw: unknown): Promise<OperationResult> {
           ({ headline }) => headline,
         );
       await op.verify(spec);
+      if (plan.steps.some((step) => step.name === steps.schedule)) {
+        if (seen.scheduled === null) op.onFailure('remove the schedule', () => control.removeSchedule(spec.name));
+        await op.step(
+          steps.schedule,
+          () => control.ensureSchedule(spec),
+          ({ did }) => did,
+        );
+      }
       if (op.known.source === 'none') op.onFailure('take the spec back', () => control.forgetCluster(spec.name));
       if (plan.accepts)
         await op.step(

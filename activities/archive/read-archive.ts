@@ -5,6 +5,7 @@ import type { Timeline } from '../../model/recovery/archive.ts';
 import { readJson } from '../storage/json.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { fatal } from '../support/failure.ts';
+import { sideBySide } from '../support/side-by-side.ts';
 
 /** Small objects that are read at once. */
 const SIDE_BY_SIDE = 16;
@@ -34,10 +35,10 @@ export async function readArchive(store: ObjectStore, cluster: string, shard: nu
     ({ timeline }) => timeline,
   );
   const begins = keys.flatMap((key) => /\/([^/]+)\/begin\.json$/.exec(key)?.[1] ?? []).toSorted();
-  return inTurn(begins, async (id) =>
+  return sideBySide(begins, SIDE_BY_SIDE, async (id) =>
     timelineOf(
       await readBegin(store, cluster, shard, id),
-      await inTurn(facts.get(id) ?? [], (name) => readFact(store, name)),
+      await sideBySide(facts.get(id) ?? [], SIDE_BY_SIDE, (name) => readFact(store, name)),
       segments.get(id) ?? [],
     ),
   );
@@ -97,9 +98,3 @@ const unreadable = (key: string, why: string) =>
     failures.formatNotSupported,
     `${key} is nothing that this version of Holdfast can read: ${why}. Put back an intact copy, or use a later version`,
   );
-
-async function inTurn<T, R>(items: readonly T[], read: (item: T) => Promise<R>): Promise<readonly R[]> {
-  const all: R[] = [];
-  for (let at = 0; at < items.length; at += SIDE_BY_SIDE) all.push(...(await Promise.all(items.slice(at, at + SIDE_BY_SIDE).map(read))));
-  return all;
-}

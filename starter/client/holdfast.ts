@@ -24,7 +24,7 @@ export interface Operations {
 export interface Backups {
   /** Newest first, 50 unless told otherwise. @throws NoWorker */
   list(cluster: string, options?: { readonly limit?: number }): Promise<readonly BackupSummary[]>;
-  /** The manifest of one backup. @throws BackupNotFound, NoWorker */
+  /** The manifest of one backup; the newest one's of `latest`. @throws BackupNotFound, NoWorker */
   describe(cluster: string, id: string): Promise<BackupManifest>;
 }
 
@@ -46,6 +46,10 @@ export class Holdfast implements AsyncDisposable {
   readonly rebalance: Operation<'rebalance'>;
   readonly repair: Operation<'repair'>;
   readonly backup: Operation<'backup'>;
+  readonly rotate: Operation<'rotate'>;
+  /** Holds a backup, or releases it. */
+  readonly hold: Operation<'hold'>;
+  readonly verifyBackup: Operation<'verifyBackup'>;
   readonly backups: Backups;
   readonly operations: Operations;
   readonly #temporal: Temporal;
@@ -61,6 +65,9 @@ export class Holdfast implements AsyncDisposable {
     this.rebalance = operationStarter(temporal, 'rebalance');
     this.repair = operationStarter(temporal, 'repair');
     this.backup = operationStarter(temporal, 'backup');
+    this.rotate = operationStarter(temporal, 'rotate');
+    this.hold = operationStarter(temporal, 'hold');
+    this.verifyBackup = operationStarter(temporal, 'verifyBackup');
     this.backups = {
       list: (cluster, options) => askBackups(temporal, cluster, options?.limit),
       describe: (cluster, id) => askBackup(temporal, cluster, id),

@@ -24,6 +24,15 @@ test('name, engine and version make a spec: everything else has a safe default',
     sentinels: 0,
     resources: { memory: '256Mi', cpus: 1 },
     config: {},
+    backup: {
+      enabled: true,
+      schedule: '0 3 * * *',
+      timezone: 'UTC',
+      jitterSeconds: 600,
+      verify: 'load',
+      retention: { daily: 7, weekly: 4, monthly: 12, minimum: 1 },
+    },
+    pitr: { enabled: false, rpoSeconds: 2, windowDays: 7 },
     persistence: { aof: true, fsync: 'everysec', snapshots: [] },
     security: { tls: true, users: [] },
     placement: { hosts: ['local'] },
@@ -44,6 +53,31 @@ test('a user without rules may use all keys, but nothing that is for administrat
 
 test('a server parameter may be given as a number', () => {
   expect(clusterSpec.parse({ ...least, config: { hz: 20 } }).config).toEqual({ hz: '20' });
+});
+
+test.each(['0 3 * * *', '*/15 0-6,22 1,15 jan-mar MON-fri', '59 23 31 12 6', '0 0 1-31/7 * sun'])(
+  'the schedule "%s" is one',
+  (schedule) => {
+    expect(clusterSpec.parse({ ...least, backup: { schedule } }).backup.schedule).toBe(schedule);
+  },
+);
+
+test.each([
+  '0 24 * * *',
+  '60 3 * * *',
+  '0 3 0 * *',
+  '0 3 * 13 *',
+  '0 3 * * 7',
+  '0 3 * * foo',
+  '0 3 * *',
+  '0  3 * * *',
+  '5-3 * * * *',
+  '*/0 * * * *',
+  '1-2-3 * * * *',
+  '@daily',
+  '',
+])('the schedule "%s" is refused before anything is made', (schedule) => {
+  expect(() => clusterSpec.parse({ ...least, backup: { schedule } })).toThrow(/five cron fields/);
 });
 
 test('parsing a parsed spec again changes nothing', () => {

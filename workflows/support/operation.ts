@@ -8,7 +8,7 @@ import { keeperWorkflowId, lockWorkflowId, searchAttributes } from '../../config
 import { type OperationName, operationInputs } from '../../config/operations.ts';
 import type { JournalEntry, OperationResult } from '../../config/progress.ts';
 import { createControls } from './controls.ts';
-import { detailsOf, fail, isCancellation, plainly, reasonOf, typeOf } from './failure.ts';
+import { asCancelled, detailsOf, fail, isCancellation, plainly, reasonOf, typeOf } from './failure.ts';
 import { readInput } from './input.ts';
 import { releaseLock, takeLock } from './lock.ts';
 import { createProgressBoard } from './progress.ts';
@@ -73,9 +73,10 @@ export async function operation<N extends OperationName>(
     const { spec } = 'spec' in input ? input : known;
     if (ready && spec !== undefined)
       upsertSearchAttributes([{ key: keyword(searchAttributes.engine), value: `${spec.engine} ${spec.version}` }]);
-    const op = createStages({ title: `${name} of ${cluster}`, input, known, board, controls, undos });
+    const op = createStages({ by, title: `${name} of ${cluster}`, input, known, board, controls, undos });
     ending = { outcome: 'done', ...(await runbook(op, input)) };
-  } catch (error) {
+  } catch (problem) {
+    const error = asCancelled(problem);
     ending =
       error instanceof EndsHere
         ? { outcome: error.outcome, summary: board.now().plan?.summary ?? '' }

@@ -8,13 +8,15 @@ import { canonicalJson, digest as sha256 } from '../../model/layout.ts';
 import type { Observation } from '../../model/observation.ts';
 import { liveParameters } from '../../model/server-conf.ts';
 import type { Controls } from './controls.ts';
-import { detailsOf, fail, isCancellation, isFinal, reasonOf, typeOf } from './failure.ts';
+import { asCancelled, detailsOf, fail, isCancellation, isFinal, reasonOf, typeOf } from './failure.ts';
 import type { ProgressBoard } from './progress.ts';
 import { looksAt, onHost } from './proxies.ts';
 import type { UndoList } from './undo.ts';
 
 /** What the stages of every operation take from a runbook, and give to it. */
 export interface Operation {
+  /** Who started it, as Temporal recorded it. */
+  readonly by: string;
   readonly known: KnownCluster;
   /** Asks the engine and every node. */
   observe(spec: ClusterSpec): Promise<Observation>;
@@ -57,6 +59,7 @@ export class EndsHere extends Error {
 }
 
 interface Parts {
+  readonly by: string;
   readonly title: string;
   readonly input: {
     readonly dryRun: boolean;
@@ -70,8 +73,9 @@ interface Parts {
 }
 
 /** The stages, over one operation's progress board, controls and list of undos. */
-export function createStages({ title, input, known, board, controls, undos }: Parts): Operation {
+export function createStages({ by, title, input, known, board, controls, undos }: Parts): Operation {
   return {
+    by,
     known,
     observe,
     async propose(look, planFrom) {
@@ -86,6 +90,7 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
         refusals: plan.refusals,
         digest,
         ...(plan.moves === undefined ? {} : { moves: plan.moves }),
+        ...(plan.backups === undefined ? {} : { backups: plan.backups }),
       });
       if (input.dryRun) throw new EndsHere('planned');
       if (plan.refusals.length > 0)
@@ -111,7 +116,8 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
         const result = await run();
         board.step(name, 'done', note?.(result));
         return result;
-      } catch (error) {
+      } catch (problem) {
+        const error = asCancelled(problem);
         board.step(name, 'failed', isCancellation(error) ? (board.soFar() ?? 'cancelled') : reasonOf(error));
         throw isCancellation(error) ? error : fail(typeOf(error), `step "${name}" failed: ${reasonOf(error)}`, ...detailsOf(error));
       }
