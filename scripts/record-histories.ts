@@ -3,7 +3,8 @@ import { homedir, hostname } from 'node:os';
 import { join } from 'node:path';
 import { Client, type WorkflowHandle } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import { keeperWorkflowId, lockWorkflowId, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
+import { readArchive } from '../activities/archive/read-archive.ts';
+import { archiveWorkflowId, keeperWorkflowId, lockWorkflowId, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
 import { type OperationResult, operationHandlers, type Progress } from '../config/progress.ts';
 import { sweep, testSpec } from '../test/support/clusters.ts';
 import { until } from '../test/support/processes.ts';
@@ -73,6 +74,18 @@ async function record(): Promise<void> {
       }),
     });
     await run('provision-sentinel', 'provision', { spec: testSpec(sentinel, { mode: 'sentinel' }) });
+    const archived = (enabled: boolean) => ({ spec: testSpec(sentinel, { mode: 'sentinel', pitr: { enabled } }) });
+    await run('archive-begun', 'configure', archived(true));
+    if (wanted('archive'))
+      await until('it is archived', async () => (await readArchive(stack.dependencies.store, sentinel, 0)).length > 0, 60_000);
+    await run('archive-status', 'status', { cluster: sentinel });
+    await run('archive-window', 'recoveryWindow', { cluster: sentinel });
+    await run('archive-ended', 'configure', archived(false));
+    if (wanted('archive')) {
+      const handle = client.workflow.getHandle(archiveWorkflowId(sentinel));
+      await handle.result();
+      await keep('archive', handle);
+    }
     const moving = runs('move slots');
     await run('scale-out', 'scale', { cluster, shards: 4, strategy: 'pipelined', limits: { slotsAtOnce: 64 } }, async (handle) => {
       await until('slots move', moving(handle));
