@@ -71,7 +71,7 @@ async function write(
   const child = spawn(process.execPath, [join(import.meta.dirname, 'archive-writer.ts')], { stdio: ['pipe', 'pipe', 'inherit'] });
   const { address, redis, target } = primary;
   const login = { address, user: redis.options.username ?? '', password: redis.options.password ?? '' };
-  child.stdin.write(
+  child.stdin.end(
     `${JSON.stringify({ ...login, ...(target.caCert === undefined ? {} : { caCert: target.caCert }), ...order } satisfies WriterOrder)}\n`,
   );
   return JSON.parse(await text(child.stdout)) as { perSecond: number };

@@ -28,9 +28,10 @@ const [MIB, LEAST_BACKLOG, MOST_BACKLOG] = [1024 ** 2, 16, 1024];
 /**
  * How much of its writes a server keeps for replicas that come back. An archive lives by it while its worker or the object store is away: it gets an eighth of the memory then.
  */
-function backlogOf({ pitr, resources }: ClusterSpec): string {
+function backlogOf({ pitr, resources }: Omit<ClusterSpec, 'pitr'> & Partial<Pick<ClusterSpec, 'pitr'>>): string {
   const eighth = Math.floor(parseBytes(resources.memory) / 8 / MIB);
-  return `${pitr.enabled ? Math.min(MOST_BACKLOG, Math.max(LEAST_BACKLOG, eighth)) : LEAST_BACKLOG}mb`;
+  // An operation that was begun by an earlier version has a spec without it.
+  return `${pitr?.enabled === true ? Math.min(MOST_BACKLOG, Math.max(LEAST_BACKLOG, eighth)) : LEAST_BACKLOG}mb`;
 }
 
 /**
