@@ -61,12 +61,13 @@ export async function archive(raw: unknown): Promise<void> {
     await persistently(() => archiveControl.endTimelines(cluster, 'removed', spec.shards));
     const scope = new CancellationScope({ cancellable: true });
     const shards = Array.from({ length: spec.shards }, (_, shard) => shard);
-    const running = scope.run(() => Promise.all([...shards.map((shard) => keepArchiving(spec, clusterId, shard)), keepTidy(hostOf(spec))]));
-    await Promise.race([condition(over), running]);
+    const running = scope.run(() =>
+      Promise.allSettled([...shards.map((shard) => keepArchiving(spec, clusterId, shard)), keepTidy(hostOf(spec))]),
+    );
+    await condition(over);
     scope.cancel();
-    await running.catch((error: unknown) => {
-      if (!isCancellation(error)) throw error;
-    });
+    // Each only ends when it is cancelled, the activities among them later than the rest: none is left running behind.
+    await running;
   }
 
   async function keepArchiving(spec: ClusterSpec, clusterId: string, shard: number): Promise<never> {

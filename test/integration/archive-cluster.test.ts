@@ -42,18 +42,24 @@ const status = () => ask<StatusReport>(stack, 'status', { cluster });
 const primaryOf = async (shard: number): Promise<string> =>
   (await status()).shards[shard]?.nodes.find(({ role }) => role === 'primary')?.name ?? '';
 
-/** What a shard holds when all that was written to it by then is archived. */
-async function held(shard: number): Promise<Contents> {
+/** What a shard holds when all that was written to it by then is archived, and its timelines. Writers wait meanwhile, also that of the clock: its keys come and go. */
+async function held(shard: number): Promise<{ readonly source: Contents; readonly timelines: readonly Timeline[] }> {
   const node = await primaryOf(shard);
   return onNode(stack, cluster, node, async (redis) => {
     await redis.call('CLIENT', 'PAUSE', 60_000, 'WRITE');
     const end = Number(/master_repl_offset:(\d+)/.exec(await redis.info('replication'))?.[1]);
     await until(`shard ${shard} is archived`, async () => endOf((await timelinesOf(shard)).at(-1)) >= end, 60_000);
+    const timelines = await timelinesOf(shard);
     await redis.save();
     const archive = await stack.dependencies.docker.getContainer(node).getArchive({ path: `${nodePaths.db}/dump.rdb` });
     await redis.call('CLIENT', 'UNPAUSE');
     for await (const entry of Readable.from(archive).pipe(extract()))
-      return load(stack.dependencies.docker, clusterSpec.parse(spec), [{ path: `${nodePaths.db}/dump.rdb`, content: await buffer(entry) }]);
+      return {
+        source: await load(stack.dependencies.docker, clusterSpec.parse(spec), [
+          { path: `${nodePaths.db}/dump.rdb`, content: await buffer(entry) },
+        ]),
+        timelines,
+      };
     throw new Error('no RDB');
   });
 }
@@ -93,8 +99,8 @@ test('every shard is archived through a dead worker, a failover and a scale, wit
   expect([lost, phantom]).toEqual([[], []]);
 
   for (const shard of [0, 1, 3]) {
-    const source = await held(shard);
-    const [timeline, ...others] = await timelinesOf(shard);
+    const { source, timelines } = await held(shard);
+    const [timeline, ...others] = timelines;
     expect(others, `shard ${shard}`).toEqual([]);
     expect(await replayed(timeline), `shard ${shard}`).toEqual(source);
   }

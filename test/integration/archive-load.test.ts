@@ -56,7 +56,7 @@ test.runIf(process.env.TEST_ALL === 'true')(
       }
       await away;
       const wroteMs = Date.now() - startedAt;
-      const held = await archive.caughtUp(primary);
+      const { held, timeline } = await archive.caughtUp(primary);
       const timelines = await archive.timelines();
       const bytes = (await primary.offset()) - (timelines[0]?.begin.base.offset ?? 0);
       process.stdout.write(
@@ -65,7 +65,7 @@ test.runIf(process.env.TEST_ALL === 'true')(
       await attempt.kill();
       expect(timelines).toHaveLength(1);
       expect(timelines[0]?.replids).toHaveLength(2);
-      const replayed = await archive.replayed(timelines[0]);
+      const replayed = await archive.replayed(timeline);
       process.stdout.write(`  ${held.keys} keys, digest ${held.digest}; replayed ${replayed.keys} keys, digest ${replayed.digest}\n`);
       expect(replayed).toEqual(held);
     } finally {

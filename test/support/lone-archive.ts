@@ -24,8 +24,8 @@ export interface LoneArchive {
   /** Starts an attempt. */
   start(changes?: Partial<ArchiveOptions>): Attempt;
   timelines(): Promise<readonly Timeline[]>;
-  /** All that was written by now is in the bucket; what the shard holds then. Nobody may write meanwhile. */
-  caughtUp(node: ShardNode): Promise<Contents>;
+  /** All that was written by now is in the bucket; what the shard holds then, and its timeline. Writers have to wait meanwhile, also that of the clock: its keys come and go. */
+  caughtUp(node: ShardNode): Promise<{ readonly held: Contents; readonly timeline: Timeline | undefined }>;
   /** What a server holds that loads a timeline's base and all that follows; `without` leaves segments out. */
   replayed(timeline: Timeline | undefined, without?: number): Promise<Contents>;
 }
@@ -116,7 +116,7 @@ export function loneArchive(docker: Docker, shard: LoneShard, store: StreamStore
       try {
         const end = await node.offset();
         await until('all is archived', async () => endOf((await timelines()).at(-1)) >= end, 60_000);
-        return await contentsOf(node);
+        return { held: await contentsOf(node), timeline: (await timelines()).at(-1) };
       } finally {
         await node.redis.call('CLIENT', 'UNPAUSE');
       }
