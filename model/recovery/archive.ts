@@ -109,6 +109,9 @@ export function usableFromMs(base: Pick<ShardBackup, 'offset'>, pieces: readonly
   return first.startOffset === base.offset ? first.firstMs : first.lastMs;
 }
 
+/** The latest stamp of all; there may be hundreds of thousands of them. */
+const lastOf = (pieces: readonly Piece[]): number => pieces.reduce((latest, { lastMs }) => Math.max(latest, lastMs), 0);
+
 /** Where a timeline reaches, from these bases. Undefined while nothing of it can be brought back by time. */
 export function reachOf(timeline: Timeline, bases: readonly Base[]): Reach | undefined {
   const reaches = bases
@@ -116,7 +119,7 @@ export function reachOf(timeline: Timeline, bases: readonly Base[]): Reach | und
     .flatMap(({ data }) => {
       const pieces = piecesFrom(timeline, data.offset);
       const fromMs = usableFromMs(data, pieces);
-      return fromMs === undefined ? [] : [{ fromMs, toMs: Math.max(...pieces.map(({ lastMs }) => lastMs)) }];
+      return fromMs === undefined ? [] : [{ fromMs, toMs: lastOf(pieces) }];
     });
   if (reaches.length === 0) return undefined;
   // Bases are on one line: from the earliest one all later moments can be reached, or what follows it was removed and a later base begins anew.
@@ -147,7 +150,7 @@ export function recoverShard(
       const pieces = piecesFrom(timeline, base.data.offset);
       const fromMs = usableFromMs(base.data, pieces);
       if (fromMs === undefined || fromMs > atMs) continue;
-      const toMs = Math.max(...pieces.map(({ lastMs }) => lastMs));
+      const toMs = lastOf(pieces);
       if (toMs < atMs) continue;
       const last = pieces.findIndex(({ firstMs }) => firstMs > atMs);
       return { shard, timeline: timeline.begin.id, base, pieces: last === -1 ? pieces : pieces.slice(0, last) };
