@@ -177,6 +177,9 @@ export const nodePaths = {
   key: '/data/tls/node.key',
   db: '/data/db',
   nodesConf: '/data/db/nodes.conf',
+  /** Of a node that is made with data: what the data is, and whether all of it is there. */
+  restore: '/data/conf/restore.json',
+  appendOnly: '/data/db/appendonlydir',
 } as const;
 
 /** Ports inside the cluster's network. Each node has an address of its own, so all use the same ones. */

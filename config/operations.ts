@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { backupId } from './backup.ts';
 import { clusterName, clusterSpec, cpuCount, memorySize } from './cluster-spec.ts';
 import { explicitMove, moveLimits, moveStrategy } from './migration.ts';
 
@@ -134,6 +135,22 @@ export const backupInput = z.strictObject({
   ...shared,
 });
 
+/** Input of `restore`: a new cluster with the data that another one had. */
+export const restoreInput = z
+  .strictObject({
+    cluster: clusterName.describe('Whose data: the cluster that was backed up. It may be gone.'),
+    backup: backupId.optional().describe('The data of this backup.'),
+    into: clusterName.describe('Name of the new cluster.'),
+    changes: z
+      .record(z.string(), z.unknown())
+      .default({})
+      .describe('Fields of the spec that shall differ from what the cluster had: {"resources": {"memory": "1Gi"}}.'),
+    shardsAtOnce: z.int().min(1).max(16).default(2).describe('Shards whose data is laid out side by side, at most.'),
+    ...shared,
+  })
+  .refine(({ backup }) => backup !== undefined, 'say which data: backup')
+  .refine(({ changes }) => !('name' in changes), { path: ['changes'], message: 'the name of the new cluster stands in `into`' });
+
 /** Every operation by the name of its workflow type, with the schema of its input. */
 export const operationInputs = {
   provision: provisionInput,
@@ -143,10 +160,15 @@ export const operationInputs = {
   rebalance: rebalanceInput,
   repair: repairInput,
   backup: backupInput,
+  restore: restoreInput,
 } as const;
 
 export type OperationName = keyof typeof operationInputs;
 export type OperationInput<N extends OperationName> = z.input<(typeof operationInputs)[N]>;
+/** The cluster that an operation works on, and that nobody else may work on meanwhile: of a restore it is the new one. */
+export const subjectOf = (
+  input: { readonly into: string } | { readonly cluster: string } | { readonly spec: { readonly name: string } },
+): string => ('into' in input ? input.into : 'cluster' in input ? input.cluster : input.spec.name);
 export const operationNames = Object.keys(operationInputs) as readonly OperationName[];
 
 export type ProvisionInput = z.output<typeof provisionInput>;
@@ -154,3 +176,4 @@ export type DeprovisionInput = z.output<typeof deprovisionInput>;
 export type ScaleInput = z.output<typeof scaleInput>;
 export type RebalanceInput = z.output<typeof rebalanceInput>;
 export type BackupInput = z.output<typeof backupInput>;
+export type RestoreInput = z.output<typeof restoreInput>;

@@ -7,6 +7,7 @@ export { lock } from './lock.ts';
 export { provision } from './provision.ts';
 export { rebalance } from './rebalance.ts';
 export { repair } from './repair.ts';
+export { restore } from './restore.ts';
 export { scale } from './scale.ts';
 export { list, status } from './status.ts';
 export { unknownWorkflow as default } from './unknown.ts';

@@ -45,6 +45,7 @@ export class Holdfast implements AsyncDisposable {
   readonly rebalance: Operation<'rebalance'>;
   readonly repair: Operation<'repair'>;
   readonly backup: Operation<'backup'>;
+  readonly restore: Operation<'restore'>;
   readonly backups: Backups;
   readonly operations: Operations;
   readonly #temporal: Temporal;
@@ -60,6 +61,7 @@ export class Holdfast implements AsyncDisposable {
     this.rebalance = operationStarter(temporal, 'rebalance');
     this.repair = operationStarter(temporal, 'repair');
     this.backup = operationStarter(temporal, 'backup');
+    this.restore = operationStarter(temporal, 'restore');
     this.backups = {
       list: (cluster, options) => askBackups(temporal, cluster, options?.limit),
       describe: (cluster, id) => askBackup(temporal, cluster, id),

@@ -78,6 +78,16 @@ export const verifies = (host: string, summary: string) =>
     summary,
   });
 
+/** Lays out and loads data that is brought back: as long as there is data. */
+export const restores = (host: string, summary: string) =>
+  proxyActivities<Pick<HostActivities, 'fillShard' | 'awaitLoaded'>>({
+    ...shared,
+    taskQueue: hostTaskQueue(host),
+    startToCloseTimeout: '1 day',
+    retry: patient,
+    summary,
+  });
+
 /** As `onData`, to leave things tidy after a failure that is told anyway. */
 export const tidies = (host: string) =>
   proxyActivities<Pick<DataActivities, 'repairSlots' | 'removeProbeKeys'>>({

@@ -86,6 +86,7 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
         refusals: plan.refusals,
         digest,
         ...(plan.moves === undefined ? {} : { moves: plan.moves }),
+        ...(plan.recovery === undefined ? {} : { recovery: plan.recovery }),
       });
       if (input.dryRun) throw new EndsHere('planned');
       if (plan.refusals.length > 0)

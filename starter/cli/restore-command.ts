@@ -1,0 +1,31 @@
+import { type Command, Option } from 'commander';
+import type { RestoreOptions } from './commands/restore.ts';
+import { addField, wholeNumber } from './option-values.ts';
+import type { Run } from './session.ts';
+import { addStartingOptions, clusterArgument, dryRunOption, yesOption } from './shared-options.ts';
+
+/** `holdfast restore <cluster>` */
+export function addRestoreCommand(program: Command, run: Run): void {
+  const restore = program
+    .command('restore')
+    .description('make a new cluster with the data that another one had, also one that is gone; shows the plan and asks first')
+    .addArgument(clusterArgument())
+    .addOption(new Option('--into <name>', 'name of the new cluster').makeOptionMandatory())
+    .option('--backup <id>', 'the data of this backup, as holdfast backup list shows it')
+    .addOption(
+      new Option('--set <field=value>', 'a field of the spec that shall differ, such as resources.memory=1Gi; may be repeated').argParser(
+        addField,
+      ),
+    )
+    .option('-f, --filename <changes>', 'fields of the spec that shall differ, YAML or JSON; - is standard input')
+    .addOption(
+      new Option('--shards-at-once <count>', 'shards that are laid out side by side (default 2)').argParser(
+        wholeNumber({ least: 1, most: 16 }),
+      ),
+    )
+    .addOption(dryRunOption())
+    .addOption(yesOption());
+  addStartingOptions(restore).action((cluster: string, options: RestoreOptions) =>
+    run(async (session) => (await import('./commands/restore.ts')).restore(session, cluster, options)),
+  );
+}
