@@ -48,3 +48,21 @@ export const archiveFacts = {
   end: z.strictObject({ because: z.enum(['gap', 'diverged', 'new-primary', 'switched-off', 'removed']), next: timelineId.optional() }),
 } as const;
 export type FactKind = keyof typeof archiveFacts;
+
+/** The `about` of a sealed segment: what its key says, which nobody can change here, and the databases that are selected where it begins and ends. */
+export const segmentAbout = z.strictObject({
+  cluster: clusterName.describe('Name of the cluster.'),
+  shard: count.describe('Number of the shard.'),
+  timeline: timelineId,
+  startOffset: count.describe('Replication offset before its first byte.'),
+  endOffset: count.describe('Replication offset after its last byte. The content is exactly as long as the difference.'),
+  firstMs: count.describe('Its first stamp, ms since 1970.'),
+  lastMs: count.describe('Its last stamp, ms since 1970.'),
+  replid: z
+    .string()
+    .regex(/^[0-9a-f]{40}$/)
+    .describe('Replication id that it came under.'),
+  startDb: count.optional().describe('Database that is selected where it begins; missing while the server had not told.'),
+  endDb: count.optional().describe('Database that is selected where it ends.'),
+});
+export type SegmentAbout = z.output<typeof segmentAbout>;

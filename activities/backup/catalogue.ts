@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { type BackupManifest, type BackupSummary, backupManifest, type Verification } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys } from '../../config/names.ts';
+import { readJson } from '../storage/json.ts';
 import type { ObjectStore, StreamStore } from '../storage/object-store.ts';
 import { fatal } from '../support/failure.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
@@ -17,14 +18,6 @@ export async function readManifest(store: ObjectStore, cluster: string, id: stri
     failures.formatNotSupported,
     `${key} is no manifest that this version of Holdfast can read: ${parsed.error?.issues[0]?.message ?? 'it is of another backup'}. Put back an intact copy, or use a later version`,
   );
-}
-
-function readJson(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes).toString());
-  } catch {
-    return undefined; // the schema says so
-  }
 }
 
 /** @throws BackupNotFound */

@@ -24,7 +24,7 @@ export interface Scanned {
   /** The offset there, or where it was before when `boundary` is 0. */
   readonly boundaryOffset: number;
   /**
-   * What lies before the boundary, and after the one before it, and is no write: counted in offsets, but not to be stored. Such a range may
+   * What lies before the boundary, and after the one before it, and is no write: counted in offsets, but not for an AOF. Such a range may
    * begin in an earlier chunk, after its boundary.
    */
   readonly talk: readonly StreamRange[];
@@ -37,16 +37,17 @@ export interface Scanned {
 
 type State = 'command' | 'word' | 'body';
 
-const [CR, LF, STAR, DOLLAR, ZERO, NINE] = [13, 10, 42, 36, 48, 57];
-/** A header line is never longer: a sign, ten digits, CR and LF. */
-const LONGEST_HEADER = 13;
+const [CR, LF, STAR, DOLLAR, HASH, ZERO, NINE] = [13, 10, 42, 36, 35, 48, 57];
+/** A header line is never longer: a sign, ten digits, CR and LF. Nor is a remark. */
+export const LONGEST_HEADER = 13;
 const BLANK = -1;
 const CUT_OFF = Number.NEGATIVE_INFINITY;
 const NONE: readonly never[] = [];
 
 /**
  * Finds where commands end in a stream of writes that comes in chunks cut anywhere. Bodies are skipped, not looked at. Starts at a
- * boundary. The stream is RESP as servers send it to replicas: arrays of bulk strings, and blank lines between them that mean nothing.
+ * boundary. The stream is RESP as servers send it to replicas: arrays of bulk strings, and blank lines between them that mean nothing. Or it is
+ * what was stored of one: there remarks, as an AOF may have them (`#`), stand in the place of what was no write.
  */
 export class CommandScanner {
   /** After everything that was scanned. */
@@ -127,7 +128,7 @@ export class CommandScanner {
     return this.#report(base);
   }
 
-  /** Reads a header line, or a blank one before a command; where it ends, or CUT_OFF when it is not all there. */
+  /** Reads a header line, or a blank one or a remark before a command; where it ends, or CUT_OFF when it is not all there. */
   #header(bytes: Buffer, start: number, end: number, base: number): number {
     const isWord = this.#state === 'word';
     const sign = bytes[start];
@@ -142,9 +143,14 @@ export class CommandScanner {
       if (at + 1 >= end) return CUT_OFF;
       if (at === start + 1 || (number === 0 && !isWord)) throw broken(base + start);
     } else {
-      if (isWord || (sign !== LF && sign !== CR)) throw broken(base + start);
+      if (isWord || (sign !== LF && sign !== CR && sign !== HASH)) throw broken(base + start);
       number = BLANK;
-      if (sign === LF) at--;
+      if (sign === HASH) {
+        const line = bytes.subarray(start, Math.min(end, start + LONGEST_HEADER)).indexOf(LF);
+        if (line < 0 && end - start >= LONGEST_HEADER) throw broken(base + start);
+        if (line < 0) return CUT_OFF;
+        at = start + line;
+      } else if (sign === LF) at--;
       else if (at >= end) return CUT_OFF;
       at--;
     }

@@ -1,12 +1,14 @@
-import { CommandScanner, type Stamp, type StreamRange } from './command-scanner.ts';
+import { failures } from '../../config/failures.ts';
+import { fatal } from '../support/failure.ts';
+import { CommandScanner, LONGEST_HEADER, type Stamp, type StreamRange } from './command-scanner.ts';
 
 /**
  * A piece of a shard's writes: whole commands and whole transactions, in their order, with nothing missing between it and the one before.
  */
 export interface Stretch extends StreamRange {
   /**
-   * The writes as the server sent them. Shorter than the range of offsets by what servers say among themselves; empty when there was
-   * nothing else.
+   * The writes as the server sent them, as long as the range of offsets: so an offset is found in them by counting. In the place of what servers
+   * say among themselves, which must not be run again, stand remarks of the same length, as an AOF may have them.
    */
   readonly bytes: Buffer;
   /**
@@ -15,23 +17,8 @@ export interface Stretch extends StreamRange {
    */
   readonly startDb: number | undefined;
   readonly endDb: number | undefined;
-  /** What was left out of `bytes`: it is needed to find an offset in them again. */
-  readonly talk: readonly StreamRange[];
   /** Moments that stand in it. */
   readonly stamps: readonly Stamp[];
-}
-
-/**
- * How many of a stretch's bytes come before an offset: where to begin with a base that was taken in the middle of it.
- * @throws RangeError when it does not lie in this stretch
- */
-export function bytesBefore(
-  { startOffset, endOffset, talk }: Omit<Stretch, 'bytes' | 'startDb' | 'endDb' | 'stamps'>,
-  offset: number,
-): number {
-  if (offset < startOffset || offset > endOffset) throw new RangeError(`offset ${offset} is not between ${startOffset} and ${endOffset}`);
-  const left = talk.reduce((sum, range) => sum + Math.max(0, Math.min(range.endOffset, offset) - range.startOffset), 0);
-  return offset - startOffset - left;
 }
 
 /** What has come of a stream and was not handed out yet: whole commands, and the beginning of one or of a transaction. */
@@ -82,12 +69,11 @@ export class StretchBuilder {
   /** Hands out what is whole. */
   take(): Stretch {
     const stretch: Stretch = {
-      bytes: without(Buffer.concat(this.#whole), this.#startOffset, this.#talk),
+      bytes: remarked(Buffer.concat(this.#whole), this.#startOffset, this.#talk),
       startOffset: this.#startOffset,
       endOffset: this.#endOffset,
       startDb: this.#startDb,
       endDb: this.#endDb,
-      talk: this.#talk,
       stamps: this.#stamps,
     };
     this.#whole = [];
@@ -101,15 +87,28 @@ export class StretchBuilder {
   }
 }
 
-/** Bytes of a stream from `startOffset` on, but for these ranges. */
-function without(bytes: Buffer, startOffset: number, ranges: readonly StreamRange[]): Buffer {
-  if (ranges.length === 0) return bytes;
-  const kept: Buffer[] = [];
-  let at = 0;
+const [HASH, DOT, LF] = [35, 46, 10];
+
+/**
+ * Writes remarks over these ranges: short lines, for none may be longer than a header is for the scanner, and each has two bytes at least.
+ * @throws EngineRefused for a range of one byte: no server sends a single line feed into a stream that is under way
+ */
+function remarked(bytes: Buffer, startOffset: number, ranges: readonly StreamRange[]): Buffer {
   for (const range of ranges) {
-    kept.push(bytes.subarray(at, range.startOffset - startOffset));
-    at = range.endOffset - startOffset;
+    const end = range.endOffset - startOffset;
+    for (let at = range.startOffset - startOffset; at < end; ) {
+      const left = end - at;
+      if (left < 2)
+        throw fatal(
+          failures.engineRefused,
+          `a single byte at offset ${range.startOffset} is no command: is something between the server and here?`,
+        );
+      const length = left <= LONGEST_HEADER ? left : Math.min(LONGEST_HEADER, left - 2);
+      bytes.fill(DOT, at, at + length);
+      bytes[at] = HASH;
+      at += length;
+      bytes[at - 1] = LF;
+    }
   }
-  kept.push(bytes.subarray(at));
-  return Buffer.concat(kept);
+  return bytes;
 }

@@ -1,0 +1,104 @@
+import { archiveFacts, type FactKind, type TimelineBegin, timelineBegin } from '../../config/archive.ts';
+import { failures } from '../../config/failures.ts';
+import { backupKeys, type FactName, parseFactKey, parseSegmentKey, type SegmentName } from '../../config/names.ts';
+import type { Timeline } from '../../model/recovery/archive.ts';
+import { readJson } from '../storage/json.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { fatal } from '../support/failure.ts';
+
+/** Small objects that are read at once. */
+const SIDE_BY_SIDE = 16;
+
+type Fact = {
+  readonly [K in FactKind]: {
+    readonly kind: K;
+    readonly offset: number;
+    readonly ms: number;
+    readonly value: ReturnType<(typeof archiveFacts)[K]['parse']>;
+  };
+}[FactKind];
+
+/**
+ * What of a shard's writes lies in the bucket, oldest timeline first: one listing, and the few small objects that say how timelines begin, change and end. A timeline
+ * whose base is not complete is none yet, and left out.
+ * @throws FormatNotSupported
+ */
+export async function readArchive(store: ObjectStore, cluster: string, shard: number): Promise<readonly Timeline[]> {
+  const keys = await store.list(backupKeys.timelines(cluster, shard));
+  const segments = Map.groupBy(
+    keys.flatMap((key) => parseSegmentKey(key) ?? []),
+    ({ timeline }) => timeline,
+  );
+  const facts = Map.groupBy(
+    keys.flatMap((key) => parseFactKey(key) ?? []),
+    ({ timeline }) => timeline,
+  );
+  const begins = keys.flatMap((key) => /\/([^/]+)\/begin\.json$/.exec(key)?.[1] ?? []).toSorted();
+  return inTurn(begins, async (id) =>
+    timelineOf(
+      await readBegin(store, cluster, shard, id),
+      await inTurn(facts.get(id) ?? [], (name) => readFact(store, name)),
+      segments.get(id) ?? [],
+    ),
+  );
+}
+
+/** The shards of which anything was archived; also of a cluster that is gone. */
+export async function archivedShards(store: ObjectStore, cluster: string): Promise<readonly number[]> {
+  const prefix = backupKeys.archives(cluster);
+  const found = (await store.list(prefix)).flatMap((key) => /^(\d+)\//.exec(key.slice(prefix.length))?.[1] ?? []);
+  return [...new Set(found.map(Number))].toSorted((a, b) => a - b);
+}
+
+function timelineOf(begin: TimelineBegin, facts: readonly Fact[], segments: readonly SegmentName[]): Timeline {
+  const inOrder = facts.toSorted((a, b) => a.offset - b.offset || a.ms - b.ms);
+  const { replid, offset, slots, startedAt } = begin.base;
+  const replids = [{ replid, offset }];
+  for (const fact of inOrder) {
+    if (fact.kind !== 'replid' || fact.offset < offset) continue;
+    // Two attempts that saw the same failover: the one further on had all that came before.
+    if (replids.at(-1)?.replid === fact.value.replid) replids.pop();
+    replids.push({ replid: fact.value.replid, offset: fact.offset });
+  }
+  const end = inOrder.find((fact) => fact.kind === 'end');
+  return {
+    begin,
+    replids,
+    slots: [
+      { slots, offset, ms: Date.parse(startedAt) },
+      ...inOrder.flatMap((fact) => (fact.kind === 'slots' ? [{ slots: fact.value.slots, offset: fact.offset, ms: fact.ms }] : [])),
+    ],
+    ...(end?.kind === 'end' ? { end: { offset: end.offset, because: end.value.because } } : {}),
+    segments,
+  };
+}
+
+async function readBegin(store: ObjectStore, cluster: string, shard: number, id: string): Promise<TimelineBegin> {
+  const key = backupKeys.begin(cluster, shard, id);
+  const parsed = timelineBegin.safeParse(readJson(await store.get(key)));
+  if (parsed.success && parsed.data.id === id && parsed.data.shard === shard && parsed.data.cluster === cluster) return parsed.data;
+  throw unreadable(key, parsed.error?.issues[0]?.message ?? 'it is of another timeline');
+}
+
+async function readFact(store: ObjectStore, name: FactName): Promise<Fact> {
+  const key = backupKeys.fact(name);
+  const { kind, offset, ms } = name;
+  if (!isFactKind(kind)) throw unreadable(key, `it is a fact of the kind ${kind}`);
+  const parsed = archiveFacts[kind].safeParse(readJson(await store.get(key)));
+  if (!parsed.success) throw unreadable(key, parsed.error.issues[0]?.message ?? '');
+  return { kind, offset, ms, value: parsed.data } as Fact;
+}
+
+const isFactKind = (kind: string): kind is FactKind => kind in archiveFacts;
+
+const unreadable = (key: string, why: string) =>
+  fatal(
+    failures.formatNotSupported,
+    `${key} is nothing that this version of Holdfast can read: ${why}. Put back an intact copy, or use a later version`,
+  );
+
+async function inTurn<T, R>(items: readonly T[], read: (item: T) => Promise<R>): Promise<readonly R[]> {
+  const all: R[] = [];
+  for (let at = 0; at < items.length; at += SIDE_BY_SIDE) all.push(...(await Promise.all(items.slice(at, at + SIDE_BY_SIDE).map(read))));
+  return all;
+}
