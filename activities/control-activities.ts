@@ -4,6 +4,7 @@ import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { JournalEntry } from '../config/progress.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
 import { commitBackup, discardUnnamed, listBackups, recordVerification, requireManifest } from './backup/catalogue.ts';
+import { findSource, type SourceRequest } from './restore/find-source.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import { asOfNow, listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
 import type { StreamStore } from './storage/object-store.ts';
@@ -73,6 +74,7 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     discardBackup: (cluster: string, backup: string) => discardUnnamed(store, cluster, backup),
     listBackups: (cluster: string, limit: number) => listBackups(store, cluster, limit),
     readBackup: (cluster: string, backup: string) => requireManifest(store, cluster, backup),
+    findSource: (request: SourceRequest) => findSource({ store, secrets }, request),
     closeKeeper: (cluster: string) => closeKeeper(client, cluster),
   });
 }

@@ -140,6 +140,13 @@ export const restoreInput = z
   .strictObject({
     cluster: clusterName.describe('Whose data: the cluster that was backed up. It may be gone.'),
     backup: backupId.optional().describe('The data of this backup.'),
+    at: z.iso
+      .datetime({ offset: true })
+      .optional()
+      .describe(
+        'The data as it was at this moment, such as 2026-11-21T14:03:26Z: what was written then or before, and nothing that was later.',
+      ),
+    latest: z.literal(true).optional().describe('The data at the last moment that every shard can be brought back to.'),
     into: clusterName.describe('Name of the new cluster.'),
     changes: z
       .record(z.string(), z.unknown())
@@ -148,7 +155,10 @@ export const restoreInput = z
     shardsAtOnce: z.int().min(1).max(16).default(2).describe('Shards whose data is laid out side by side, at most.'),
     ...shared,
   })
-  .refine(({ backup }) => backup !== undefined, 'say which data: backup')
+  .refine(
+    (input) => [input.backup, input.at, input.latest].filter((one) => one !== undefined).length === 1,
+    'say which data, by one of backup, at and latest',
+  )
   .refine(({ changes }) => !('name' in changes), { path: ['changes'], message: 'the name of the new cluster stands in `into`' });
 
 /** Every operation by the name of its workflow type, with the schema of its input. */

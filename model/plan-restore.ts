@@ -62,13 +62,23 @@ export function planRestore(spec: ClusterSpec, known: KnownCluster, source: Clus
   };
 }
 
-function layOutStep({ name }: NodePlace, { shard, base, backup }: ShardSource): PlanStep {
+function layOutStep({ name }: NodePlace, { shard, base, backup, until }: ShardSource): PlanStep {
+  const from = backup === undefined ? 'the base of its archive' : `backup ${backup}`;
+  const writes =
+    until === undefined
+      ? ''
+      : `, and what was written after it until ${new Date(until.reachedMs).toISOString()} (${mebibytes(until.bytes)} in ${count(until.segments, 'segment')})`;
+  const bytes = base.object.plainBytes + (until?.bytes ?? 0);
   return {
     name: restoreSteps.layOut(shard),
-    change: `${base.keys} keys that ${base.node} had (${mebibytes(base.object.plainBytes)}${backup === undefined ? '' : `, backup ${backup}`}) go into the volume of ${name}`,
+    change: `${base.keys} keys of ${from} (${mebibytes(base.object.plainBytes)})${writes} go into the volume of ${name}`,
+    cost: `about ${Math.ceil(bytes / BYTES_A_SECOND)} s`,
     undo: 'remove the volume',
   };
 }
+
+/** What was seen on two cores, with the bucket on the same machine. */
+const BYTES_A_SECOND = 100 * 1024 ** 2;
 
 const exists = (name: string): string =>
   `a cluster named ${name} exists: restore into another name, look at the data there, and then let the applications use it; or remove what is there (holdfast deprovision ${name})`;

@@ -1,11 +1,12 @@
 import { failures } from '../config/failures.ts';
+import type { RestoreInput } from '../config/operations.ts';
 import type { OperationResult } from '../config/progress.ts';
 import type { RestoreReport } from '../config/restore.ts';
 import { hostOf } from '../model/known-cluster.ts';
 import { slotsThatMoved } from '../model/plan-backup.ts';
 import { planRestore, restoreSteps as steps } from '../model/plan-restore.ts';
 import { restoredSpec } from '../model/recovery/restored-spec.ts';
-import { plannedRecovery, rangesOf, sourceOfBackup } from '../model/recovery/shard-recovery.ts';
+import { plannedRecovery, rangesOf } from '../model/recovery/shard-recovery.ts';
 import { prepareGround } from './support/building.ts';
 import { fail } from './support/failure.ts';
 import { operation } from './support/operation.ts';
@@ -22,7 +23,7 @@ export async function restore(raw: unknown): Promise<OperationResult> {
     (input) => input.into,
     async (op, input) => {
       const startedAt = Date.now();
-      const source = sourceOfBackup(await control.readBackup(input.cluster, input.backup ?? ''));
+      const source = await control.findSource({ cluster: input.cluster, which: whichData(input) });
       const parsed = restoredSpec(source.spec, input.into, input.changes);
       if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
       const spec = parsed.value;
@@ -35,7 +36,7 @@ export async function restore(raw: unknown): Promise<OperationResult> {
       const slots = source.shards.map((shard) => rangesOf(shard.slots));
       const ground = await prepareGround(op, spec, plan, seen, slots);
       const { primaries } = plan;
-      const laidOut = new Map<string, { readonly id: string; readonly bytes: number }>();
+      const laidOut = new Map<string, { readonly id: string; readonly bytes: number; readonly reachedMs?: number }>();
       await op.together(
         primaries.map(
           ({ place, source: shard }) =>
@@ -81,10 +82,14 @@ export async function restore(raw: unknown): Promise<OperationResult> {
         if (moved.length > 0)
           throw fail(failures.verificationFailed, `shard ${moved.join(', ')} has other slots than it had: who moves them?`);
       });
+      const reached = (shard: number) => {
+        const ms = laidOut.get(first.find((place) => place.shard === shard)?.name ?? '')?.reachedMs;
+        return ms === undefined ? {} : { at: new Date(ms).toISOString() };
+      };
       const sum = (of: 'keys' | 'expired') => loaded.reduce((total, shard) => total + shard[of], 0);
       const report: RestoreReport = {
         source: source.cluster,
-        shards: source.shards.map(plannedRecovery),
+        shards: source.shards.map((shard) => ({ ...plannedRecovery(shard), ...reached(shard.shard) })),
         keys: sum('keys'),
         expired: sum('expired'),
         loadedMs,
@@ -97,3 +102,6 @@ export async function restore(raw: unknown): Promise<OperationResult> {
     },
   );
 }
+
+const whichData = ({ backup, at }: RestoreInput) =>
+  backup !== undefined ? { backup } : at !== undefined ? { atMs: Date.parse(at) } : ('latest' as const);

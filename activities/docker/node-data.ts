@@ -10,8 +10,8 @@ import { putIntoNode, readFromNode } from './node-files.ts';
 export interface DataMark {
   /** Tells the data from any other. */
   readonly id: string;
-  /** All of it is there. */
-  readonly whole: boolean;
+  /** All of it is there: so many bytes, up to that moment. */
+  readonly whole?: { readonly bytes: number; readonly reachedMs?: number };
 }
 
 export async function readMark(docker: Docker, container: string): Promise<DataMark | undefined> {
@@ -28,7 +28,7 @@ export const putMark = (docker: Docker, container: string, mark: DataMark): Prom
 export async function requireWhole(docker: Docker, node: string, wanted: string | undefined): Promise<void> {
   const mark = await readMark(docker, node);
   if (mark === undefined && wanted === undefined) return;
-  if (mark !== undefined && mark.id === wanted && mark.whole) return;
+  if (mark !== undefined && mark.id === wanted && mark.whole !== undefined) return;
   const found =
     mark === undefined
       ? 'no data that was brought back'

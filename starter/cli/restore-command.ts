@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { RestoreOptions } from './commands/restore.ts';
-import { addField, wholeNumber } from './option-values.ts';
+import { addField, instantText, wholeNumber } from './option-values.ts';
 import type { Run } from './session.ts';
 import { addStartingOptions, clusterArgument, dryRunOption, yesOption } from './shared-options.ts';
 
@@ -12,6 +12,8 @@ export function addRestoreCommand(program: Command, run: Run): void {
     .addArgument(clusterArgument())
     .addOption(new Option('--into <name>', 'name of the new cluster').makeOptionMandatory())
     .option('--backup <id>', 'the data of this backup, as holdfast backup list shows it')
+    .addOption(new Option('--at <time>', 'the data as it was at this moment, such as 2026-11-21T14:03:26Z').argParser(instantText))
+    .option('--latest', 'the data at the last moment that every shard can be brought back to')
     .addOption(
       new Option('--set <field=value>', 'a field of the spec that shall differ, such as resources.memory=1Gi; may be repeated').argParser(
         addField,

@@ -11,6 +11,9 @@ type Fields = Readonly<Record<string, unknown>>;
 export interface RestoreOptions extends StartingOptions {
   readonly into: string;
   readonly backup?: string;
+  /** ISO 8601. */
+  readonly at?: string;
+  readonly latest?: true;
   /** Fields of the spec, from `--set` and from a file; the former count more. */
   readonly set?: readonly FieldText[];
   readonly filename?: string;
@@ -19,10 +22,10 @@ export interface RestoreOptions extends StartingOptions {
 
 export function restoreInputOf(
   cluster: string,
-  { into, backup, shardsAtOnce, ...options }: RestoreOptions,
+  { into, backup, at, latest, shardsAtOnce, ...options }: RestoreOptions,
   changes: Fields,
 ): OperationInput<'restore'> {
-  return { cluster, into, backup, changes, shardsAtOnce, ...sharedInput(options) };
+  return { cluster, into, backup, at, latest, changes, shardsAtOnce, ...sharedInput(options) };
 }
 
 /** `holdfast restore <cluster> --into <name>` */

@@ -1,0 +1,112 @@
+import type { BackupManifest } from '../../config/backup.ts';
+import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import { failures } from '../../config/failures.ts';
+import { backupKeys } from '../../config/names.ts';
+import type { Base } from '../../model/recovery/archive.ts';
+import { type ArchivedShard, latestOf, recoverAll, slotsAt } from '../../model/recovery/moment.ts';
+import { type ClusterSource, type ShardSource, sourceOfBackup } from '../../model/recovery/shard-recovery.ts';
+import { archivedShards, readArchive } from '../archive/read-archive.ts';
+import { readManifest, requireManifest } from '../backup/catalogue.ts';
+import type { SecretStore } from '../secrets/secret-store.ts';
+import { readRecord } from '../storage/cluster-records.ts';
+import type { StreamStore } from '../storage/object-store.ts';
+import { fatal } from '../support/failure.ts';
+import { findCut } from './find-cut.ts';
+
+export interface SourceDeps {
+  readonly store: StreamStore;
+  readonly secrets: SecretStore;
+}
+
+/** Which data: of a backup, of a moment (ms since 1970), or the latest there is. */
+export interface SourceRequest {
+  readonly cluster: string;
+  readonly which: { readonly backup: string } | { readonly atMs: number } | 'latest';
+}
+
+/** Backups that are looked at as bases: the newest so many before the moment. */
+const MOST_BACKUPS = 20;
+
+/**
+ * Where the data of a cluster, also of one that is gone, is to be read.
+ * @throws BackupNotFound, NotRestorable with what can be reached
+ */
+export async function findSource(deps: SourceDeps, { cluster, which }: SourceRequest): Promise<ClusterSource> {
+  const { store } = deps;
+  if (which !== 'latest' && 'backup' in which) return sourceOfBackup(await requireManifest(store, cluster, which.backup));
+  const backups = await backupsBefore(deps, cluster, which === 'latest' ? Number.POSITIVE_INFINITY : which.atMs);
+  const shards = await Promise.all((await archivedShards(store, cluster)).map((shard) => archivedShard(deps, cluster, shard, backups)));
+  const atMs = which === 'latest' ? latestOf(shards) : which.atMs;
+  if (atMs === undefined) throw fatal(failures.notRestorable, notArchived(cluster));
+  const found = recoverAll(cluster, shards, atMs);
+  if ('why' in found) throw fatal(failures.notRestorable, found.why);
+  const ring = await deps.secrets.keyRing(cluster);
+  const sources = await Promise.all(
+    found.recoveries.map(async (recovery): Promise<ShardSource> => {
+      const { shard, base, timeline: id, pieces } = recovery;
+      const timeline = shards.find((one) => one.shard === shard)?.timelines.find(({ begin }) => begin.id === id);
+      const cut = await findCut({ store, ring }, pieces, atMs);
+      return {
+        shard,
+        cluster,
+        ...(base.backup === undefined ? {} : { backup: base.backup }),
+        base: base.data,
+        slots: slotsAt(timeline, recovery, atMs),
+        until: { timeline: id, atMs, reachedMs: cut.timeMs, bytes: cut.offset - base.data.offset, segments: pieces.length },
+      };
+    }),
+  );
+  return {
+    cluster,
+    spec: await specOf(store, cluster, backups, sources),
+    what: `as it was at ${new Date(atMs).toISOString()}`,
+    proven: sources.every(({ backup }) => backups.some(({ id, verified }) => id === backup && verified?.how === 'loaded')),
+    shards: sources,
+  };
+}
+
+const notArchived = (cluster: string): string =>
+  `not every shard of ${cluster} was archived, so there is no latest moment: choose a backup (holdfast backup list ${cluster})`;
+
+async function backupsBefore({ store }: SourceDeps, cluster: string, atMs: number): Promise<readonly BackupManifest[]> {
+  const prefix = backupKeys.backups(cluster);
+  const ids = (await store.list(prefix)).flatMap(
+    (key) => /^(\d{8}T\d{6}Z-[0-9a-f]{8})\/manifest\.json$/.exec(key.slice(prefix.length))?.[1] ?? [],
+  );
+  const until = Number.isFinite(atMs) ? new Date(atMs).toISOString().slice(0, 19).replaceAll(/[-:]/g, '') : '~';
+  const newest = ids
+    .filter((id) => id.slice(0, 15) <= until)
+    .toSorted()
+    .slice(-MOST_BACKUPS);
+  const manifests = await Promise.all(newest.map((id) => readManifest(store, cluster, id)));
+  // What nobody has even opened is no base: the archive has one of its own.
+  return manifests.flatMap((manifest) => (manifest?.verified === undefined ? [] : [manifest]));
+}
+
+async function archivedShard(
+  { store }: SourceDeps,
+  cluster: string,
+  shard: number,
+  backups: readonly BackupManifest[],
+): Promise<ArchivedShard> {
+  const timelines = await readArchive(store, cluster, shard);
+  const bases: readonly Base[] = [
+    ...timelines.map(({ begin }) => ({ data: begin.base })),
+    ...backups.flatMap(({ id, shards }) => shards.filter((one) => one.shard === shard).map((data) => ({ backup: id, data }))),
+  ];
+  return { shard, timelines, bases };
+}
+
+/** The spec that is on record, or that a backup has; with as many shards as there were. Of a cluster that left neither, what its servers tell. */
+async function specOf(
+  store: StreamStore,
+  cluster: string,
+  backups: readonly BackupManifest[],
+  sources: readonly ShardSource[],
+): Promise<Readonly<Record<string, unknown>>> {
+  const mode: ClusterSpec['mode'] = sources.some(({ slots }) => slots !== '') ? 'cluster' : 'sentinel';
+  const kept = (await readRecord(store, cluster))?.spec ?? backups.at(-1)?.spec;
+  const { engine, version } = sources[0]?.base.server ?? { engine: 'valkey', version: '' };
+  const told = { engine, version: version.split('.').slice(0, 2).join('.'), mode };
+  return { ...(kept ?? told), ...(mode === 'cluster' ? { shards: sources.length } : {}) };
+}
