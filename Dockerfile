@@ -23,4 +23,6 @@ ENV HOLDFAST_WORKFLOW_BUNDLE=/holdfast/workflow-bundle.js
 # Nothing in the image is writable to this user. It reaches the Docker socket by a group that compose adds (DOCKER_GID).
 USER 10001:10001
 ENTRYPOINT []
+# Both are explained in workers/process.ts.
+ENV MALLOC_ARENA_MAX=2
 CMD ["node", "--max-semi-space-size=2", "workers/main.ts"]

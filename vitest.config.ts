@@ -1,10 +1,13 @@
 import { defineConfig } from 'vitest/config';
 
-/** Layers, fastest first. What starts servers or containers runs one file at a time: two cores, and one engine. */
+/**
+ * Layers, fastest first. What starts servers or containers runs two files at a time: most of their time is spent waiting for servers, and each file has a Temporal,
+ * a bucket and clusters of its own. The crash harness goes along several lanes by itself.
+ */
 const layer = (
   name: string,
   include: readonly string[],
-  options: { readonly timeoutMs: number; readonly parallel: boolean; readonly env?: Record<string, string> },
+  options: { readonly timeoutMs: number; readonly atOnce?: number; readonly env?: Record<string, string> },
 ) => ({
   test: {
     name,
@@ -13,7 +16,7 @@ const layer = (
     pool: 'forks' as const,
     testTimeout: options.timeoutMs,
     hookTimeout: 120_000,
-    fileParallelism: options.parallel,
+    ...(options.atOnce === undefined ? {} : { maxWorkers: options.atOnce }),
     sequence: { groupOrder: ORDER.indexOf(name) },
     ...(options.env === undefined ? {} : { env: options.env }),
   },
@@ -27,13 +30,13 @@ export default defineConfig({
     reporters:
       process.env.CI === undefined ? ['default'] : ['default', ['json', { outputFile: 'node_modules/.holdfast/test-report.json' }]],
     projects: [
-      layer('unit', ['test/unit/**/*.test.ts'], { timeoutMs: 30_000, parallel: true }),
-      layer('workflows', ['test/workflows/**/*.test.ts', 'test/replay/**/*.test.ts'], { timeoutMs: 60_000, parallel: false }),
-      layer('cli', ['test/cli/**/*.test.ts'], { timeoutMs: 120_000, parallel: false }),
-      layer('integration', ['test/integration/**/*.test.ts'], { timeoutMs: 180_000, parallel: false }),
-      layer('crash', ['test/crash/**/*.test.ts'], { timeoutMs: 300_000, parallel: false }),
-      layer('crash-all', ['test/crash/**/*.test.ts'], { timeoutMs: 900_000, parallel: false, env: { TEST_ALL: 'true' } }),
-      layer('matrix-all', ['test/integration/matrix.test.ts'], { timeoutMs: 900_000, parallel: false, env: { TEST_ALL: 'true' } }),
+      layer('unit', ['test/unit/**/*.test.ts'], { timeoutMs: 30_000 }),
+      layer('workflows', ['test/workflows/**/*.test.ts', 'test/replay/**/*.test.ts'], { timeoutMs: 60_000, atOnce: 2 }),
+      layer('cli', ['test/cli/**/*.test.ts'], { timeoutMs: 120_000, atOnce: 2 }),
+      layer('integration', ['test/integration/**/*.test.ts'], { timeoutMs: 180_000, atOnce: 2 }),
+      layer('crash', ['test/crash/**/*.test.ts'], { timeoutMs: 300_000, atOnce: 1 }),
+      layer('crash-all', ['test/crash/**/*.test.ts'], { timeoutMs: 900_000, atOnce: 1, env: { TEST_ALL: 'true' } }),
+      layer('matrix-all', ['test/integration/matrix.test.ts'], { timeoutMs: 900_000, atOnce: 1, env: { TEST_ALL: 'true' } }),
     ],
   },
 });

@@ -3,6 +3,7 @@ import type { Finding, Verdict } from '../config/status.ts';
 import { assessReplication, assessSentinels, assessSlots, assessViews } from './health-cluster.ts';
 import { placesOf } from './layout.ts';
 import { answered, type Observation, type ObservedContainer } from './observation.ts';
+import { retirement } from './server-conf.ts';
 import { count } from './words.ts';
 
 /** What an observation means, measured by the spec. */
@@ -104,6 +105,14 @@ function assessServers(spec: ClusterSpec, observation: Observation): readonly Fi
         `docker inspect ${node.name} shows its image`,
       );
     }
+    const { parameter, retired } = retirement(spec);
+    if (node.role === 'replica' && node.parameters[parameter] === retired)
+      add(
+        'warning',
+        'retired',
+        'it is set so that it never takes over: a scale that was to remove it has not ended',
+        'the same scale again, which ends it; or holdfast apply -f <spec>, which sets it back',
+      );
     return findings;
   });
 }

@@ -24,15 +24,6 @@ export interface SentinelWord {
   readonly replicas: readonly { readonly address: string; readonly priority: number; readonly flags: readonly string[] }[];
 }
 
-/**
- * What a node must be set to so that no failover that nobody asked for makes it the primary, and its value otherwise. A spec cannot set them.
- * Sentinels never choose a replica of priority 0; a replica without failover holds no election, nor ends one that it has begun.
- */
-export const retirement = (spec: ClusterSpec): { readonly parameter: string; readonly retired: string; readonly usual: string } =>
-  spec.mode === 'sentinel'
-    ? { parameter: 'replica-priority', retired: '0', usual: '100' }
-    : { parameter: 'cluster-replica-no-failover', retired: 'yes', usual: 'no' };
-
 const idsOf = ({ clusterId, nodes }: Leaving): ReadonlyMap<string, string> =>
   new Map(nodes.map((name) => [nodeIdOf(clusterId, name), name]));
 

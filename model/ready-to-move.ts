@@ -4,8 +4,8 @@ import type { KnownCluster } from './known-cluster.ts';
 import { nodeIdOf, placesOf } from './layout.ts';
 import type { Observation } from './observation.ts';
 
-/** Findings that stand in no operation's way: full memory may be why it is asked for. */
-const HARMLESS = new Set(['memory', 'empty-primary', 'members']);
+/** Findings that stand in no operation's way: full memory may be why it is asked for, and what is set to leave does so now. */
+const HARMLESS = new Set(['memory', 'empty-primary', 'members', 'retired']);
 
 /**
  * Why a cluster cannot change its shape now: what is amiss with the nodes of its spec. Nodes of the new shape that an operation left which

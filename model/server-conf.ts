@@ -24,12 +24,22 @@ export const maxmemoryOf = (spec: ClusterSpec): number => Math.floor(parseBytes(
 const snapshotsOf = (spec: ClusterSpec): string => spec.persistence.snapshots.map((s) => `${s.seconds} ${s.changes}`).join(' ');
 
 /**
+ * What a node must be set to so that no failover that nobody asked for makes it the primary, and its value otherwise. A spec cannot set them.
+ * Sentinels never choose a replica of priority 0; a replica without failover holds no election, nor ends one that it has begun.
+ */
+export const retirement = (spec: ClusterSpec): { readonly parameter: string; readonly retired: string; readonly usual: string } =>
+  spec.mode === 'sentinel'
+    ? { parameter: 'replica-priority', retired: '0', usual: '100' }
+    : { parameter: 'cluster-replica-no-failover', retired: 'yes', usual: 'no' };
+
+/**
  * Server parameters that follow from a spec and can be changed while the server runs. `configure` sets exactly these.
  * Replicas sync at once: a delay serves many replicas at once, and Holdfast adds them one at a time.
  */
 export function liveParameters(spec: ClusterSpec): Readonly<Record<string, string>> {
   return {
     ...(spec.mode === 'cluster' ? { 'cluster-node-timeout': '5000', 'cluster-allow-replica-migration': 'no' } : {}),
+    [retirement(spec).parameter]: retirement(spec).usual,
     'repl-diskless-sync-delay': '0',
     'repl-backlog-size': '16mb',
     maxmemory: String(maxmemoryOf(spec)),

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Connection } from '@temporalio/client';
 import { searchAttributes, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
-import { workerNodeFlags } from '../workers/node-flags.ts';
+import { workerEnvironment, workerNodeFlags } from '../workers/process.ts';
 import { checkout, paths } from './setup/home.ts';
 import { freePort } from './setup/ports.ts';
 import { logFile, logTail, running, startDetached, stopRunning } from './setup/process-record.ts';
@@ -93,7 +93,7 @@ export async function startWorker(): Promise<string> {
     command: process.execPath,
     args: [...workerNodeFlags, 'workers/main.ts'],
     cwd: checkout,
-    env: workerSettings(),
+    env: { ...workerEnvironment, ...workerSettings() },
     fingerprint,
   });
   await waitFor('worker', workerPolls);

@@ -7,7 +7,7 @@ import { Client, Connection } from '@temporalio/client';
 import { readSettings, type Settings } from '../../config/settings.ts';
 import { checkout, paths } from '../../scripts/setup/home.ts';
 import { createDependencies, type Dependencies } from '../../workers/dependencies.ts';
-import { workerNodeFlags } from '../../workers/node-flags.ts';
+import { workerEnvironment, workerNodeFlags } from '../../workers/process.ts';
 import { currentBundle } from './bundle.ts';
 import { freePort, type Running, run, until } from './processes.ts';
 
@@ -124,7 +124,10 @@ async function startOnce(withWorker: boolean): Promise<Stack> {
     client,
     dependencies,
     startWorker({ entry = join(checkout, 'workers', 'main.ts'), env: extra = {} } = {}) {
-      const worker = run(process.execPath, [...workerNodeFlags, entry], { env: { ...env, ...extra }, log: workerLog });
+      const worker = run(process.execPath, [...workerNodeFlags, entry], {
+        env: { ...workerEnvironment, ...env, ...extra },
+        log: workerLog,
+      });
       workers.add(worker);
       worker.ended.then(
         () => workers.delete(worker),

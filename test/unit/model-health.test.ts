@@ -76,6 +76,7 @@ describe('each thing that can be wrong is found under its code', () => {
     ],
     ['member-flags', 'orders-0-1', 'degraded', withMembers(healthy, (m) => (m.address === '10.213.16.17' ? { ...m, flags: ['fail'] } : m))],
     ['links', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { unlinked: ['x'] })],
+    ['retired', 'orders-0-1', 'degraded', withNode(healthy, 'orders-0-1', { parameters: { 'cluster-replica-no-failover': 'yes' } })],
     ['links', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { failing: ['x'] })],
     ['slots-open', 'orders-0-0', 'degraded', withNode(healthy, 'orders-0-0', { openSlots: ['[5->-x]'] })],
     [

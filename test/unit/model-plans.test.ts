@@ -307,6 +307,10 @@ describe('planning a configure', () => {
   });
 
   test('puts a parameter right that somebody changed on one node, under the same generation', () => {
+    const retired = withNode(healthyObservation(before), 'orders-2-1', {
+      parameters: { ...firstParameters(), 'cluster-replica-no-failover': 'yes' },
+    });
+    expect(planFor({}, retired).parameters).toEqual({ 'cluster-replica-no-failover': 'no' });
     const drifted = withNode(healthyObservation(before), 'orders-2-1', { parameters: { ...firstParameters(), appendfsync: 'no' } });
     const plan = planFor({}, drifted);
     expect(plan.parameters).toEqual({ appendfsync: 'everysec' });

@@ -3,3 +3,8 @@
  * times three) was a third of a worker's memory.
  */
 export const workerNodeFlags: readonly string[] = ['--max-semi-space-size=2'];
+
+/**
+ * And in what environment: the Rust core of the SDK has some tens of threads, and glibc gives each room of its own until it is told not to. Two rooms are 20 MiB less, of 230.
+ */
+export const workerEnvironment = { MALLOC_ARENA_MAX: '2' } as const;
