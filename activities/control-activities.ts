@@ -3,12 +3,14 @@ import type { BackupManifest, Verification } from '../config/backup.ts';
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { JournalEntry } from '../config/progress.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
+import { endTimelines } from './archive/end-timelines.ts';
 import { commitBackup, discardUnnamed, listBackups, recordVerification, requireManifest } from './backup/catalogue.ts';
 import { findSource, type SourceRequest } from './restore/find-source.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import { asOfNow, listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
 import type { StreamStore } from './storage/object-store.ts';
 import { beating } from './support/beating.ts';
+import { stopArchive, tellArchive } from './temporal/archive.ts';
 import { type Acceptance, acceptSpec, closeKeeper, describeKeeper, readJournal, recordInJournal } from './temporal/keeper.ts';
 import { awaitLockFree, findLockHolder, requireHostWorker, startedBy } from './temporal/operations.ts';
 
@@ -61,6 +63,7 @@ export function createControlActivities({ client, store, secrets, searchAttribut
       const acceptance: Acceptance = { spec, generation, acceptedAt };
       await writeRecord(store, acceptance);
       await acceptSpec(client, acceptance, await searchAttributes());
+      await tellArchive(client, spec);
     },
     recordInJournal: (cluster: string, entry: JournalEntry) => recordInJournal(client, cluster, entry),
     /** No record of the spec in the bucket, and no keeper. The secrets are another matter. */
@@ -76,6 +79,11 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     readBackup: (cluster: string, backup: string) => requireManifest(store, cluster, backup),
     findSource: (request: SourceRequest) => findSource({ store, secrets }, request),
     closeKeeper: (cluster: string) => closeKeeper(client, cluster),
+    /** Nothing is archived of the cluster any more. */
+    stopArchive: (cluster: string) => stopArchive(client, cluster),
+    /** What was archived of the shards from this number on has an end. */
+    endTimelines: (cluster: string, because: 'switched-off' | 'removed', fromShard: number) =>
+      endTimelines(store, cluster, because, fromShard),
   });
 }
 

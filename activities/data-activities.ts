@@ -1,5 +1,5 @@
 import { activityInfo } from '@temporalio/activity';
-import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import type { Client } from '@temporalio/client';
 import type { MoveLimits, MoveProgress } from '../config/migration.ts';
 import { operationHandlers } from '../config/progress.ts';
 import { type SlotMove, slotsOf } from '../model/migration/moves.ts';
@@ -13,6 +13,7 @@ import { keyOfSlot } from './migration/ledger.ts';
 import { type MoveDeps, moveSlots } from './migration/move-slots.ts';
 import type { MoveRequest } from './migration/move-state.ts';
 import { beating } from './support/beating.ts';
+import { askIfAwaited } from './temporal/operations.ts';
 
 export interface DataDeps extends MigrationDeps, BackupDeps, Pick<MoveDeps, 'moveGroup'> {
   readonly client: Client;
@@ -28,10 +29,7 @@ export function createDataActivities(deps: DataDeps) {
   };
   return beating({
     moveSlots: (request: MoveRequest) => {
-      const { activityId, attempt, workflowExecution } = activityInfo();
-      const { workflowId, runId } = workflowExecution ?? { workflowId: '', runId: '' };
-      const confirm = () => isAwaited(deps.client, { workflowId, runId, activityId, attempt });
-      return moveSlots({ ...deps, tell, confirm }, request);
+      return moveSlots({ ...deps, tell, confirm: askIfAwaited(deps.client) }, request);
     },
 
     backUpShard: (request: ShardRequest) => backUpShard(deps, request),
@@ -66,27 +64,5 @@ export function createDataActivities(deps: DataDeps) {
     },
   });
 }
-
-interface AttemptId {
-  readonly workflowId: string;
-  readonly runId: string;
-  readonly activityId: string;
-  readonly attempt: number;
-}
-
-/** Whether Temporal waits for this attempt of an activity: not when it has given it up, or its workflow has ended. */
-async function isAwaited(client: Client, { workflowId, runId, activityId, attempt }: AttemptId): Promise<boolean> {
-  try {
-    const { raw } = await client.withDeadline(Date.now() + CONFIRM_WITHIN_MS, () =>
-      client.workflow.getHandle(workflowId, runId).describe(),
-    );
-    return (raw.pendingActivities ?? []).some((pending) => pending.activityId === activityId && pending.attempt === attempt);
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
-    throw error;
-  }
-}
-
-const CONFIRM_WITHIN_MS = 3000;
 
 export type DataActivities = ReturnType<typeof createDataActivities>;

@@ -41,7 +41,15 @@ export type TimelineBegin = z.output<typeof timelineBegin>;
  */
 export const archiveFacts = {
   /** From this offset on the stream has another replication id: a replica was promoted, and had all of it. */
-  replid: z.strictObject({ replid: z.string().regex(/^[0-9a-f]{40}$/) }),
+  replid: z.strictObject({
+    replid: z
+      .string()
+      .regex(/^[0-9a-f]{40}$/)
+      .describe('The replication id from here on.'),
+    dropped: count
+      .optional()
+      .describe('Bytes that were archived beyond this place, and that the new primary did not have: the failover dropped these writes.'),
+  }),
   /** From here on the shard has these slots. */
   slots: z.strictObject({ slots: z.string() }),
   /** The stream ends here: what comes next is in a later timeline, or in none. */
@@ -66,3 +74,57 @@ export const segmentAbout = z.strictObject({
   endDb: count.optional().describe('Database that is selected where it ends.'),
 });
 export type SegmentAbout = z.output<typeof segmentAbout>;
+
+/** How far the archive of a shard is: what its activity says with every heartbeat. Times in ms since 1970. */
+export interface ShardArchiveProgress {
+  readonly shard: number;
+  /** When it was said, by the worker's clock. */
+  readonly atMs: number;
+  readonly timeline?: string;
+  /** The node that is followed now. */
+  readonly node?: string;
+  /** The last stamp that is stored, by the server's clock: everything written until then is. */
+  readonly archivedToMs?: number;
+  readonly offset?: number;
+  /** When the oldest write came that is not stored yet; missing when all are. */
+  readonly waitingSinceMs?: number;
+  /** Of this attempt. */
+  readonly segments: number;
+  readonly bytes: number;
+  /** Bytes of the base that is being stored. */
+  readonly base?: number;
+  /** What keeps it from going on, and since when. */
+  readonly problem?: { readonly why: string; readonly sinceMs: number };
+  /** Why the time cannot be written into the stream: without it no moment can be found again. */
+  readonly clock?: string;
+}
+
+/** Input of the workflow `archive`. Operations start it, under the id of the cluster's archive. */
+export const archiveInput = z.strictObject({ cluster: clusterName });
+
+/** Names of its queries and signals. `changed`: the spec may be another one. `stop`: the cluster goes. */
+export const archiveHandlers = { describe: 'describe', changed: 'changed', stop: 'stop' } as const;
+
+/** The archive of a shard, as it was looked at last. */
+export interface ShardArchiveSummary {
+  readonly shard: number;
+  readonly timelines: number;
+  readonly segments: number;
+  /** ISO 8601; missing while nothing can be brought back. */
+  readonly from?: string;
+  readonly to?: string;
+  readonly gaps: number;
+  /** Why it does not go on. */
+  readonly problem?: string;
+}
+
+/** Answer to the query `describe` of the archive workflow. */
+export interface ArchiveDescription {
+  readonly cluster: string;
+  readonly state: 'archiving' | 'ending' | 'waiting';
+  /** What keeps all of it from going on. */
+  readonly problem?: string;
+  readonly shards: readonly ShardArchiveSummary[];
+  /** When the shards were looked at; ISO 8601. */
+  readonly lookedAt?: string;
+}

@@ -9,6 +9,9 @@ export const keeperWorkflowId = (cluster: string) => `cluster/${cluster}`;
 /** The child workflow that an operation holds while it works on a cluster; the server lets one of them run at a time. */
 export const lockWorkflowId = (cluster: string) => `cluster/${cluster}/lock`;
 
+/** The long-lived workflow that archives a cluster's writes. */
+export const archiveWorkflowId = (cluster: string) => `cluster/${cluster}/archive`;
+
 /** The id that our own starters give to an operation. People may use any other. */
 export const operationWorkflowId = (cluster: string, operation: string, unique: string) => `cluster/${cluster}/${operation}/${unique}`;
 
@@ -26,6 +29,9 @@ export const hostTaskQueue = (host: string) => `host/${host}`;
 
 /** Activities that move data between the nodes of one host's clusters: few at a time. */
 export const hostDataTaskQueue = (host: string) => `host/${host}/data`;
+
+/** Activities that archive the writes of one host's clusters: one for each shard, and each lives for ever. */
+export const hostArchiveTaskQueue = (host: string) => `host/${host}/archive`;
 
 /** Keys that the probe of a move writes into the slots that move; they end with the operation, or by themselves. `tag` hashes to the slot. */
 export const probeKey = (tag: string) => `holdfast:probe:{${tag}}`;

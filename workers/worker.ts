@@ -1,8 +1,9 @@
 import { type Logger, type NativeConnection, Worker, type WorkerInterceptors, type WorkerOptions } from '@temporalio/worker';
+import { createArchiveActivities } from '../activities/archive-activities.ts';
 import { createControlActivities, createWaitingActivities } from '../activities/control-activities.ts';
 import { createDataActivities, type DataDeps } from '../activities/data-activities.ts';
 import { createHostActivities } from '../activities/host-activities.ts';
-import { hostDataTaskQueue, hostTaskQueue, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
+import { hostArchiveTaskQueue, hostDataTaskQueue, hostTaskQueue, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
 import { createClient, type Dependencies } from './dependencies.ts';
 import { createSearchAttributes } from './search-attributes.ts';
 import { payloadConverterPath, type WorkflowBundle } from './workflow-bundle.ts';
@@ -79,6 +80,13 @@ export async function createWorkers({
         ...(moveGroup === undefined ? {} : { moveGroup }),
       }),
       maxConcurrentActivityTaskExecutions: 4,
+    }),
+    Worker.create({
+      ...shared,
+      taskQueue: hostArchiveTaskQueue(settings.HOLDFAST_HOST),
+      activities: createArchiveActivities({ docker, secrets, store, hostName: settings.HOLDFAST_HOST, client }),
+      // One for each shard of the host, and none of them ends.
+      maxConcurrentActivityTaskExecutions: 2000,
     }),
   ]);
 }

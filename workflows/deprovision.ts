@@ -27,6 +27,7 @@ export async function deprovision(raw: unknown): Promise<OperationResult> {
       // A forced one takes whatever bears the name; else only what is this installation's.
       const mine = input.force || op.known.clusterId === undefined ? {} : { clusterId: op.known.clusterId };
 
+      await control.stopArchive(cluster);
       for (const names of plan.waves) {
         const removal = { ...mine, orderly: keepVolumes, withVolume: false };
         await op.together(

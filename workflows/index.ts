@@ -1,3 +1,4 @@
+export { archive } from './archive.ts';
 export { backup } from './backup.ts';
 export { listBackups, showBackup } from './backups.ts';
 export { configure } from './configure.ts';

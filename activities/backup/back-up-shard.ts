@@ -8,13 +8,12 @@ import { backupKeys, systemUsers } from '../../config/names.ts';
 import { type BackupSource, backupSources, chooseSource } from '../../model/backup-source.ts';
 import { observe } from '../redis/observe.ts';
 import { handshake } from '../replication/handshake.ts';
-import { createRdbPreludeReader } from '../replication/rdb-prelude.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import type { StreamStore } from '../storage/object-store.ts';
 import { report } from '../support/beating.ts';
-import { fatal, passing } from '../support/failure.ts';
+import { passing } from '../support/failure.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
-import { sealStream } from './seal.ts';
+import { storeRdb } from './store-rdb.ts';
 
 export interface BackupDeps {
   readonly docker: Docker;
@@ -42,20 +41,6 @@ export interface ShardProgress {
 }
 
 /**
- * How long the store may take nothing while the server waits for us: its child process holds a copy of all that is written meanwhile. The server itself
- * gives up after `repl-timeout`, 60 s.
- */
-const STALL_MS = 45_000;
-/** Slots in the header are for whoever has nothing else; a long list of them would not fit. */
-const MOST_SLOTS_TEXT = 1500;
-const MIB = 1024 ** 2;
-const [LEAST_PART, MOST_PART, PARTS] = [8 * MIB, 64 * MIB, 1000];
-
-/** Large enough for some thousand parts at most, small enough that several shards fit into memory. */
-const partBytesFor = ({ memoryBytes }: BackupSource): number =>
-  Math.min(MOST_PART, Math.max(LEAST_PART, Math.ceil((2 * memoryBytes) / PARTS / MIB) * MIB));
-
-/**
  * The shard's data lies in the bucket, sealed, under a key of this attempt's own. Read by the replication protocol as fast as the store takes it, through memory only.
  * @throws what passes: NodeAway when no node of the shard can be read now, ReplicationLost, StoreUnreachable
  */
@@ -66,8 +51,7 @@ export async function backUpShard(deps: BackupDeps, request: ShardRequest): Prom
   const [held, ring] = await Promise.all([secrets.require(cluster), secrets.keyRing(cluster)]);
   const kek = await ring.current();
   const { source, slots } = await findSource(deps, request);
-  const stalled = new AbortController();
-  const signal = AbortSignal.any([cancellationSignal(), stalled.signal]);
+  const signal = cancellationSignal();
   const startedAt = new Date();
   const synced = await handshake(
     {
@@ -79,55 +63,21 @@ export async function backUpShard(deps: BackupDeps, request: ShardRequest): Prom
     { rdbOnly: true, signal },
   );
   if (synced.how !== 'full') throw new Error('a server cannot go on where nothing was asked for');
-  const { replid, offset, rdb, link } = synced;
-  try {
-    const prelude = createRdbPreludeReader();
-    const late = () =>
-      stalled.abort(
-        passing(
-          failures.storeUnreachable,
-          `the object store took nothing for ${STALL_MS / 1000} s, so ${source.name} was not kept waiting: is the store slow, or away? holdfast doctor`,
-        ),
-      );
-    const seen = async function* () {
-      for await (const part of rdb) {
-        prelude.add(part);
-        report({ shard, node: source.name, bytes: rdb.bytes } satisfies ShardProgress);
-        const timer = setTimeout(late, STALL_MS);
-        try {
-          yield part;
-        } finally {
-          clearTimeout(timer);
-        }
-      }
-    };
-    const place = slots.length > MOST_SLOTS_TEXT ? {} : { slots };
-    const sealing = sealStream(seen(), { kek, content: 'rdb', about: { cluster, backup, shard, replid, offset, ...place } });
-    const key = backupKeys.shard(cluster, backup, shard, randomBytes(4).toString('hex'));
-    await store.putStream(key, sealing.bytes, { signal, partBytes: partBytesFor(source) });
-    await removeUnlessAwaited(store, key);
-    const found = prelude.result();
-    if (found === undefined)
-      throw fatal(
-        failures.formatNotSupported,
-        `the RDB of ${source.name} begins with something that this version of Holdfast does not know, so its keys cannot be counted: use a later one`,
-      );
-    return {
-      shard,
-      key,
-      object: sealing.facts(),
-      replid,
-      offset,
-      slots,
-      node: source.name,
-      server: { engine: source.engine, version: source.version },
-      ...found,
-      startedAt: startedAt.toISOString(),
-      tookMs: Date.now() - startedAt.getTime(),
-    };
-  } finally {
-    link.close();
-  }
+  const key = backupKeys.shard(cluster, backup, shard, randomBytes(4).toString('hex'));
+  const stored = await storeRdb(store, {
+    synced,
+    source,
+    shard,
+    slots,
+    key,
+    about: { cluster, backup },
+    kek,
+    signal,
+    startedAt,
+    progress: (bytes) => report({ shard, node: source.name, bytes } satisfies ShardProgress),
+  });
+  await removeUnlessAwaited(store, key);
+  return stored;
 }
 
 /** Looks anew: since the plan a node may have died, or lead now. */

@@ -103,3 +103,31 @@ export async function requireHostWorker(client: Client, host: string): Promise<v
     },
   );
 }
+
+interface AttemptId {
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly activityId: string;
+  readonly attempt: number;
+}
+
+/** Asks whether Temporal waits for the attempt of an activity that runs here: not when it has given it up, or its workflow has ended. */
+export function askIfAwaited(client: Client): () => Promise<boolean> {
+  const { activityId, attempt, workflowExecution } = activityInfo();
+  const { workflowId, runId } = workflowExecution ?? { workflowId: '', runId: '' };
+  return () => isAwaited(client, { workflowId, runId, activityId, attempt });
+}
+
+async function isAwaited(client: Client, { workflowId, runId, activityId, attempt }: AttemptId): Promise<boolean> {
+  try {
+    const { raw } = await client.withDeadline(Date.now() + CONFIRM_WITHIN_MS, () =>
+      client.workflow.getHandle(workflowId, runId).describe(),
+    );
+    return (raw.pendingActivities ?? []).some((pending) => pending.activityId === activityId && pending.attempt === attempt);
+  } catch (error) {
+    if (error instanceof WorkflowNotFoundError) return false;
+    throw error;
+  }
+}
+
+const CONFIRM_WITHIN_MS = 3000;

@@ -181,13 +181,16 @@ export const contentsOf = async ({ redis }: ShardNode): Promise<Contents> => {
   return { keys, digest: String(await redis.call('DEBUG', 'DIGEST')) };
 };
 
-/** What a server of the same kind holds after it has loaded these files. It has no network, and is gone afterwards. */
+/**
+ * What a server of the same kind holds after it has loaded these files. It has no network, and is gone afterwards. As a replica of nobody it keeps what has
+ * expired: that is for its primary to remove, and what is compared is what was written.
+ */
 export async function load(docker: Docker, spec: ClusterSpec, files: readonly PlacedFile[]): Promise<Contents> {
   const { image, server, cli } = findEngineVersion(spec.engine, spec.version) ?? { image: '', server: '', cli: '' };
   const aof = files.some(({ path }) => path.endsWith('.manifest')) ? 'yes' : 'no';
   const container = await startServer(docker, image, server, 'none');
   try {
-    const conf = `dir ${nodePaths.db}\nsave ""\nappendonly ${aof}\nenable-debug-command yes\n`;
+    const conf = `dir ${nodePaths.db}\nsave ""\nappendonly ${aof}\nreplicaof 127.0.0.1 1\nenable-debug-command yes\n`;
     await place(container, [...files, { path: nodePaths.serverConf, content: conf }]);
     const ask = (command: string) => output(container, [cli, ...command.split(' ')]);
     await until('it has loaded', async () => (await ask('INFO persistence')).includes('\nloading:0'));

@@ -1,8 +1,9 @@
 import { ActivityCancellationType, type ActivityOptions, proxyActivities } from '@temporalio/workflow';
+import type { ArchiveActivities } from '../../activities/archive-activities.ts';
 import type { ControlActivities, WaitingActivities } from '../../activities/control-activities.ts';
 import type { DataActivities } from '../../activities/data-activities.ts';
 import type { HostActivities } from '../../activities/host-activities.ts';
-import { hostDataTaskQueue, hostTaskQueue, WAITING_TASK_QUEUE } from '../../config/names.ts';
+import { hostArchiveTaskQueue, hostDataTaskQueue, hostTaskQueue, WAITING_TASK_QUEUE } from '../../config/names.ts';
 
 /**
  * Shared by every proxy. Activities beat once a second, so a dead worker is noticed after the heartbeat timeout; a cancelled activity is waited
@@ -48,6 +49,28 @@ export const onHost = (host: string, summary?: string) =>
     retry: patient,
     ...(summary === undefined ? {} : { summary }),
   });
+
+/**
+ * Archives writes: for ever, whatever happens. The pause between two tries stays short, also after many in a day: the server's backlog does not wait.
+ */
+const forEver = { initialInterval: '500 milliseconds', backoffCoefficient: 2, maximumInterval: '5 seconds' } as const;
+
+/** Follows a shard's writes; ends by itself after a day, so that the workflow can begin anew. */
+export const archives = (host: string, summary: string) =>
+  proxyActivities<Pick<ArchiveActivities, 'archiveShard'>>({
+    ...shared,
+    taskQueue: hostArchiveTaskQueue(host),
+    startToCloseTimeout: '3 days',
+    retry: forEver,
+    summary,
+  });
+
+/** What the long-lived archive asks besides: nobody waits for it, so it is tried until it is answered. */
+export const archiveControl = proxyActivities<Pick<ControlActivities, 'readCluster' | 'endTimelines'>>({
+  ...shared,
+  startToCloseTimeout: '10 minutes',
+  retry: { ...forEver, maximumInterval: '30 seconds' },
+});
 
 /** Moves of data. Hours, perhaps days; each attempt begins where the cluster is, so there may be many. */
 export const onData = (host: string) =>

@@ -1,0 +1,62 @@
+import type { Continued } from '../replication/handshake.ts';
+import { ReplicationLost } from '../replication/link.ts';
+import type { ArchiveDeps, ArchiveOptions } from './archive-deps.ts';
+import { putFact } from './facts.ts';
+import type { Line } from './line.ts';
+import { pump } from './pump.ts';
+import { createSegmentUploads } from './segment-uploads.ts';
+import type { ShardBoard } from './shard-board.ts';
+import type { ShardNode } from './shard-now.ts';
+
+/** Adds to a line what a node sends, until the connection ends; all that came is stored when it returns. */
+export async function followLine(
+  deps: ArchiveDeps,
+  { cluster, shard, rpoSeconds }: ArchiveOptions,
+  board: ShardBoard,
+  line: Line,
+  { node, synced }: { readonly node: ShardNode; readonly synced: Continued },
+): Promise<void> {
+  const { store, ring, signal } = deps;
+  let noting = false;
+  const noteSlots = () => {
+    const now = board.slots;
+    if (noting || now === undefined || now.slots === line.slots) return;
+    noting = true;
+    putFact(store, { cluster, shard, timeline: line.id, kind: 'slots', offset: now.offset }, { slots: now.slots })
+      .then(() => {
+        line.slots = now.slots;
+      }, board.trouble) // with the next segment again
+      .finally(() => {
+        noting = false;
+      });
+  };
+  const uploads = createSegmentUploads({
+    store,
+    ring,
+    signal,
+    onStored({ endOffset, endDb, lastMs }) {
+      [line.offset, line.db, line.lastMs] = [endOffset, endDb, lastMs];
+      noteSlots();
+    },
+  });
+  [board.uploads, board.node] = [uploads, node.source.name];
+  board.calm();
+  try {
+    await pump({
+      synced,
+      uploads,
+      place: { cluster, shard, timeline: line.id, replid: line.replid },
+      afterMs: line.lastMs,
+      rpoSeconds,
+      clock: board.clock,
+      mayGoOn: board.mayGoOn,
+    });
+  } catch (error) {
+    if (!(error instanceof ReplicationLost)) throw error;
+    board.trouble(error);
+  } finally {
+    board.node = undefined;
+  }
+  await uploads.settled();
+  board.uploads = undefined;
+}

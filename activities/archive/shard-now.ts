@@ -1,0 +1,67 @@
+import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import { failures } from '../../config/failures.ts';
+import { systemUsers } from '../../config/names.ts';
+import { type BackupSource, backupSources } from '../../model/backup-source.ts';
+import type { Followable, StreamPlace } from '../../model/recovery/going-on.ts';
+import { asOperator, type NodeAddress, withNode } from '../redis/connection.ts';
+import { type ObserveDeps, observe } from '../redis/observe.ts';
+import { parseInfo } from '../redis/parse.ts';
+import type { ReplicationTarget } from '../replication/link.ts';
+import { passing } from '../support/failure.ts';
+
+/** A node of a shard, where it is in the stream, and how to speak to it. */
+export interface ShardNode extends Followable {
+  readonly source: BackupSource;
+  /** As a replica does. */
+  readonly target: ReplicationTarget;
+  /** As the operator does. */
+  readonly operator: NodeAddress;
+}
+
+/** A shard at one moment. */
+export interface ShardNow {
+  readonly slots: string;
+  /** Those that can be read, best first: replicas, then the primary. */
+  readonly nodes: readonly ShardNode[];
+}
+
+/** Looks at a shard: asks the engine and every node of the cluster, and those that are fit for it where they are in the stream. */
+export const lookAtShard =
+  (deps: ObserveDeps, { spec, clusterId, shard }: { readonly spec: ClusterSpec; readonly clusterId: string; readonly shard: number }) =>
+  async (): Promise<ShardNow> => {
+    const { tls } = spec.security;
+    const held = await deps.secrets.require(spec.name);
+    const observation = await observe(deps, { cluster: spec.name, tls, parameters: [] });
+    const found = backupSources(spec, clusterId, observation)[shard];
+    if (found === undefined) throw passing(failures.nodeAway, `${spec.name} has no shard ${shard}`);
+    const nodes = await Promise.all(
+      found.sources.map(async (source): Promise<readonly ShardNode[]> => {
+        const operator = asOperator(held, tls, { kind: 'data', address: source.address });
+        const place = await placeOf(operator).catch(() => undefined); // it has gone in between
+        const target = {
+          address: source.address,
+          user: systemUsers.replication,
+          password: held.system.replication,
+          ...(tls ? { caCert: held.ca.cert } : {}),
+        };
+        return place === undefined ? [] : [{ role: source.role, place, source, operator, target }];
+      }),
+    );
+    return { slots: found.slots, nodes: nodes.flat() };
+  };
+
+/** Where a node is in its stream. */
+export const placeOf = (node: NodeAddress): Promise<StreamPlace> =>
+  withNode(node, async (redis) => streamPlace(parseInfo(await redis.info('replication'))));
+
+export function streamPlace(info: ReadonlyMap<string, string>): StreamPlace {
+  const number = (name: string) => Number(info.get(name) ?? -1);
+  const former = info.get('master_replid2') ?? '';
+  const [upTo, first] = [number('second_repl_offset') - 1, number('repl_backlog_first_byte_offset')];
+  return {
+    replid: info.get('master_replid') ?? '',
+    offset: number('master_repl_offset'),
+    ...(upTo < 0 || /^0*$/.test(former) ? {} : { former: { replid: former, upTo } }),
+    ...(info.get('repl_backlog_active') === '1' && first > 0 ? { keepsFrom: first - 1 } : {}),
+  };
+}

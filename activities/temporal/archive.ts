@@ -1,0 +1,31 @@
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
+import { archiveHandlers } from '../../config/archive.ts';
+import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import { archiveWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+
+const absent = (error: unknown): undefined => {
+  if (error instanceof WorkflowNotFoundError) return undefined;
+  throw error;
+};
+
+/** The archive runs if the spec says so, and looks at it. One that runs and is not wanted any more ends by itself when it has looked. */
+export async function tellArchive(client: Client, { name, pitr }: ClusterSpec): Promise<void> {
+  const workflowId = archiveWorkflowId(name);
+  if (pitr.enabled)
+    await client.workflow.signalWithStart('archive', {
+      workflowId,
+      taskQueue: WORKFLOW_TASK_QUEUE,
+      args: [{ cluster: name }],
+      signal: archiveHandlers.changed,
+      memo: { cluster: name },
+      staticSummary: `archives the writes of ${name}`,
+    });
+  else await client.workflow.getHandle(workflowId).signal(archiveHandlers.changed).catch(absent);
+}
+
+/** Ends the archive and waits for its end. One that is gone is no error. */
+export async function stopArchive(client: Client, cluster: string): Promise<void> {
+  const handle = client.workflow.getHandle(archiveWorkflowId(cluster));
+  const told = await handle.signal(archiveHandlers.stop).then(() => true, absent);
+  if (told === true) await handle.result().catch(absent);
+}
