@@ -152,7 +152,14 @@ export const restoreInput = z
       .record(z.string(), z.unknown())
       .default({})
       .describe('Fields of the spec that shall differ from what the cluster had: {"resources": {"memory": "1Gi"}}.'),
-    shardsAtOnce: z.int().min(1).max(16).default(2).describe('Shards whose data is laid out side by side, at most.'),
+    include: z
+      .array(z.string().min(1).max(1000))
+      .max(100)
+      .default([])
+      .describe(
+        'Only keys that match one of these patterns, as SCAN takes them: `user:*`. All, when left out. Functions come with all only.',
+      ),
+    shardsAtOnce: z.int().min(1).max(16).default(2).describe('Shards that are brought back side by side, at most.'),
     ...shared,
   })
   .refine(

@@ -24,6 +24,7 @@ export async function provision(raw: unknown): Promise<OperationResult> {
       const ground = await prepareGround(op, spec, plan, seen);
       // Sentinels learn of replicas when they first ask the primary; those that come later are seen only ten seconds on.
       for (const kind of ['data', 'sentinel'] as const) await ground.start(plan.nodes.filter((node) => node.kind === kind));
+      await ground.form();
       await ground.accept();
       return {
         summary: `${spec.name} is healthy: ${count(plan.nodes.length, 'node')} started on ${ground.subnet}`,

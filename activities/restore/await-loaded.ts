@@ -6,7 +6,7 @@ import { addressOf, type NodePlace } from '../../model/layout.ts';
 import type { ShardSource } from '../../model/recovery/shard-recovery.ts';
 import { inspectContainer, lastLogLines } from '../docker/containers.ts';
 import { reach } from '../docker/networks.ts';
-import { asOperator, withNode } from '../redis/connection.ts';
+import { asOperator, type NodeAddress, withNode } from '../redis/connection.ts';
 import { parseInfo } from '../redis/parse.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { report } from '../support/beating.ts';
@@ -44,43 +44,54 @@ const SILENT_MS = 120_000;
  * A node that was started with data serves all of it: every byte of its files was read, and as many keys were in its base as the source had at that point of its stream.
  * @throws BackupNotGood, NodeDied with the server's last words, HostFull
  */
-export async function awaitLoaded({ docker, secrets }: LoadDeps, request: LoadRequest): Promise<Loaded> {
-  const { spec, place, subnet } = request;
+export async function awaitLoaded({ docker, secrets }: LoadDeps, { spec, place, subnet, source, bytes }: LoadRequest): Promise<Loaded> {
   const held = await secrets.require(spec.name);
   await reach(docker, networkName(spec.name));
   const target = asOperator(held, spec.security.tls, { kind: 'data', address: addressOf(place, subnet) });
+  const server = { name: place.name, target };
+  return compare(await awaitServing(docker, server, bytes), server, source, bytes);
+}
+
+/** A server that loads data, and how to ask it. */
+export interface LoadingServer {
+  /** Of its container. */
+  readonly name: string;
+  readonly target: NodeAddress;
+}
+
+/** INFO of the server when it has loaded everything. */
+export async function awaitServing(docker: Docker, { name, target }: LoadingServer, bytes: number): Promise<ReadonlyMap<string, string>> {
   let said = 'it does not answer';
   let loaded = -1;
   let deadline = Date.now() + SILENT_MS;
-  const info = await until(
+  return until(
     async () => {
       const fields = await withNode(target, (node) => node.info()).then(parseInfo, (error: unknown) => {
         said = messageOf(error);
         return undefined;
       });
       if (fields?.get('loading') === '0') return fields;
-      await refuseEnded(docker, place.name, spec);
+      await refuseEnded(docker, name);
       const now = Number(fields?.get('loading_loaded_bytes') ?? loaded);
       if (now > loaded) deadline = Date.now() + SILENT_MS;
       loaded = Math.max(now, loaded);
-      report({ shard: place.shard, loadedBytes: loaded, of: request.bytes });
+      report({ node: name, loadedBytes: loaded, of: bytes });
       if (Date.now() > deadline)
-        throw fatal(failures.nodeSilent, `${place.name} does not get on with its data (${said}): look at docker logs ${place.name}`);
+        throw fatal(failures.nodeSilent, `${name} does not get on with its data (${said}): look at docker logs ${name}`);
       return undefined;
     },
     { timeoutMs: Number.POSITIVE_INFINITY, everyMs: 200, late: () => new Error('never') },
   );
-  return compare(info, request);
 }
 
 /** A server that cannot load its data ends, and the engine may start it again and again. */
-async function refuseEnded(docker: Docker, name: string, spec: ClusterSpec): Promise<void> {
+async function refuseEnded(docker: Docker, name: string): Promise<void> {
   const container = await inspectContainer(docker, name);
   if (container?.State.Running === true && container.RestartCount === 0) return;
   if (container?.State.OOMKilled === true)
     throw fatal(
       failures.hostFull,
-      `${name} needs more memory for its data than ${spec.resources.memory}: give nodes more (resources.memory in the changes) and restore again`,
+      `${name} needs more memory for its data than ${Math.round((container.HostConfig.Memory ?? 0) / 1024 ** 2)} MiB: give nodes more (resources.memory in the changes) and restore again`,
     );
   throw fatal(
     failures.nodeDied,
@@ -88,9 +99,12 @@ async function refuseEnded(docker: Docker, name: string, spec: ClusterSpec): Pro
   );
 }
 
-function compare(
+/** @throws BackupNotGood when it is not what was laid out */
+export function compare(
   info: ReadonlyMap<string, string>,
-  { spec, place: { name }, source: { shard, base, until: writes }, bytes }: LoadRequest,
+  { name }: LoadingServer,
+  { shard, slots, base, until: writes }: ShardSource,
+  bytes: number,
 ): Loaded {
   const number = (field: string) => Number(info.get(field) ?? 0);
   const expired = number('rdb_last_load_keys_expired');
@@ -98,7 +112,7 @@ function compare(
   const functions = number('number_of_libraries');
   const read = number('aof_current_size'); // it grows with what the server writes from now on
   // The first database only is counted in a manifest, and the only one in cluster mode.
-  const asMany = spec.mode === 'cluster' ? keys === base.keys : keys >= base.keys;
+  const asMany = slots !== '' ? keys === base.keys : keys >= base.keys;
   const differs = [
     ...(asMany ? [] : [`it has loaded ${keys} keys, and there were ${base.keys}`]),
     ...(writes !== undefined || functions === base.functions

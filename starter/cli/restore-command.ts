@@ -21,6 +21,11 @@ export function addRestoreCommand(program: Command, run: Run): void {
     )
     .option('-f, --filename <changes>', 'fields of the spec that shall differ, YAML or JSON; - is standard input')
     .addOption(
+      new Option('--include <pattern>', 'only keys that match, such as user:*; may be repeated').argParser(
+        (text: string, given?: string[]) => [...(given ?? []), text],
+      ),
+    )
+    .addOption(
       new Option('--shards-at-once <count>', 'shards that are laid out side by side (default 2)').argParser(
         wholeNumber({ least: 1, most: 16 }),
       ),

@@ -19,8 +19,8 @@ export async function rdbOf(stack: Stack, cluster: string, node: string, tls = t
 }
 
 /** What a node holds, as a server that loads a copy of its data says. */
-export async function contentsOfNode(stack: Stack, spec: ClusterSpecInput, node: string): Promise<Contents> {
+export async function contentsOfNode(stack: Stack, spec: ClusterSpecInput, node: string, cluster = spec.name): Promise<Contents> {
   const parsed = clusterSpec.parse(spec);
-  const content = await rdbOf(stack, parsed.name, node, parsed.security.tls);
+  const content = await rdbOf(stack, cluster, node, parsed.security.tls);
   return load(stack.dependencies.docker, parsed, [{ path: `${nodePaths.db}/dump.rdb`, content }]);
 }

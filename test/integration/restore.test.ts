@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
+import { labels, nodeName } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { piped } from '../cli/piped.ts';
-import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import type { Contents } from '../support/lone-shard.ts';
 import { type Stack, startStack } from '../support/stack.ts';
-import { findChanges, LIBRARY, writeStaticData } from '../support/static-data.ts';
-import { asApplication, ask, onNode } from './ask.ts';
+import { findChanges, LIBRARY, STATIC_KEYS, writeStaticData } from '../support/static-data.ts';
+import { asApplication, ask, onNode, refusal } from './ask.ts';
 import { contentsOfNode } from './node-data.ts';
 
 let stack: Stack;
@@ -14,9 +17,6 @@ const named = () => {
   names.push(uniqueName());
   return names.at(-1) ?? '';
 };
-beforeAll(async () => {
-  stack = await startStack();
-});
 afterAll(async () => {
   for (const name of names) await sweep(stack.dependencies.docker, name);
   await stack?.stop();
@@ -24,33 +24,85 @@ afterAll(async () => {
 
 const run = (type: string, input: object) => ask<OperationResult>(stack, type, input);
 
-test('a cluster that is gone comes back under another name: every key, the slots where they were, functions and users', async () => {
-  const [source, into] = [named(), named()];
-  const spec = testSpec(source, { engine: 'valkey', version: '9.1', replicasPerShard: 1 });
+const SHARDS = [0, 1, 2];
+const spec = testSpec(named(), { engine: 'valkey', version: '9.1', replicasPerShard: 0 });
+const source = spec.name;
+const slotsOf = async (cluster: string) => (await ask<StatusReport>(stack, 'status', { cluster })).shards.map(({ slots }) => slots);
+let before: readonly Contents[];
+let slots: unknown;
+let backup = '';
+
+beforeAll(async () => {
+  stack = await startStack();
   await run('provision', { spec });
   await asApplication(stack, source, writeStaticData);
-  for (const shard of [0, 1, 2])
-    await onNode(stack, source, `${source}-${shard}-0`, async (redis) => {
+  for (const shard of SHARDS)
+    await onNode(stack, source, nodeName(source, shard, 0), async (redis) => {
       await redis.call('FUNCTION', 'LOAD', LIBRARY);
     });
   await run('rebalance', { cluster: source, weights: { 1: 0.5 } });
-  const { backup } = await run('backup', { cluster: source, verify: 'checksum' });
-  const before = await Promise.all([0, 1, 2].map((shard) => contentsOfNode(stack, spec, `${source}-${shard}-0`)));
-  const slotsOf = async (cluster: string) => (await ask<StatusReport>(stack, 'status', { cluster })).shards.map(({ slots }) => slots);
-  const slots = await slotsOf(source);
+  const made = await run('backup', { cluster: source, fromPrimary: true, verify: 'checksum' });
+  backup = made.backup?.id ?? '';
+  before = await Promise.all(SHARDS.map((shard) => contentsOfNode(stack, spec, nodeName(source, shard, 0))));
+  slots = await slotsOf(source);
   await run('deprovision', { cluster: source, confirm: source });
+});
 
+/** A copy is sent with what is left of each key's time, so no digest is equal: every value is looked at. */
+async function requireCopy(cluster: string, spec: Partial<ClusterSpecInput>): Promise<void> {
+  const { verdict, shards } = await ask<StatusReport>(stack, 'status', { cluster });
+  expect({ verdict, shards: shards.length }).toEqual({ verdict: 'healthy', shards: spec.shards });
+  expect(shards.reduce((sum, { keys = 0 }) => sum + keys, 0)).toBe(before.reduce((sum, { keys }) => sum + keys, 0));
+  expect(await asApplication(stack, cluster, findChanges)).toEqual([]);
+  const { docker } = stack.dependencies;
+  const filters = { label: [labels.scratch] };
+  expect((await docker.listContainers({ all: true, filters })).filter(({ Names }) => Names[0]?.includes(cluster))).toEqual([]);
+  expect((await docker.listVolumes({ filters })).Volumes.filter(({ Name }) => Name.includes(cluster))).toEqual([]);
+}
+
+test('a cluster that is gone comes back under another name: every key, the slots where they were, functions and users', async () => {
+  const into = named();
   const restored = await piped(
-    ['restore', source, '--backup', backup?.id ?? '', '--into', into, '--set', 'resources.memory=160Mi', '--yes'],
+    ['restore', source, '--backup', backup, '--into', into, '--set', 'resources.memory=160Mi', '--set', 'replicasPerShard=1', '--yes'],
     { env: stack.env },
   );
   expect(restored).toMatchObject({ code: 0 });
-  const after = await Promise.all([0, 1, 2].map((shard) => contentsOfNode(stack, { ...spec, name: into }, `${into}-${shard}-0`)));
-  expect(after).toEqual(before);
+  const now = await ask<StatusReport>(stack, 'status', { cluster: into });
+  expect(now).toMatchObject({ verdict: 'healthy', spec: { resources: { memory: '160Mi' }, replicasPerShard: 1 } });
+  const primaries = now.shards.map(({ nodes }) => nodes.find(({ role }) => role === 'primary')?.name ?? '');
+  expect(await Promise.all(primaries.map((node) => contentsOfNode(stack, spec, node, into)))).toEqual(before);
   expect(await slotsOf(into)).toEqual(slots);
   expect(await asApplication(stack, into, findChanges)).toEqual([]);
-  expect(await ask<StatusReport>(stack, 'status', { cluster: into })).toMatchObject({
-    verdict: 'healthy',
-    spec: { resources: { memory: '160Mi' } },
+  await run('deprovision', { cluster: into, confirm: into });
+});
+
+test('with another number of shards every key is where it belongs, and with a pattern only what matches is there', async () => {
+  const into = named();
+  const result = await run('restore', { cluster: source, backup, into, changes: { shards: 4 } });
+  expect(result.restored?.keys).toBe(before.reduce((sum, { keys }) => sum + keys, 0));
+  await requireCopy(into, { shards: 4 });
+  await run('deprovision', { cluster: into, confirm: into });
+
+  const part = named();
+  await run('restore', {
+    cluster: source,
+    backup,
+    into: part,
+    include: ['text:1*', 'text:*'],
+    changes: { mode: 'sentinel', replicasPerShard: 1, security: { tls: false } },
   });
+  const { shards } = await ask<StatusReport>(stack, 'status', { cluster: part });
+  expect(shards).toMatchObject([{ keys: STATIC_KEYS }]);
+});
+
+test('what a server cannot load is refused with what to choose, and nothing is made', async () => {
+  const into = named();
+  const refused = async (changes: object) => (await refusal(run('restore', { cluster: source, backup, into, changes }))).message;
+  expect(await refused({ engine: 'redis', version: '8.0' })).toContain('redis 8.0 cannot load what valkey 9.1');
+  expect(await refused({ version: '8.1' })).toContain('choose version 9.1 or later');
+  expect(await refused({ shard: 4 })).toContain('Unrecognized key');
+  expect(await refusal(run('restore', { cluster: source, backup: '20200101T000000Z-00000000', into }))).toMatchObject({
+    type: 'BackupNotFound',
+  });
+  expect(await holdings(stack.dependencies.docker, into)).toEqual({ containers: [], volumes: [], networks: [] });
 });

@@ -11,12 +11,15 @@ import { settleAll } from './undo.ts';
 /** What a cluster's nodes stand on. */
 export interface Ground {
   readonly clusterId: string;
+  readonly subnet: string;
   /** What it takes to make or start a node. `restored` tells the data that its volume was given. */
   requestFor(place: NodePlace, restored?: string): Parameters<ReturnType<typeof onHost>['ensureNode']>[0];
   /** Starts those of the plan's nodes that are among these, side by side. */
   start(places: readonly NodePlace[], restored?: ReadonlyMap<string, string>): Promise<void>;
-  /** All nodes run: waits until they agree, and makes the spec the one that holds. `check` stands between. */
-  accept(check?: () => Promise<void>): Promise<void>;
+  /** All nodes run: waits until they agree. */
+  form(): Promise<void>;
+  /** The cluster is as its spec says, and that is the spec that holds from now on. */
+  accept(): Promise<void>;
 }
 
 /**
@@ -29,7 +32,7 @@ export async function prepareGround(
   plan: ProvisionPlan,
   before: Observation,
   slots?: InitialSlots,
-): Promise<Ground & { readonly subnet: string }> {
+): Promise<Ground> {
   const hostName = hostOf(spec);
   const host = onHost(hostName);
   const { generation } = plan;
@@ -99,15 +102,16 @@ export async function prepareGround(
               ),
           ),
       ),
-    async accept(check) {
+    async form() {
       if (plan.steps.some((step) => step.name === steps.form))
         await op.step(
           steps.form,
           () => host.awaitFormed(spec),
           ({ headline }) => headline,
         );
+    },
+    async accept() {
       await op.verify(spec);
-      await check?.();
       if (op.known.source === 'none') op.onFailure('take the spec back', () => control.forgetCluster(spec.name));
       if (plan.accepts)
         await op.step(

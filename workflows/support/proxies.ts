@@ -103,7 +103,7 @@ export const verifies = (host: string, summary: string) =>
 
 /** Lays out and loads data that is brought back: as long as there is data. */
 export const restores = (host: string, summary: string) =>
-  proxyActivities<Pick<HostActivities, 'fillShard' | 'awaitLoaded'>>({
+  proxyActivities<Pick<HostActivities, 'fillShard' | 'awaitLoaded' | 'copyShard'>>({
     ...shared,
     taskQueue: hostTaskQueue(host),
     startToCloseTimeout: '1 day',

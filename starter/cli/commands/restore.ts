@@ -14,6 +14,7 @@ export interface RestoreOptions extends StartingOptions {
   /** ISO 8601. */
   readonly at?: string;
   readonly latest?: true;
+  readonly include?: readonly string[];
   /** Fields of the spec, from `--set` and from a file; the former count more. */
   readonly set?: readonly FieldText[];
   readonly filename?: string;
@@ -22,10 +23,10 @@ export interface RestoreOptions extends StartingOptions {
 
 export function restoreInputOf(
   cluster: string,
-  { into, backup, at, latest, shardsAtOnce, ...options }: RestoreOptions,
+  { into, backup, at, latest, include, shardsAtOnce, ...options }: RestoreOptions,
   changes: Fields,
 ): OperationInput<'restore'> {
-  return { cluster, into, backup, at, latest, changes, shardsAtOnce, ...sharedInput(options) };
+  return { cluster, into, backup, at, latest, include: include && [...include], changes, shardsAtOnce, ...sharedInput(options) };
 }
 
 /** `holdfast restore <cluster> --into <name>` */
