@@ -2,9 +2,11 @@ import type { Client } from '@temporalio/client';
 import type { BackupManifest, Verification } from '../config/backup.ts';
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { JournalEntry } from '../config/progress.ts';
+import type { DrillReport } from '../config/restore.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
 import { endTimelines } from './archive/end-timelines.ts';
 import { commitBackup, discardUnnamed, listBackups, recordVerification, requireManifest } from './backup/catalogue.ts';
+import { readDrill, writeDrill } from './restore/drills.ts';
 import { findSource, type SourceRequest } from './restore/find-source.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import { asOfNow, listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
@@ -78,6 +80,8 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     listBackups: (cluster: string, limit: number) => listBackups(store, cluster, limit),
     readBackup: (cluster: string, backup: string) => requireManifest(store, cluster, backup),
     findSource: (request: SourceRequest) => findSource({ store, secrets }, request),
+    recordDrill: (report: DrillReport) => writeDrill(store, report),
+    readDrill: (cluster: string) => readDrill(store, cluster),
     closeKeeper: (cluster: string) => closeKeeper(client, cluster),
     /** Nothing is archived of the cluster any more. */
     stopArchive: (cluster: string) => stopArchive(client, cluster),

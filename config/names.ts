@@ -52,6 +52,9 @@ export const volumeName = (node: string) => `${node}-data`;
 export const scratchName = (cluster: string, backup: string, shard: number) =>
   `holdfast-scratch-${cluster}-${backup.toLowerCase()}-${shard}`;
 
+/** The cluster that a drill makes and removes. */
+export const drillName = (cluster: string) => `${cluster.slice(0, 34)}-drill`;
+
 /** The cluster's own network. */
 export const networkName = (cluster: string) => `holdfast-${cluster}`;
 
@@ -149,6 +152,8 @@ export const backupKeys = {
     `archive/${cluster}/${shard}/${timeline}/${digits(startOffset, OFFSET_DIGITS)}-${digits(endOffset, OFFSET_DIGITS)}-${digits(firstMs, TIME_DIGITS)}-${digits(lastMs, TIME_DIGITS)}.${stream}.resp.sealed`,
   fact: ({ cluster, shard, timeline, kind, offset, ms }: FactName) =>
     `archive/${cluster}/${shard}/${timeline}/${digits(offset, OFFSET_DIGITS)}-${digits(ms, TIME_DIGITS)}.${kind}.json`,
+  /** What the last drill found. */
+  drill: (cluster: string) => `backups/${cluster}/drill.json`,
   keyCopies: (cluster: string) => `keys/${cluster}/`,
   /** One key-encryption key under one master key. */
   keyCopy: (cluster: string, id: string, masterKeyId: string) => `keys/${cluster}/${id}.${masterKeyId}.sealed`,

@@ -168,6 +168,14 @@ export const restoreInput = z
   )
   .refine(({ changes }) => !('name' in changes), { path: ['changes'], message: 'the name of the new cluster stands in `into`' });
 
+/** Input of `drill`: brings a cluster's data back beside it, and removes that again. */
+export const drillInput = z.strictObject({
+  cluster: clusterName.describe('Name of the cluster.'),
+  at: z.iso.datetime({ offset: true }).optional().describe('As it was at this moment; the latest that there is, when left out.'),
+  shardsAtOnce: z.int().min(1).max(16).default(2).describe('Shards that are brought back side by side, at most.'),
+  ...shared,
+});
+
 /** Every operation by the name of its workflow type, with the schema of its input. */
 export const operationInputs = {
   provision: provisionInput,
@@ -178,6 +186,7 @@ export const operationInputs = {
   repair: repairInput,
   backup: backupInput,
   restore: restoreInput,
+  drill: drillInput,
 } as const;
 
 export type OperationName = keyof typeof operationInputs;

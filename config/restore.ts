@@ -1,3 +1,6 @@
+import { z } from 'zod';
+import { clusterName } from './cluster-spec.ts';
+
 /** What is told of data that was brought back. */
 
 /** What a shard of a restored cluster is made of, as a plan shows it. */
@@ -27,3 +30,19 @@ export interface RestoreReport {
   /** Until every shard had its data and served it, without replicas; ms. */
   readonly loadedMs: number;
 }
+
+/** What the last drill of a cluster found; it lies in the bucket as JSON. */
+export const drillReport = z.strictObject({
+  cluster: clusterName,
+  /** Whether the data came back as it was told to be. */
+  ok: z.boolean(),
+  /** In a sentence: what came back, or why it did not. */
+  summary: z.string(),
+  startedAt: z.iso.datetime(),
+  /** Until every shard served its data; missing when it did not come so far. ms. */
+  recoveredMs: z.int().min(0).optional(),
+  /** The moment that it was brought back to. */
+  at: z.iso.datetime().optional(),
+  keys: z.int().min(0).optional(),
+});
+export type DrillReport = z.output<typeof drillReport>;

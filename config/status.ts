@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type ClusterSpec, clusterName } from './cluster-spec.ts';
 import type { JournalEntry } from './progress.ts';
+import type { DrillReport } from './restore.ts';
 
 /** Input of the workflow `status`. */
 export const statusInput = z.strictObject({ cluster: clusterName });
@@ -61,6 +62,8 @@ export interface StatusReport {
   readonly generation?: number;
   /** The operation that holds the cluster's lock now. */
   readonly running?: { readonly workflowId: string; readonly runId: string; readonly operation: string };
+  /** The last time that its data was brought back to see whether it can be; missing when nobody has. */
+  readonly drill?: DrillReport;
   /** Newest last. */
   readonly journal: readonly JournalEntry[];
 }

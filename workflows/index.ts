@@ -3,6 +3,7 @@ export { backup } from './backup.ts';
 export { listBackups, showBackup } from './backups.ts';
 export { configure } from './configure.ts';
 export { deprovision } from './deprovision.ts';
+export { drill } from './drill.ts';
 export { keeper } from './keeper.ts';
 export { lock } from './lock.ts';
 export { provision } from './provision.ts';

@@ -33,7 +33,8 @@ export async function restore(raw: unknown): Promise<OperationResult> {
       const asItWas = plan.primaries.length > 0;
       const slots = asItWas ? source.shards.map((shard) => rangesOf(shard.slots)) : undefined;
       const ground = await prepareGround(op, spec, plan, seen, slots);
-      const { shards, keys, expired, loadedAt } = await (asItWas ? loadIn : copyIn)({ op, spec, plan, ground, source, input });
+      const parts = { op, spec, plan, ground, source, shardsAtOnce: input.shardsAtOnce };
+      const { shards, keys, expired, loadedAt } = await (asItWas ? loadIn(parts) : copyIn(parts, input.include));
       await ground.accept();
       const without = expired > 0 ? `, ${expired} of them with their time over` : '';
       return {

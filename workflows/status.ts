@@ -11,17 +11,18 @@ import { controlReads, hostReads } from './support/proxies.ts';
 export async function status(raw: unknown): Promise<StatusReport> {
   const { cluster } = readInput(statusInput, raw, 'status');
   return plainly(async () => {
-    const [known, journal, holder] = await Promise.all([
+    const [known, journal, holder, drill] = await Promise.all([
       controlReads.readCluster(cluster),
       controlReads.readJournal(cluster),
       controlReads.findLockHolder(cluster),
+      controlReads.readDrill(cluster),
     ]);
     const observation = await hostReads(hostOfKnown(known)).observe({
       cluster,
       parameters: known.spec === undefined ? [] : Object.keys(liveParameters(known.spec)),
       ...(known.spec === undefined ? {} : { tls: known.spec.security.tls }),
     });
-    return reportStatus(known, observation, journal, holder);
+    return { ...reportStatus(known, observation, journal, holder), ...(drill === undefined ? {} : { drill }) };
   });
 }
 

@@ -18,10 +18,10 @@ export interface SourceDeps {
   readonly secrets: SecretStore;
 }
 
-/** Which data: of a backup, of a moment (ms since 1970), or the latest there is. */
+/** Which data: of a backup, of a moment (ms since 1970), of the latest moment; or the newest there is, also where nothing is archived. */
 export interface SourceRequest {
   readonly cluster: string;
-  readonly which: { readonly backup: string } | { readonly atMs: number } | 'latest';
+  readonly which: { readonly backup: string } | { readonly atMs: number } | 'latest' | 'newest';
 }
 
 /** Backups that are looked at as bases: the newest so many before the moment. */
@@ -33,10 +33,13 @@ const MOST_BACKUPS = 20;
  */
 export async function findSource(deps: SourceDeps, { cluster, which }: SourceRequest): Promise<ClusterSource> {
   const { store } = deps;
-  if (which !== 'latest' && 'backup' in which) return sourceOfBackup(await requireManifest(store, cluster, which.backup));
-  const backups = await backupsBefore(deps, cluster, which === 'latest' ? Number.POSITIVE_INFINITY : which.atMs);
+  if (typeof which === 'object' && 'backup' in which) return sourceOfBackup(await requireManifest(store, cluster, which.backup));
+  const backups = await backupsBefore(deps, cluster, typeof which === 'object' ? which.atMs : Number.POSITIVE_INFINITY);
   const shards = await Promise.all((await archivedShards(store, cluster)).map((shard) => archivedShard(deps, cluster, shard, backups)));
-  const atMs = which === 'latest' ? latestOf(shards) : which.atMs;
+  const atMs = typeof which === 'object' ? which.atMs : latestOf(shards);
+  const newest = backups.at(-1);
+  if (which === 'newest' && newest !== undefined && (atMs === undefined || atMs < Date.parse(newest.startedAt)))
+    return sourceOfBackup(newest);
   if (atMs === undefined) throw fatal(failures.notRestorable, notArchived(cluster));
   const found = recoverAll(cluster, shards, atMs);
   if ('why' in found) throw fatal(failures.notRestorable, found.why);
@@ -66,7 +69,7 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
 }
 
 const notArchived = (cluster: string): string =>
-  `not every shard of ${cluster} was archived, so there is no latest moment: choose a backup (holdfast backup list ${cluster})`;
+  `not every shard of ${cluster} was archived, so there is no latest moment; and of its backups (holdfast backup list ${cluster}) choose one yourself`;
 
 async function backupsBefore({ store }: SourceDeps, cluster: string, atMs: number): Promise<readonly BackupManifest[]> {
   const prefix = backupKeys.backups(cluster);

@@ -10,7 +10,7 @@ import { type ExitCode, exitCodes, exitCodesHelp } from './exit-codes.ts';
 import { addOperationsCommands } from './operations-commands.ts';
 import { wholeNumber } from './option-values.ts';
 import { type OutputFormat, outputOption } from './output.ts';
-import { addRestoreCommand } from './restore-command.ts';
+import { addRestoreCommands } from './restore-command.ts';
 import { addScalingCommands } from './scaling-commands.ts';
 import { type GlobalOptions, openSession, type Run } from './session.ts';
 import { addStartingOptions, busyOption, clusterArgument, dryRunOption, yesOption } from './shared-options.ts';
@@ -124,7 +124,7 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
 
   program.commandsGroup('Backups:');
   addBackupCommands(program.command('backup').description('make, list and look at backups'), run);
-  addRestoreCommand(program, run);
+  addRestoreCommands(program, run);
 
   program.commandsGroup('Operations:');
   addOperationsCommands(program.command('operations').alias('ops').description('list, follow and steer operations'), run);

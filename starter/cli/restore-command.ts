@@ -1,11 +1,11 @@
 import { type Command, Option } from 'commander';
-import type { RestoreOptions } from './commands/restore.ts';
+import type { DrillOptions, RestoreOptions } from './commands/restore.ts';
 import { addField, instantText, wholeNumber } from './option-values.ts';
 import type { Run } from './session.ts';
 import { addStartingOptions, clusterArgument, dryRunOption, yesOption } from './shared-options.ts';
 
-/** `holdfast restore <cluster>` */
-export function addRestoreCommand(program: Command, run: Run): void {
+/** `holdfast restore <cluster>` and `holdfast drill <cluster>` */
+export function addRestoreCommands(program: Command, run: Run): void {
   const restore = program
     .command('restore')
     .description('make a new cluster with the data that another one had, also one that is gone; shows the plan and asks first')
@@ -25,14 +25,26 @@ export function addRestoreCommand(program: Command, run: Run): void {
         (text: string, given?: string[]) => [...(given ?? []), text],
       ),
     )
-    .addOption(
-      new Option('--shards-at-once <count>', 'shards that are laid out side by side (default 2)').argParser(
-        wholeNumber({ least: 1, most: 16 }),
-      ),
-    )
+    .addOption(shardsAtOnce())
     .addOption(dryRunOption())
     .addOption(yesOption());
   addStartingOptions(restore).action((cluster: string, options: RestoreOptions) =>
     run(async (session) => (await import('./commands/restore.ts')).restore(session, cluster, options)),
   );
+  const drill = program
+    .command('drill')
+    .description('bring the newest data of a cluster back beside it, see that all is there, and remove it again; tells how long it took')
+    .addArgument(clusterArgument())
+    .addOption(new Option('--at <time>', 'as it was at this moment; default: the latest that there is').argParser(instantText))
+    .addOption(shardsAtOnce())
+    .addOption(dryRunOption())
+    .addOption(yesOption());
+  addStartingOptions(drill).action((cluster: string, options: DrillOptions) =>
+    run(async (session) => (await import('./commands/restore.ts')).drill(session, cluster, options)),
+  );
 }
+
+const shardsAtOnce = () =>
+  new Option('--shards-at-once <count>', 'shards that are brought back side by side (default 2)').argParser(
+    wholeNumber({ least: 1, most: 16 }),
+  );

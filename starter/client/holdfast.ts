@@ -46,6 +46,7 @@ export class Holdfast implements AsyncDisposable {
   readonly repair: Operation<'repair'>;
   readonly backup: Operation<'backup'>;
   readonly restore: Operation<'restore'>;
+  readonly drill: Operation<'drill'>;
   readonly backups: Backups;
   readonly operations: Operations;
   readonly #temporal: Temporal;
@@ -62,6 +63,7 @@ export class Holdfast implements AsyncDisposable {
     this.repair = operationStarter(temporal, 'repair');
     this.backup = operationStarter(temporal, 'backup');
     this.restore = operationStarter(temporal, 'restore');
+    this.drill = operationStarter(temporal, 'drill');
     this.backups = {
       list: (cluster, options) => askBackups(temporal, cluster, options?.limit),
       describe: (cluster, id) => askBackup(temporal, cluster, id),

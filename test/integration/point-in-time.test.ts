@@ -3,10 +3,10 @@ import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { clusterSpec } from '../../config/cluster-spec.ts';
-import { nodeName, ports, systemUsers } from '../../config/names.ts';
+import { drillName, nodeName, objectKeys, ports, systemUsers } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
-import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
 import { archiveShard, type SmallArchive } from '../support/small-archive.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { ask, onNode, refusal } from './ask.ts';
@@ -152,6 +152,23 @@ describe('a cluster that is written to', () => {
       expect(writeBytes).toBeGreaterThan(1000);
     }
     expect(plan.recovery).toHaveLength(3);
+  });
+
+  test('is brought back in a drill, which leaves nothing but its report', async () => {
+    const { summary, restored } = await run('drill', { cluster: spec.name });
+    expect(summary).toMatch(/came back with \d+ keys and served after \d+ s/);
+    const latest = Math.min(...stamps.map((all) => all.at(-1) ?? 0));
+    for (const { at } of restored?.shards ?? []) expect(latest - Date.parse(at)).toBeLessThan(1000);
+    const { drill } = await ask<StatusReport>(stack, 'status', { cluster: spec.name });
+    expect(drill).toMatchObject({ ok: true, summary, recoveredMs: restored?.loadedMs });
+    const scratch = drillName(spec.name);
+    names.push(scratch);
+    expect(await holdings(stack.dependencies.docker, scratch)).toEqual({ containers: [], volumes: [], networks: [] });
+    expect(await stack.dependencies.store.list(objectKeys.clusterPrefix(scratch))).toEqual([]);
+
+    const failed = await refusal(run('drill', { cluster: spec.name, at: new Date(startedMs - 60_000).toISOString() }));
+    expect(failed.type).toBe('NotRestorable');
+    expect((await ask<StatusReport>(stack, 'status', { cluster: spec.name })).drill).toMatchObject({ ok: false, summary: failed.message });
   });
 
   test('cannot be brought back to a moment outside of its archive, and the message says which it reaches', async () => {

@@ -1,6 +1,5 @@
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
-import type { RestoreInput } from '../../config/operations.ts';
 import type { RestoreReport } from '../../config/restore.ts';
 import { hostOf } from '../../model/known-cluster.ts';
 import { slotsThatMoved } from '../../model/plan-backup.ts';
@@ -18,7 +17,7 @@ export interface BringingBack {
   readonly plan: RestorePlan;
   readonly ground: Ground;
   readonly source: ClusterSource;
-  readonly input: RestoreInput;
+  readonly shardsAtOnce: number;
 }
 
 export interface BroughtBack extends Pick<RestoreReport, 'shards' | 'keys' | 'expired'> {
@@ -29,7 +28,7 @@ export interface BroughtBack extends Pick<RestoreReport, 'shards' | 'keys' | 'ex
 const KINDS = ['data', 'sentinel'] as const;
 
 /** The primaries find their data when they first start; the others come when it is loaded and counted. */
-export async function loadIn({ op, spec, plan, ground, source, input }: BringingBack): Promise<BroughtBack> {
+export async function loadIn({ op, spec, plan, ground, source, shardsAtOnce }: BringingBack): Promise<BroughtBack> {
   const hostName = hostOf(spec);
   const { primaries } = plan;
   const first = primaries.map(({ place }) => place);
@@ -48,7 +47,7 @@ export async function loadIn({ op, spec, plan, ground, source, input }: Bringing
             ({ did, bytes }) => `${did}: ${bytes} bytes`,
           ),
     ),
-    input.shardsAtOnce,
+    shardsAtOnce,
   );
   await ground.start(first, new Map([...laidOut].map(([name, { id }]) => [name, id])));
   const loaded = await op.step(
@@ -77,7 +76,10 @@ export async function loadIn({ op, spec, plan, ground, source, input }: Bringing
 }
 
 /** The cluster runs, empty; servers beside it load the shards and send the keys to where they belong. */
-export async function copyIn({ op, spec, plan, ground, source, input }: BringingBack): Promise<BroughtBack> {
+export async function copyIn(
+  { op, spec, plan, ground, source, shardsAtOnce }: BringingBack,
+  include: readonly string[],
+): Promise<BroughtBack> {
   const hostName = hostOf(spec);
   for (const kind of KINDS) await ground.start(plan.nodes.filter((node) => node.kind === kind));
   await ground.form();
@@ -90,7 +92,7 @@ export async function copyIn({ op, spec, plan, ground, source, input }: Bringing
           steps.copy(shard.shard),
           async () => {
             const { subnet } = ground;
-            const request = { spec, subnet, source: shard, include: input.include, memoryBytes: plan.scratchBytes };
+            const request = { spec, subnet, source: shard, include, memoryBytes: plan.scratchBytes };
             const found = await restores(hostName, `shard ${shard.shard}`).copyShard(request);
             copied.push(found);
             return found;
@@ -98,7 +100,7 @@ export async function copyIn({ op, spec, plan, ground, source, input }: Bringing
           ({ keys }) => `${keys} keys`,
         ),
     ),
-    input.shardsAtOnce,
+    shardsAtOnce,
   );
   const loadedAt = Date.now();
   await op.step(steps.count, async () => {

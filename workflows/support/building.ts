@@ -20,6 +20,8 @@ export interface Ground {
   form(): Promise<void>;
   /** The cluster is as its spec says, and that is the spec that holds from now on. */
   accept(): Promise<void>;
+  /** All that was made is gone again. */
+  remove(): Promise<void>;
 }
 
 /**
@@ -36,7 +38,8 @@ export async function prepareGround(
   const hostName = hostOf(spec);
   const host = onHost(hostName);
   const { generation } = plan;
-  if (plan.makesSecrets) op.onFailure('remove certificates and passwords', () => control.removeSecrets(spec.name), 'last');
+  const removeSecrets = () => control.removeSecrets(spec.name);
+  if (plan.makesSecrets) op.onFailure('remove certificates and passwords', removeSecrets, 'last');
   const secrets = () => control.ensureSecrets(spec);
   const { clusterId } = plan.makesSecrets ? await op.step(steps.secrets, secrets, ({ made }) => `made ${made.length}`) : await secrets();
 
@@ -47,23 +50,23 @@ export async function prepareGround(
       ({ pulled }) => (pulled ? 'pulled' : 'is on the host'),
     );
 
-  if (plan.makesNetwork) op.onFailure('remove network', () => host.removeNetwork(spec.name, clusterId));
+  const removeNetwork = () => host.removeNetwork(spec.name, clusterId);
+  if (plan.makesNetwork) op.onFailure('remove network', removeNetwork);
   const network = () => host.ensureNetwork(spec, clusterId);
   const { subnet } = plan.makesNetwork ? await op.step(steps.network, network, (made) => made.subnet) : await network();
 
-  if (plan.newNodes.length > 0)
-    op.onFailure('remove new nodes', () =>
-      settleAll(
-        plan.newNodes.map(({ name, newVolume }) =>
-          onHost(hostName, name).removeNode(spec.name, name, {
-            clusterId,
-            orderly: false,
-            withVolume: newVolume,
-            newSince: before.observedAt,
-          }),
-        ),
+  const removeNodes = () =>
+    settleAll(
+      plan.newNodes.map(({ name, newVolume }) =>
+        onHost(hostName, name).removeNode(spec.name, name, {
+          clusterId,
+          orderly: false,
+          withVolume: newVolume,
+          newSince: before.observedAt,
+        }),
       ),
     );
+  if (plan.newNodes.length > 0) op.onFailure('remove new nodes', removeNodes);
 
   const members = (place: NodePlace) =>
     before.views.length > 0
@@ -109,6 +112,12 @@ export async function prepareGround(
           () => host.awaitFormed(spec),
           ({ headline }) => headline,
         );
+    },
+    async remove() {
+      await removeNodes();
+      await removeNetwork();
+      await removeSecrets();
+      op.keep();
     },
     async accept() {
       await op.verify(spec);

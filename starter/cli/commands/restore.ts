@@ -35,3 +35,16 @@ export async function restore(session: Session, cluster: string, options: Restor
   const input = restoreInputOf(cluster, options, withFields(written, options.set ?? []));
   return carryOut<'restore'>(session, { request: () => ({ operation: 'restore', input }), options });
 }
+
+export interface DrillOptions extends StartingOptions {
+  /** ISO 8601. */
+  readonly at?: string;
+  readonly shardsAtOnce?: number;
+}
+
+/** `holdfast drill <cluster>` */
+export async function drill(session: Session, cluster: string, options: DrillOptions): Promise<ExitCode> {
+  const { at, shardsAtOnce } = options;
+  const input = { cluster, at, shardsAtOnce, ...sharedInput(options) };
+  return carryOut<'drill'>(session, { request: () => ({ operation: 'drill', input }), options });
+}

@@ -2,7 +2,7 @@ import type { Finding, NodeStatus, StatusReport, Verdict } from '../../../config
 import type { Style } from '../terminal.ts';
 import { renderJournal } from './journal-view.ts';
 import { renderTable } from './table.ts';
-import { formatBytes, formatDuration, plural } from './units.ts';
+import { formatBytes, formatDuration, formatTime, plural } from './units.ts';
 
 export const verdictPaint = (verdict: Verdict, style: Style) =>
   ({ healthy: style.good, degraded: style.warn, down: style.bad, absent: style.dim })[verdict];
@@ -84,6 +84,11 @@ function facts({ spec, generation }: StatusReport): string {
   );
 }
 
+function drillLine({ ok, summary, startedAt }: NonNullable<StatusReport['drill']>, style: Style): string {
+  const said = `last drill ${formatTime(startedAt)}: ${summary}`;
+  return ok ? `  ${style.dim(said)}` : `  ${style.bad(`✖ ${said}`)}`;
+}
+
 /** The verdict first, then what needs attention, then every node. */
 export function renderStatus(report: StatusReport, wide: boolean, style: Style): string {
   const paint = verdictPaint(report.verdict, style);
@@ -96,6 +101,7 @@ export function renderStatus(report: StatusReport, wide: boolean, style: Style):
   }
   if (report.findings.length > 0) lines.push('', ...groupFindings(report.findings).map((finding) => renderFinding(finding, style)));
   if (report.shards.length + report.sentinels.length > 0) lines.push('', nodesTable(report, wide, style));
+  if (report.drill !== undefined) lines.push('', drillLine(report.drill, style));
   const recent = report.journal.slice(wide ? -10 : -3);
   if (recent.length > 0) lines.push('', renderJournal(recent, false, style));
   return lines.join('\n');
