@@ -70,7 +70,7 @@ const movedAtLeast = (handle: WorkflowHandle, moment: number): Promise<number> =
         ? step.done / step.total
         : undefined;
     },
-    90_000,
+    200_000, // the move gives way to whatever else the machine does
   );
 
 test.each(SEEDS)(
