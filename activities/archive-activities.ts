@@ -1,8 +1,10 @@
 import { cancellationSignal } from '@temporalio/activity';
 import type { Client } from '@temporalio/client';
+import type { ShardArchiveSummary } from '../config/archive.ts';
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import { archiveShard } from './archive/archive-shard.ts';
 import { lookAtShard } from './archive/shard-now.ts';
+import { tendArchive } from './archive/tend-archive.ts';
 import type { BackupDeps } from './backup/back-up-shard.ts';
 import { beating, report } from './support/beating.ts';
 import { askIfAwaited } from './temporal/operations.ts';
@@ -38,6 +40,9 @@ export function createArchiveActivities(deps: ArchiveActivityDeps) {
         { cluster, clusterId, shard, mode: spec.mode, rpoSeconds: spec.pitr.rpoSeconds, forMs: FOR_MS },
       );
     },
+    /** Small segments of what was archived become fewer large ones, and what is there is counted. */
+    tendArchive: async (cluster: string): Promise<readonly ShardArchiveSummary[]> =>
+      tendArchive({ store: deps.store, ring: await deps.secrets.keyRing(cluster), signal: cancellationSignal() }, cluster),
   });
 }
 

@@ -5,6 +5,7 @@ import type { JournalEntry } from '../config/progress.ts';
 import type { DrillReport } from '../config/restore.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
 import { endTimelines } from './archive/end-timelines.ts';
+import { readRecoveryWindow } from './archive/read-window.ts';
 import { commitBackup, discardUnnamed, listBackups, recordVerification, requireManifest } from './backup/catalogue.ts';
 import { readDrill, writeDrill } from './restore/drills.ts';
 import { findSource, type SourceRequest } from './restore/find-source.ts';
@@ -12,7 +13,7 @@ import type { SecretStore } from './secrets/secret-store.ts';
 import { asOfNow, listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
 import type { StreamStore } from './storage/object-store.ts';
 import { beating } from './support/beating.ts';
-import { stopArchive, tellArchive } from './temporal/archive.ts';
+import { readArchiveProgress, stopArchive, tellArchive } from './temporal/archive.ts';
 import { type Acceptance, acceptSpec, closeKeeper, describeKeeper, readJournal, recordInJournal } from './temporal/keeper.ts';
 import { awaitLockFree, findLockHolder, requireHostWorker, startedBy } from './temporal/operations.ts';
 
@@ -78,6 +79,8 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     /** Nothing of a backup lies in the bucket but what its manifest names; nothing at all, without one. */
     discardBackup: (cluster: string, backup: string) => discardUnnamed(store, cluster, backup),
     listBackups: (cluster: string, limit: number) => listBackups(store, cluster, limit),
+    readArchiveProgress: (cluster: string) => readArchiveProgress(client, cluster),
+    readRecoveryWindow: (cluster: string) => readRecoveryWindow(store, cluster),
     readBackup: (cluster: string, backup: string) => requireManifest(store, cluster, backup),
     findSource: (request: SourceRequest) => findSource({ store, secrets }, request),
     recordDrill: (report: DrillReport) => writeDrill(store, report),

@@ -99,6 +99,42 @@ export interface ShardArchiveProgress {
   readonly clock?: string;
 }
 
+/** Input of the workflow `recoveryWindow`. */
+export const recoveryWindowInput = z.strictObject({ cluster: clusterName });
+
+/** To every moment in it, both ends included, a shard or a cluster can be brought back; ISO 8601, by the servers' clocks. */
+export interface RecoverySpan {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** A time to no moment of which a shard can be brought back by its archive. */
+export interface RecoveryGap {
+  /** The last moment before; missing when there is none. */
+  readonly from?: string;
+  /** The first moment after; missing while there is none. */
+  readonly to?: string;
+  readonly why: string;
+}
+
+export interface ShardRecoveryWindow {
+  readonly shard: number;
+  readonly spans: readonly RecoverySpan[];
+  readonly gaps: readonly RecoveryGap[];
+  /** Failovers that dropped writes which had been archived: what is brought back has none of them, as the shard itself. */
+  readonly dropped: readonly { readonly offset: number; readonly bytes: number }[];
+}
+
+/** Where a cluster can be brought back to. */
+export interface RecoveryWindow {
+  readonly cluster: string;
+  /** Of the cluster as a whole: every shard that it had can be brought back. */
+  readonly spans: readonly RecoverySpan[];
+  readonly earliest?: string;
+  readonly latest?: string;
+  readonly shards: readonly ShardRecoveryWindow[];
+}
+
 /** Input of the workflow `archive`. Operations start it, under the id of the cluster's archive. */
 export const archiveInput = z.strictObject({ cluster: clusterName });
 
@@ -127,4 +163,26 @@ export interface ArchiveDescription {
   readonly shards: readonly ShardArchiveSummary[];
   /** When the shards were looked at; ISO 8601. */
   readonly lookedAt?: string;
+}
+
+/** The archive of a shard at this moment, as `status` shows it. */
+export interface ShardArchiveStatus {
+  readonly shard: number;
+  /** Everything written until then is stored, by the server's clock; ISO 8601. */
+  readonly archivedTo?: string;
+  /** How long the oldest write waits that is not stored yet, in ms; 0 when all are. Missing when nobody follows the shard. */
+  readonly lagMs?: number;
+  /** The node that is followed. */
+  readonly node?: string;
+  readonly timeline?: string;
+  readonly problem?: string;
+  /** Why no times can be written into the stream. */
+  readonly clock?: string;
+}
+
+/** The archive of a cluster at this moment. */
+export interface ArchiveStatus {
+  /** Whether its workflow runs. */
+  readonly running: boolean;
+  readonly shards: readonly ShardArchiveStatus[];
 }

@@ -23,6 +23,16 @@ export const maxmemoryOf = (spec: ClusterSpec): number => Math.floor(parseBytes(
 /** `save` as the server takes it; the empty string switches snapshots off. */
 const snapshotsOf = (spec: ClusterSpec): string => spec.persistence.snapshots.map((s) => `${s.seconds} ${s.changes}`).join(' ');
 
+const [MIB, LEAST_BACKLOG, MOST_BACKLOG] = [1024 ** 2, 16, 1024];
+
+/**
+ * How much of its writes a server keeps for replicas that come back. An archive lives by it while its worker or the object store is away: it gets an eighth of the memory then.
+ */
+function backlogOf({ pitr, resources }: ClusterSpec): string {
+  const eighth = Math.floor(parseBytes(resources.memory) / 8 / MIB);
+  return `${pitr.enabled ? Math.min(MOST_BACKLOG, Math.max(LEAST_BACKLOG, eighth)) : LEAST_BACKLOG}mb`;
+}
+
 /**
  * What a node must be set to so that no failover that nobody asked for makes it the primary, and its value otherwise. A spec cannot set them.
  * Sentinels never choose a replica of priority 0; a replica without failover holds no election, nor ends one that it has begun.
@@ -41,7 +51,7 @@ export function liveParameters(spec: ClusterSpec): Readonly<Record<string, strin
     ...(spec.mode === 'cluster' ? { 'cluster-node-timeout': '5000', 'cluster-allow-replica-migration': 'no' } : {}),
     [retirement(spec).parameter]: retirement(spec).usual,
     'repl-diskless-sync-delay': '0',
-    'repl-backlog-size': '16mb',
+    'repl-backlog-size': backlogOf(spec),
     maxmemory: String(maxmemoryOf(spec)),
     appendonly: spec.persistence.aof ? 'yes' : 'no',
     appendfsync: spec.persistence.fsync,

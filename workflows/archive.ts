@@ -14,12 +14,14 @@ import { hostOf } from '../model/known-cluster.ts';
 import { createArchiveBoard } from './support/archive-board.ts';
 import { isCancellation, reasonOf } from './support/failure.ts';
 import { readInput } from './support/input.ts';
-import { archiveControl, archives } from './support/proxies.ts';
+import { archiveControl, archives, tendsArchive } from './support/proxies.ts';
 
 /** A run stays small enough to be replayed in a moment. */
 const EVENTS_A_RUN = 2000;
 /** After a failure that trying again at once cannot mend. */
 const PAUSE = '1 minute';
+/** Small segments are put together so often, and the archive is looked at. */
+const TIDY_EVERY = '10 minutes';
 
 /**
  * Archives the writes of a cluster for as long as its spec says so: an activity for each shard, which lives a day and is begun anew. Holds no lock. Told when the spec may be another
@@ -58,7 +60,8 @@ export async function archive(raw: unknown): Promise<void> {
     // A scale may have taken some away.
     await persistently(() => archiveControl.endTimelines(cluster, 'removed', spec.shards));
     const scope = new CancellationScope({ cancellable: true });
-    const running = scope.run(() => Promise.all(Array.from({ length: spec.shards }, (_, shard) => keepArchiving(spec, clusterId, shard))));
+    const shards = Array.from({ length: spec.shards }, (_, shard) => shard);
+    const running = scope.run(() => Promise.all([...shards.map((shard) => keepArchiving(spec, clusterId, shard)), keepTidy(hostOf(spec))]));
     await Promise.race([condition(over), running]);
     scope.cancel();
     await running.catch((error: unknown) => {
@@ -75,6 +78,17 @@ export async function archive(raw: unknown): Promise<void> {
         if (isCancellation(error)) throw error;
         board.problem(shard, reasonOf(error));
         await sleep(PAUSE);
+      }
+    }
+  }
+
+  async function keepTidy(host: string): Promise<never> {
+    for (;;) {
+      await sleep(TIDY_EVERY);
+      try {
+        board.looked(await tendsArchive(host).tendArchive(cluster));
+      } catch (error) {
+        if (isCancellation(error)) throw error; // else it is done the next time, and what is wrong with the store is told by the shards
       }
     }
   }

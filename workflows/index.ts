@@ -8,6 +8,7 @@ export { keeper } from './keeper.ts';
 export { lock } from './lock.ts';
 export { provision } from './provision.ts';
 export { rebalance } from './rebalance.ts';
+export { recoveryWindow } from './recovery-window.ts';
 export { repair } from './repair.ts';
 export { restore } from './restore.ts';
 export { scale } from './scale.ts';

@@ -1,4 +1,5 @@
 import { type ClusterSummary, listInput, type StatusReport, statusInput } from '../config/status.ts';
+import { withArchive } from '../model/archive-status.ts';
 import { summariseClusters } from '../model/cluster-list.ts';
 import { DEFAULT_HOST, hostOf, hostOfKnown } from '../model/known-cluster.ts';
 import { liveParameters } from '../model/server-conf.ts';
@@ -22,7 +23,10 @@ export async function status(raw: unknown): Promise<StatusReport> {
       parameters: known.spec === undefined ? [] : Object.keys(liveParameters(known.spec)),
       ...(known.spec === undefined ? {} : { tls: known.spec.security.tls }),
     });
-    return { ...reportStatus(known, observation, journal, holder), ...(drill === undefined ? {} : { drill }) };
+    const report = { ...reportStatus(known, observation, journal, holder), ...(drill === undefined ? {} : { drill }) };
+    if (known.spec?.pitr.enabled !== true) return report;
+    const archive = await controlReads.readArchiveProgress(cluster).catch(() => undefined); // the rest is worth telling without it
+    return archive === undefined ? report : withArchive(report, known.spec, archive, Date.now());
   });
 }
 

@@ -18,6 +18,8 @@ export interface ArchiveOptions extends ArchivedShard {
   readonly mode: 'cluster' | 'sentinel';
   /** A write is stored so long after it was made, at most, in seconds. */
   readonly rpoSeconds: number;
+  /** So long a replica is waited for in sentinel mode, before the primary is followed. @default 20,000 */
+  readonly patienceMs?: number;
   /** Ends by itself after this time. */
   readonly forMs: number;
 }

@@ -14,7 +14,6 @@ import type { ShardNow } from './shard-now.ts';
 
 const PAUSE_MS = 250;
 const REPORT_MS = 1000;
-/** So long a replica is waited for in sentinel mode, before the primary is followed. */
 const PATIENCE_MS = 20_000;
 
 /**
@@ -24,7 +23,7 @@ const PATIENCE_MS = 20_000;
  */
 export async function archiveShard(deps: ArchiveDeps, options: ArchiveOptions): Promise<void> {
   const { store, look, signal } = deps;
-  const { cluster, shard, mode } = options;
+  const { cluster, shard, mode, patienceMs = PATIENCE_MS } = options;
   const endsAt = Date.now() + options.forMs;
   const clock = keepClock({
     mode,
@@ -42,7 +41,7 @@ export async function archiveShard(deps: ArchiveDeps, options: ArchiveOptions): 
     let unfollowedSince = Date.now();
     while (board.mayGoOn()) {
       try {
-        const patient = mode === 'sentinel' && Date.now() - unfollowedSince < PATIENCE_MS;
+        const patient = mode === 'sentinel' && Date.now() - unfollowedSince < patienceMs;
         if (await step(await look(), patient)) unfollowedSince = Date.now();
         else await sleep(PAUSE_MS, undefined, { signal });
       } catch (error) {

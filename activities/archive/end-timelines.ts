@@ -1,4 +1,4 @@
-import { piecesFrom } from '../../model/recovery/archive.ts';
+import { endOfTimeline } from '../../model/recovery/archive.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { putFact } from './facts.ts';
 import { archivedShards, readArchive } from './read-archive.ts';
@@ -9,8 +9,7 @@ export async function endTimelines(store: ObjectStore, cluster: string, because:
     if (shard < fromShard) continue;
     const last = (await readArchive(store, cluster, shard)).at(-1);
     if (last === undefined || last.end !== undefined) continue;
-    const { base, id } = last.begin;
-    const offset = piecesFrom(last, base.offset).at(-1)?.to ?? base.offset;
-    await putFact(store, { cluster, shard, timeline: id, kind: 'end', offset }, { because });
+    const { offset } = endOfTimeline(last);
+    await putFact(store, { cluster, shard, timeline: last.begin.id, kind: 'end', offset }, { because });
   }
 }

@@ -1,3 +1,4 @@
+import { goOn } from '../../model/recovery/going-on.ts';
 import type { Continued } from '../replication/handshake.ts';
 import { ReplicationLost } from '../replication/link.ts';
 import type { ArchiveDeps, ArchiveOptions } from './archive-deps.ts';
@@ -8,6 +9,9 @@ import { createSegmentUploads } from './segment-uploads.ts';
 import type { ShardBoard } from './shard-board.ts';
 import type { ShardNode } from './shard-now.ts';
 
+/** While a primary is followed, so often a replica is looked for. */
+const BETTER_EVERY_MS = 30_000;
+
 /** Adds to a line what a node sends, until the connection ends; all that came is stored when it returns. */
 export async function followLine(
   deps: ArchiveDeps,
@@ -16,7 +20,7 @@ export async function followLine(
   line: Line,
   { node, synced }: { readonly node: ShardNode; readonly synced: Continued },
 ): Promise<void> {
-  const { store, ring, signal } = deps;
+  const { store, ring, look, signal } = deps;
   let noting = false;
   const noteSlots = () => {
     const now = board.slots;
@@ -41,6 +45,13 @@ export async function followLine(
   });
   [board.uploads, board.node] = [uploads, node.source.name];
   board.calm();
+  const better = setInterval(() => {
+    if (node.role === 'replica') return;
+    look().then(({ nodes }) => {
+      const next = goOn(line, nodes, true);
+      if (next.how === 'follow') synced.link.close(); // a replica can be followed again
+    }, board.trouble);
+  }, BETTER_EVERY_MS);
   try {
     await pump({
       synced,
@@ -55,6 +66,7 @@ export async function followLine(
     if (!(error instanceof ReplicationLost)) throw error;
     board.trouble(error);
   } finally {
+    clearInterval(better);
     board.node = undefined;
   }
   await uploads.settled();

@@ -1,6 +1,6 @@
 import type { TimelineBegin } from '../../config/archive.ts';
 import { backupKeys } from '../../config/names.ts';
-import { piecesFrom, type Timeline } from '../../model/recovery/archive.ts';
+import { endOfTimeline, type Timeline } from '../../model/recovery/archive.ts';
 import type { StreamStore } from '../storage/object-store.ts';
 import { putFact } from './facts.ts';
 import { readArchive } from './read-archive.ts';
@@ -54,8 +54,7 @@ export async function lastLine(
 
 async function lineOf(reading: ArchiveReading, timeline: Timeline): Promise<Line> {
   const { base, id } = timeline.begin;
-  const last = piecesFrom(timeline, base.offset).at(-1);
-  const offset = last?.to ?? base.offset;
+  const { offset, last } = endOfTimeline(timeline);
   return {
     id,
     earliest: base.offset,

@@ -53,12 +53,13 @@ export async function archivedShards(store: ObjectStore, cluster: string): Promi
 function timelineOf(begin: TimelineBegin, facts: readonly Fact[], segments: readonly SegmentName[]): Timeline {
   const inOrder = facts.toSorted((a, b) => a.offset - b.offset || a.ms - b.ms);
   const { replid, offset, slots, startedAt } = begin.base;
-  const replids = [{ replid, offset }];
+  const replids: Timeline['replids'][number][] = [{ replid, offset }];
   for (const fact of inOrder) {
     if (fact.kind !== 'replid' || fact.offset < offset) continue;
     // Two attempts that saw the same failover: the one further on had all that came before.
     if (replids.at(-1)?.replid === fact.value.replid) replids.pop();
-    replids.push({ replid: fact.value.replid, offset: fact.offset });
+    const { dropped } = fact.value;
+    replids.push({ replid: fact.value.replid, offset: fact.offset, ...(dropped === undefined ? {} : { dropped }) });
   }
   const end = inOrder.find((fact) => fact.kind === 'end');
   return {

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { NodeAddress } from '../redis/connection.ts';
 import { type Reply, ServerError, type Word } from '../redis/protocol.ts';
 import { openWire, type Wire, WireLost } from '../redis/wire.ts';
+import { isCopied, waitForCopy } from './wait-for-copy.ts';
 
 /**
  * A client of the cluster as an application has one: it learns who owns a slot from redirections, follows them, and waits while nobody answers.
@@ -76,8 +77,8 @@ export function createClusterClient(nodes: readonly NodeAddress[]): ClusterClien
       throw new WireLost(`slot ${slot}: nobody took the call within ${GIVE_UP_MS} ms`);
     },
     async isCopied() {
-      const replies = await lastWire?.ask([['WAIT', 1, COPIED_WITHIN_MS]]).catch(() => []); // it was lost on the way
-      return Number(replies?.[0]) > 0;
+      const replies = await lastWire?.ask(waitForCopy(COPIED_WITHIN_MS)).catch(() => []); // it was lost on the way
+      return isCopied(replies ?? []);
     },
     close() {
       closed = true;

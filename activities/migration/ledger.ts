@@ -3,6 +3,7 @@ import { probeKey } from '../../config/names.ts';
 import { SLOTS } from '../../model/slots.ts';
 import { ServerError } from '../redis/protocol.ts';
 import type { Wire } from '../redis/wire.ts';
+import { isCopied, waitForCopy } from './wait-for-copy.ts';
 
 /** What the probe wrote into one slot. */
 interface Entry {
@@ -99,8 +100,8 @@ export class Ledger {
     const fresh = slots.filter((slot) => !this.#entries.has(slot));
     if (fresh.length === 0) return;
     const writes = fresh.map((slot) => ['SET', keyOfSlot(slot), 0, 'NX', 'EX', EXPIRE_SECONDS]);
-    const replies = await owner.ask(this.#copies ? [...writes, WAIT] : writes);
-    if (this.#copies && Number(replies.at(-1)) === 0) return; // its replica may not have them, and lead next: then they would not be there
+    const replies = await owner.ask(this.#copies ? [...writes, ...waitForCopy(COPIED_WITHIN_MS)] : writes);
+    if (this.#copies && !isCopied(replies.slice(writes.length))) return; // its replica may not have them, and lead next: then they would not be there
     for (const [index, slot] of fresh.entries()) {
       const reply = replies[index];
       if (reply instanceof ServerError && WITHOUT_KEY.has(reply.kind)) continue;
@@ -135,8 +136,7 @@ const msOf = (number: number): number => Math.floor(number / WRITERS);
 const isOlder = (found: number, acknowledged: number): boolean =>
   found < acknowledged && (found % WRITERS === acknowledged % WRITERS || msOf(acknowledged) - msOf(found) > OVERLAP_MS);
 
-/** For one replica, and not for long. */
-const WAIT = ['WAIT', 1, 500] as const;
+const COPIED_WITHIN_MS = 500;
 
 /** The write of the probe as commands take it. */
 export const probeWrite = (slot: number, number: number): readonly (string | number)[] => [keyOfSlot(slot), number, 'EX', EXPIRE_SECONDS];

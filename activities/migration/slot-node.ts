@@ -1,6 +1,6 @@
 import { ports, systemUsers } from '../../config/names.ts';
 import type { NodeAddress } from '../redis/connection.ts';
-import { parseInfo } from '../redis/parse.ts';
+import { onlineReplicas, parseInfo } from '../redis/parse.ts';
 import { encodeCommand, encodeText, listItems, RawList, type Reply, ServerError, type Word } from '../redis/protocol.ts';
 import { openWire, type Wire } from '../redis/wire.ts';
 import { copyHead, type KeyCopies } from './key-copies.ts';
@@ -154,7 +154,7 @@ const SIDE_BY_SIDE = 16;
  */
 async function openBench(wire: Wire, target: NodeAddress): Promise<readonly Wire[]> {
   const info = parseInfo(String(await wire.one('INFO', 'server', 'replication')));
-  if (!info.has('valkey_version') || info.get('connected_slaves') === '0') return [wire];
+  if (!info.has('valkey_version') || onlineReplicas(info).length === 0) return [wire];
   const more = await Promise.allSettled(Array.from({ length: SIDE_BY_SIDE - 1 }, () => openWire(target)));
   return [wire, ...more.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))];
 }

@@ -3,8 +3,9 @@ import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys } from '../../config/names.ts';
 import type { Base } from '../../model/recovery/archive.ts';
-import { type ArchivedShard, latestOf, recoverAll, slotsAt } from '../../model/recovery/moment.ts';
+import { latestOf, reachable, recoverAll } from '../../model/recovery/moment.ts';
 import { type ClusterSource, type ShardSource, sourceOfBackup } from '../../model/recovery/shard-recovery.ts';
+import type { ShardArchive } from '../../model/recovery/window.ts';
 import { archivedShards, readArchive } from '../archive/read-archive.ts';
 import { readManifest, requireManifest } from '../backup/catalogue.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
@@ -36,26 +37,24 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
   if (typeof which === 'object' && 'backup' in which) return sourceOfBackup(await requireManifest(store, cluster, which.backup));
   const backups = await backupsBefore(deps, cluster, typeof which === 'object' ? which.atMs : Number.POSITIVE_INFINITY);
   const shards = await Promise.all((await archivedShards(store, cluster)).map((shard) => archivedShard(deps, cluster, shard, backups)));
-  const atMs = typeof which === 'object' ? which.atMs : latestOf(shards);
+  const atMs = typeof which === 'object' ? which.atMs : latestOf(cluster, shards);
   const newest = backups.at(-1);
   if (which === 'newest' && newest !== undefined && (atMs === undefined || atMs < Date.parse(newest.startedAt)))
     return sourceOfBackup(newest);
-  if (atMs === undefined) throw fatal(failures.notRestorable, notArchived(cluster));
+  if (atMs === undefined) throw fatal(failures.notRestorable, `there is no moment that every shard of ${cluster} can be brought back to. ${reachable(cluster, shards)}`);
   const found = recoverAll(cluster, shards, atMs);
   if ('why' in found) throw fatal(failures.notRestorable, found.why);
   const ring = await deps.secrets.keyRing(cluster);
   const sources = await Promise.all(
-    found.recoveries.map(async (recovery): Promise<ShardSource> => {
-      const { shard, base, timeline: id, pieces } = recovery;
-      const timeline = shards.find((one) => one.shard === shard)?.timelines.find(({ begin }) => begin.id === id);
+    found.shards.map(async ({ shard, base, timeline, pieces, slots }): Promise<ShardSource> => {
       const cut = await findCut({ store, ring }, pieces, atMs);
       return {
         shard,
         cluster,
         ...(base.backup === undefined ? {} : { backup: base.backup }),
         base: base.data,
-        slots: slotsAt(timeline, recovery, atMs),
-        until: { timeline: id, atMs, reachedMs: cut.timeMs, bytes: cut.offset - base.data.offset, segments: pieces.length },
+        slots,
+        until: { timeline, atMs, reachedMs: cut.timeMs, bytes: cut.offset - base.data.offset, segments: pieces.length },
       };
     }),
   );
@@ -67,9 +66,6 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
     shards: sources,
   };
 }
-
-const notArchived = (cluster: string): string =>
-  `not every shard of ${cluster} was archived, so there is no latest moment; and of its backups (holdfast backup list ${cluster}) choose one yourself`;
 
 async function backupsBefore({ store }: SourceDeps, cluster: string, atMs: number): Promise<readonly BackupManifest[]> {
   const prefix = backupKeys.backups(cluster);
@@ -91,7 +87,7 @@ async function archivedShard(
   cluster: string,
   shard: number,
   backups: readonly BackupManifest[],
-): Promise<ArchivedShard> {
+): Promise<ShardArchive> {
   const timelines = await readArchive(store, cluster, shard);
   const bases: readonly Base[] = [
     ...timelines.map(({ begin }) => ({ data: begin.base })),

@@ -1,5 +1,5 @@
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { archiveHandlers } from '../../config/archive.ts';
+import { archiveHandlers, type ShardArchiveProgress } from '../../config/archive.ts';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { archiveWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 
@@ -29,3 +29,22 @@ export async function stopArchive(client: Client, cluster: string): Promise<void
   const told = await handle.signal(archiveHandlers.stop).then(() => true, absent);
   if (told === true) await handle.result().catch(absent);
 }
+
+/** What every shard's activity said with its last heartbeat; empty when the archive does not run. */
+export async function readArchiveProgress(
+  client: Client,
+  cluster: string,
+): Promise<{ readonly running: boolean; readonly shards: readonly ShardArchiveProgress[] }> {
+  const found = await client.workflow.getHandle(archiveWorkflowId(cluster)).describe().catch(absent);
+  if (found?.status.name !== 'RUNNING') return { running: false, shards: [] };
+  const { payloadConverter } = client.options.loadedDataConverter;
+  const said = (found.raw.pendingActivities ?? []).flatMap(({ heartbeatDetails }): readonly ShardArchiveProgress[] => {
+    const [payload] = heartbeatDetails?.payloads ?? [];
+    const progress = payload === undefined ? undefined : payloadConverter.fromPayload<unknown>(payload);
+    return isProgress(progress) ? [progress] : [];
+  });
+  return { running: true, shards: said };
+}
+
+const isProgress = (value: unknown): value is ShardArchiveProgress =>
+  typeof value === 'object' && value !== null && 'shard' in value && 'atMs' in value;

@@ -6,7 +6,12 @@ import type { SegmentName } from '../../config/names.ts';
 export interface Timeline {
   readonly begin: TimelineBegin;
   /** The replication ids that its writes came under, in order; each holds from its offset on. The first is the base's. */
-  readonly replids: readonly { readonly replid: string; readonly offset: number }[];
+  readonly replids: readonly {
+    readonly replid: string;
+    readonly offset: number;
+    /** Bytes that had been archived beyond, and that the failover dropped. */
+    readonly dropped?: number;
+  }[];
   /** Where the shard's slots changed, in order. `ms` is the worker's clock. */
   readonly slots: readonly { readonly slots: string; readonly offset: number; readonly ms: number }[];
   /** Missing while it goes on. Writes that were archived beyond its offset were dropped by a failover: they are not part of it. */
@@ -44,20 +49,38 @@ function reignAt({ replids, end }: Timeline, offset: number): { readonly stream:
  */
 export function piecesFrom(timeline: Timeline, offset: number): readonly Piece[] {
   const byStart = timeline.segments.toSorted((a, b) => a.startOffset - b.startOffset);
+  /** Of those that begin where we are or before, the one that reaches furthest, under each id. */
+  const furthest = new Map<string, SegmentName>();
   const pieces: Piece[] = [];
-  let at = offset;
-  for (;;) {
+  for (let at = offset, next = 0; ; ) {
+    for (let segment = byStart[next]; segment !== undefined && segment.startOffset <= at; segment = byStart[++next])
+      if (segment.endOffset > (furthest.get(segment.stream)?.endOffset ?? 0)) furthest.set(segment.stream, segment);
     const reign = reignAt(timeline, at);
     if (reign === undefined || reign.to <= at) return pieces;
-    let best: SegmentName | undefined;
-    for (const segment of byStart) {
-      if (segment.startOffset > at) break;
-      if (segment.stream === reign.stream && segment.endOffset > at && segment.endOffset > (best?.endOffset ?? 0)) best = segment;
-    }
-    if (best === undefined) return pieces;
+    const best = furthest.get(reign.stream);
+    if (best === undefined || best.endOffset <= at) return pieces;
     const to = Math.min(best.endOffset, reign.to);
     pieces.push({ ...best, from: at, to });
     at = to;
+  }
+}
+
+/**
+ * Where a timeline ends, and its last piece. Not simply what follows from its base: old segments go when nobody needs them any more, and one that was lost must not make the archive begin
+ * at the gap again.
+ */
+export function endOfTimeline(timeline: Timeline): { readonly offset: number; readonly last?: Piece } {
+  const places = [...timeline.segments.map(({ startOffset }) => startOffset), ...timeline.replids.map(({ offset }) => offset)];
+  const starts = [...new Set(places)].toSorted((a, b) => a - b);
+  let from = timeline.begin.base.offset;
+  let end: { readonly offset: number; readonly last?: Piece } = { offset: from };
+  for (;;) {
+    const last = piecesFrom(timeline, from).at(-1);
+    if (last !== undefined) end = { offset: last.to, last };
+    const after = Math.max(from, end.offset);
+    const next = starts.find((start) => start > after);
+    if (next === undefined) return end;
+    from = next;
   }
 }
 

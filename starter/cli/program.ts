@@ -126,6 +126,15 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
   addBackupCommands(program.command('backup').description('make, list and look at backups'), run);
   addRestoreCommands(program, run);
 
+  program
+    .command('recovery-window')
+    .description('to which moments a cluster can be brought back, and every gap; also one that is gone')
+    .addArgument(clusterArgument())
+    .addOption(outputOption())
+    .action((cluster: string, options: { output: OutputFormat }) =>
+      run(async (session) => (await import('./commands/recovery-window.ts')).showRecoveryWindow(session, cluster, options)),
+    );
+
   program.commandsGroup('Operations:');
   addOperationsCommands(program.command('operations').alias('ops').description('list, follow and steer operations'), run);
 

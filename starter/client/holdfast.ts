@@ -1,4 +1,5 @@
 import type { Client } from '@temporalio/client';
+import type { RecoveryWindow } from '../../config/archive.ts';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
 import type { JournalEntry } from '../../config/progress.ts';
 import { readSettings } from '../../config/settings.ts';
@@ -6,7 +7,7 @@ import type { ClusterSummary, KeeperDescription, StatusReport } from '../../conf
 import { type OperationHandle, operationHandle } from './operation-handle.ts';
 import { type ListFilter, listOperations, type OperationSummary, summarize } from './operation-list.ts';
 import { type Operation, operationStarter } from './operation-starter.ts';
-import { askBackup, askBackups, askList, askStatus, describeCluster, readJournal } from './questions.ts';
+import { askBackup, askBackups, askList, askRecoveryWindow, askStatus, describeCluster, readJournal } from './questions.ts';
 import { type ConnectOptions, connectTemporal, type Temporal, wrapClient } from './temporal.ts';
 
 /** The operations of all clusters. */
@@ -96,6 +97,11 @@ export class Holdfast implements AsyncDisposable {
   /** What is true of a cluster now, asked of every node; `absent` when there is nothing of this name. @throws NoWorker */
   status(cluster: string): Promise<StatusReport> {
     return askStatus(this.#temporal, cluster);
+  }
+
+  /** To which moments a cluster can be brought back, and every gap with its reason; also one that is gone. @throws NoWorker */
+  recoveryWindow(cluster: string): Promise<RecoveryWindow> {
+    return askRecoveryWindow(this.#temporal, cluster);
   }
 
   /** Every cluster, also those of which only parts were found. @throws NoWorker */

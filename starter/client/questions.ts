@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
+import type { RecoveryWindow } from '../../config/archive.ts';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
 import { keeperWorkflowId, listWorkflowId, operationWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { JournalEntry } from '../../config/progress.ts';
@@ -75,6 +76,10 @@ export const askBackups = (temporal: Temporal, cluster: string, limit?: number) 
 /** One backup. @throws BackupNotFound, InvalidInput */
 export const askBackup = (temporal: Temporal, cluster: string, backup: string) =>
   ask<BackupManifest>(temporal, 'showBackup', operationWorkflowId(cluster, 'show-backup', shortUnique()), { cluster, backup }, { cluster });
+
+/** Where a cluster can be brought back to, and every gap. */
+export const askRecoveryWindow = (temporal: Temporal, cluster: string) =>
+  ask<RecoveryWindow>(temporal, 'recoveryWindow', operationWorkflowId(cluster, 'recovery-window', shortUnique()), { cluster }, { cluster });
 
 async function askKeeper<T>(temporal: Temporal, cluster: string, query: string): Promise<T> {
   const id = keeperWorkflowId(cluster);

@@ -11,7 +11,7 @@ import { openStream } from '../../activities/backup/open.ts';
 import type { StreamStore } from '../../activities/storage/object-store.ts';
 import type { ShardArchiveProgress } from '../../config/archive.ts';
 import { nodePaths } from '../../config/names.ts';
-import { piecesFrom, type Timeline } from '../../model/recovery/archive.ts';
+import { endOfTimeline, piecesFrom, type Timeline } from '../../model/recovery/archive.ts';
 import { type Contents, contentsOf, type LoneShard, load, type PlacedFile, type ShardNode } from './lone-shard.ts';
 import { until } from './processes.ts';
 
@@ -19,6 +19,8 @@ import { until } from './processes.ts';
 export interface LoneArchive {
   readonly cluster: string;
   readonly ring: KeyRing;
+  /** A node that nobody sees while it is here. */
+  readonly hidden: Set<ShardNode>;
   /** Starts an attempt. */
   start(changes?: Partial<ArchiveOptions>): Attempt;
   timelines(): Promise<readonly Timeline[]>;
@@ -39,9 +41,11 @@ export function loneArchive(docker: Docker, shard: LoneShard, store: StreamStore
   const cluster = shard.spec.name;
   const ring = createKeyRing(store, randomBytes(32), cluster);
   const all = [shard.primary, shard.replica];
+  const hidden = new Set<ShardNode>();
   const look = async (): Promise<ShardNow> => {
     const nodes = await Promise.all(
       all.map(async (node, ordinal) => {
+        if (hidden.has(node)) return [];
         const operator = {
           address: node.address,
           kind: 'data' as const,
@@ -70,6 +74,7 @@ export function loneArchive(docker: Docker, shard: LoneShard, store: StreamStore
   return {
     cluster,
     ring,
+    hidden,
     start(changes = {}) {
       const ending = new AbortController();
       let last: ShardArchiveProgress | undefined;
@@ -90,6 +95,7 @@ export function loneArchive(docker: Docker, shard: LoneShard, store: StreamStore
           shard: 0,
           mode: shard.spec.mode,
           rpoSeconds: 1,
+          patienceMs: 500,
           forMs: 3_600_000,
           ...changes,
         },
@@ -126,8 +132,7 @@ export function loneArchive(docker: Docker, shard: LoneShard, store: StreamStore
   };
 }
 
-export const endOf = (timeline: Timeline | undefined): number =>
-  timeline === undefined ? -1 : (piecesFrom(timeline, timeline.begin.base.offset).at(-1)?.to ?? timeline.begin.base.offset);
+export const endOf = (timeline: Timeline | undefined): number => (timeline === undefined ? -1 : endOfTimeline(timeline).offset);
 
 /** The layout of an append-only directory, as the servers' documentation of persistence has it. */
 export const appendOnly = (rdb: Buffer, writes: Buffer): readonly PlacedFile[] => {

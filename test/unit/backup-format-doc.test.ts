@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createKeyRing } from '../../activities/backup/key-ring.ts';
 import { sealStream } from '../../activities/backup/seal.ts';
 import { masterKeyId } from '../../activities/secrets/envelope.ts';
+import { archiveFacts, segmentAbout, timelineBegin } from '../../config/archive.ts';
 import { backupManifest, shardBackup, verification } from '../../config/backup.ts';
 import { backupKeys } from '../../config/names.ts';
 import { sealedFacts, sealedHeader } from '../../config/sealed.ts';
@@ -106,9 +107,14 @@ test.runIf(spawnSync('zstd', ['--version']).status === 0)('what is compressed is
 
 describe('the documentation', () => {
   test('names every field of the manifest and of a sealed object', () => {
-    const schemas = { backupManifest, shardBackup, verification, sealedFacts, sealedHeader };
+    const schemas = { backupManifest, shardBackup, verification, sealedFacts, sealedHeader, timelineBegin, segmentAbout, ...archiveFacts };
     for (const [name, { shape }] of Object.entries(schemas))
       for (const field of Object.keys(shape)) expect(doc, `${name}.${field}`).toMatch(new RegExp(`\`${field}\``));
+  });
+
+  test('names every kind of fact, and every reason', () => {
+    const words = [...Object.keys(archiveFacts), ...timelineBegin.shape.because.options, ...archiveFacts.end.shape.because.options];
+    for (const word of words) expect(doc, word).toMatch(new RegExp(`\`${word}\``));
   });
 
   test('has the layout of keys that Holdfast uses', () => {
@@ -122,6 +128,12 @@ describe('the documentation', () => {
         .segment(segment)
         .replace('/7/', '/<shard>/')
         .replace(/\d{16}-\d{16}-\d{13}-\d{13}/, '<startOffset>-<endOffset>-<firstMs>-<lastMs>'),
+      backupKeys.begin('<cluster>', 7, '<timeline>').replace('/7/', '/<shard>/'),
+      backupKeys.base('<cluster>', 7, '<timeline>', '<unique>').replace('/7/', '/<shard>/'),
+      backupKeys
+        .fact({ ...place, kind: '<kind>', offset: 1, ms: 2 })
+        .replace('/7/', '/<shard>/')
+        .replace(/\d{16}-\d{13}/, '<offset>-<ms>'),
     ];
     for (const key of layout) expect(doc).toContain(`\`${key}\``);
   });

@@ -11,6 +11,7 @@ function server(copies = 1) {
     const refusal = refusals.get(String(key));
     if (refusal !== undefined) return new ServerError(refusal);
     if (name === 'WAIT') return copies;
+    if (name === 'INFO') return `role:master\nslave0:ip=10.0.0.2,port=6379,state=online,offset=${copies}\nmaster_repl_offset:1\n`;
     if (name === 'GET') return data.has(String(key)) ? Buffer.from(data.get(String(key)) ?? '') : null;
     if (rest.includes('NX') && data.has(String(key))) return null;
     data.set(String(key), String(value));

@@ -65,6 +65,15 @@ export const archives = (host: string, summary: string) =>
     summary,
   });
 
+/** As `archives`, for what is done now and then. When it fails it is done the next time. */
+export const tendsArchive = (host: string) =>
+  proxyActivities<Pick<ArchiveActivities, 'tendArchive'>>({
+    ...shared,
+    taskQueue: hostArchiveTaskQueue(host),
+    startToCloseTimeout: '6 hours',
+    retry: { ...forEver, maximumInterval: '1 minute', maximumAttempts: 5 },
+  });
+
 /** What the long-lived archive asks besides: nobody waits for it, so it is tried until it is answered. */
 export const archiveControl = proxyActivities<Pick<ControlActivities, 'readCluster' | 'endTimelines'>>({
   ...shared,

@@ -1,8 +1,9 @@
+import type { ArchiveStatus } from '../../../config/archive.ts';
 import type { Finding, NodeStatus, StatusReport, Verdict } from '../../../config/status.ts';
 import type { Style } from '../terminal.ts';
 import { renderJournal } from './journal-view.ts';
 import { renderTable } from './table.ts';
-import { formatBytes, formatDuration, formatTime, plural } from './units.ts';
+import { formatBytes, formatDuration, formatTime, plural, shorten } from './units.ts';
 
 export const verdictPaint = (verdict: Verdict, style: Style) =>
   ({ healthy: style.good, degraded: style.warn, down: style.bad, absent: style.dim })[verdict];
@@ -89,6 +90,19 @@ function drillLine({ ok, summary, startedAt }: NonNullable<StatusReport['drill']
   return ok ? `  ${style.dim(said)}` : `  ${style.bad(`✖ ${said}`)}`;
 }
 
+/** How far the writes of each shard are archived. */
+function archiveTable({ running, shards }: ArchiveStatus, wide: boolean, style: Style): string {
+  if (!running) return style.warn('  its writes are not archived now');
+  const rows = shards.map(({ shard, archivedTo, lagMs, node, timeline, problem }) => [
+    String(shard),
+    archivedTo === undefined ? '-' : formatTime(archivedTo),
+    lagMs === undefined ? style.warn('not followed') : formatDuration(lagMs),
+    node ?? '-',
+    ...(wide ? [timeline ?? '-', shorten(problem ?? '-', 80)] : []),
+  ]);
+  return renderTable(['SHARD', 'ARCHIVED TO', 'LAG', 'FOLLOWED', ...(wide ? ['TIMELINE', 'PROBLEM'] : [])], rows, style);
+}
+
 /** The verdict first, then what needs attention, then every node. */
 export function renderStatus(report: StatusReport, wide: boolean, style: Style): string {
   const paint = verdictPaint(report.verdict, style);
@@ -101,6 +115,7 @@ export function renderStatus(report: StatusReport, wide: boolean, style: Style):
   }
   if (report.findings.length > 0) lines.push('', ...groupFindings(report.findings).map((finding) => renderFinding(finding, style)));
   if (report.shards.length + report.sentinels.length > 0) lines.push('', nodesTable(report, wide, style));
+  if (report.archive !== undefined) lines.push('', archiveTable(report.archive, wide, style));
   if (report.drill !== undefined) lines.push('', drillLine(report.drill, style));
   const recent = report.journal.slice(wide ? -10 : -3);
   if (recent.length > 0) lines.push('', renderJournal(recent, false, style));

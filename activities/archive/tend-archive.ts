@@ -1,0 +1,47 @@
+import type { ShardArchiveSummary } from '../../config/archive.ts';
+import { backupKeys } from '../../config/names.ts';
+import type { Timeline } from '../../model/recovery/archive.ts';
+import { covered, type MergeRules, planMerges } from '../../model/recovery/merge-plan.ts';
+import { shardWindow } from '../../model/recovery/window.ts';
+import { type MergeDeps, mergeSegments } from './merge-segments.ts';
+import { archivedShards, readArchive } from './read-archive.ts';
+
+const MINUTE = 60_000;
+/** What a restore reads to find a moment is a segment at most; a day has some hundred of them then. */
+const RULES: Omit<MergeRules, 'nowMs'> = { olderThanMs: 2 * MINUTE, mostBytes: 64 * 1024 ** 2, mostMs: 15 * MINUTE, least: 16 };
+
+/**
+ * Puts small segments together. What is in a larger one since the last time goes now: until then somebody may have been reading it.
+ * @returns what there is of each shard
+ */
+export async function tendArchive(deps: MergeDeps, cluster: string, rules = RULES): Promise<readonly ShardArchiveSummary[]> {
+  const summaries: ShardArchiveSummary[] = [];
+  for (const shard of await archivedShards(deps.store, cluster)) {
+    const timelines = await readArchive(deps.store, cluster, shard);
+    for (const timeline of timelines) {
+      const now = { ...rules, nowMs: Date.now() };
+      const gone = new Set(covered(timeline, now));
+      for (const name of gone) {
+        deps.signal.throwIfAborted();
+        await deps.store.remove(backupKeys.segment(name));
+      }
+      const left: Timeline = { ...timeline, segments: timeline.segments.filter((segment) => !gone.has(segment)) };
+      for (const merge of planMerges(left, now)) await mergeSegments(deps, merge);
+    }
+    summaries.push(summarize(shard, timelines));
+  }
+  return summaries;
+}
+
+function summarize(shard: number, timelines: readonly Timeline[]): ShardArchiveSummary {
+  const { spans, gaps } = shardWindow({ shard, timelines, bases: timelines.map(({ begin }) => ({ data: begin.base })) });
+  const [from, to] = [spans[0]?.from, spans.at(-1)?.to];
+  return {
+    shard,
+    timelines: timelines.length,
+    segments: timelines.reduce((sum, { segments }) => sum + segments.length, 0),
+    gaps: gaps.length,
+    ...(from === undefined ? {} : { from }),
+    ...(to === undefined ? {} : { to }),
+  };
+}
