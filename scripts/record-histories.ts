@@ -12,7 +12,7 @@ import { checkout, home } from './setup/home.ts';
 
 const folder = join(checkout, 'test', 'replay', 'histories');
 const RECORDER = 'record-histories';
-const clusters = ['golden', 'golden-sentinel', 'golden-cancelled', 'golden-failed'] as const;
+const clusters = ['golden', 'golden-restored', 'golden-sentinel', 'golden-cancelled', 'golden-failed'] as const;
 
 /** `node scripts/record-histories.ts backup`: only those whose names begin so, and what they stand on. All, without a name. */
 const chosen = process.argv.slice(2);
@@ -49,7 +49,7 @@ async function record(): Promise<void> {
     progress(handle, (now) => now.steps.some(({ name, state }) => name === step && state === 'running'));
 
   try {
-    const [cluster, sentinel, cancelled, failed] = clusters;
+    const [cluster, restored, sentinel, cancelled, failed] = clusters;
     const spec = testSpec(cluster);
     await run('provision-dry-run', 'provision', { spec, dryRun: true });
     await run('provision-cluster', 'provision', { spec, approval: {} }, async (handle) => {
@@ -87,6 +87,11 @@ async function record(): Promise<void> {
     await run('scale-sentinel', 'scale', { cluster: sentinel, replicasPerShard: 2 });
     await run('repair', 'repair', { cluster });
     let id = '';
+    const backedUp = wanted('backup') || wanted('restore') || wanted('drill');
+    if (backedUp && !wanted('backup'))
+      await start('backup', 'backup', { cluster }).then(async (handle) => {
+        id = ((await handle.result()) as OperationResult).backup?.id ?? '';
+      });
     await run('backup', 'backup', { cluster, label: 'golden' }, async (handle) => {
       id = ((await handle.result()) as OperationResult).backup?.id ?? '';
     });
@@ -96,6 +101,12 @@ async function record(): Promise<void> {
       await until('it is verified', runs('verify shard 0')(handle));
       await handle.cancel();
     });
+    await run('restore', 'restore', { cluster, backup: id, into: restored });
+    await run('restore-refused', 'restore', { cluster, backup: id, into: restored });
+    if (wanted('restore')) await (await start('restored-gone', 'deprovision', { cluster: restored, confirm: restored })).result();
+    await run('restore-copied', 'restore', { cluster, backup: id, into: restored, changes: { mode: 'sentinel', shards: 1 } });
+    await run('drill', 'drill', { cluster });
+    await run('drill-failed', 'drill', { cluster, at: '2020-01-01T00:00:00Z' });
     await run('backup-list', 'listBackups', { cluster });
     await run('provision-cancelled', 'provision', { spec: testSpec(cancelled) }, async (handle) => {
       await until(

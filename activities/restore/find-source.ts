@@ -41,7 +41,11 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
   const newest = backups.at(-1);
   if (which === 'newest' && newest !== undefined && (atMs === undefined || atMs < Date.parse(newest.startedAt)))
     return sourceOfBackup(newest);
-  if (atMs === undefined) throw fatal(failures.notRestorable, `there is no moment that every shard of ${cluster} can be brought back to. ${reachable(cluster, shards)}`);
+  if (atMs === undefined)
+    throw fatal(
+      failures.notRestorable,
+      `there is no moment that every shard of ${cluster} can be brought back to. ${reachable(cluster, shards)}`,
+    );
   const found = recoverAll(cluster, shards, atMs);
   if ('why' in found) throw fatal(failures.notRestorable, found.why);
   const ring = await deps.secrets.keyRing(cluster);

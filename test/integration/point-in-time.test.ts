@@ -67,7 +67,9 @@ async function stampsOf(shard: number): Promise<number[]> {
 beforeAll(async () => {
   stack = await startStack();
   const source = named();
-  spec = clusterSpec.parse(testSpec(source, { engine: 'valkey', version: '9.1', replicasPerShard: 0, pitr: { enabled: true, rpoSeconds: 1 } }));
+  spec = clusterSpec.parse(
+    testSpec(source, { engine: 'valkey', version: '9.1', replicasPerShard: 0, pitr: { enabled: true, rpoSeconds: 1 } }),
+  );
   await run('provision', { spec });
   const { shards } = await ask<StatusReport>(stack, 'status', { cluster: source });
   const { caCert, users } = await stack.dependencies.secrets.readCredentials(source);
