@@ -17,7 +17,7 @@ const clusters = ['golden', 'golden-restored', 'golden-sentinel', 'golden-cancel
 /** `node scripts/record-histories.ts backup`: only those whose names begin so, and what they stand on. All, without a name. */
 const chosen = process.argv.slice(2);
 const wanted = (name: string) => chosen.length === 0 || chosen.some((start) => name.startsWith(start));
-const FOUNDATIONS = new Set(['provision-cluster', 'provision-sentinel']);
+const FOUNDATIONS = new Set(['provision-cluster', 'provision-sentinel', 'backup']);
 
 /**
  * Runs every workflow once on real parts and writes down what Temporal remembers of it. The replay tests hold today's workflow code against
@@ -87,11 +87,6 @@ async function record(): Promise<void> {
     await run('scale-sentinel', 'scale', { cluster: sentinel, replicasPerShard: 2 });
     await run('repair', 'repair', { cluster });
     let id = '';
-    const backedUp = wanted('backup') || wanted('restore') || wanted('drill');
-    if (backedUp && !wanted('backup'))
-      await start('backup', 'backup', { cluster }).then(async (handle) => {
-        id = ((await handle.result()) as OperationResult).backup?.id ?? '';
-      });
     await run('backup', 'backup', { cluster, label: 'golden' }, async (handle) => {
       id = ((await handle.result()) as OperationResult).backup?.id ?? '';
     });
