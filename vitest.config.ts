@@ -36,7 +36,11 @@ export default defineConfig({
       layer('integration', ['test/integration/**/*.test.ts'], { timeoutMs: 180_000, atOnce: 2 }),
       layer('crash', ['test/crash/**/*.test.ts'], { timeoutMs: 300_000, atOnce: 1 }),
       layer('crash-all', ['test/crash/**/*.test.ts'], { timeoutMs: 900_000, atOnce: 1, env: { TEST_ALL: 'true' } }),
-      layer('matrix-all', ['test/integration/matrix.test.ts'], { timeoutMs: 900_000, atOnce: 1, env: { TEST_ALL: 'true' } }),
+      layer('matrix-all', ['test/integration/{matrix,backup-faults,backup-sizes}.test.ts'], {
+        timeoutMs: 900_000,
+        atOnce: 1,
+        env: { TEST_ALL: 'true' },
+      }),
     ],
   },
 });

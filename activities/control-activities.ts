@@ -1,12 +1,12 @@
 import type { Client } from '@temporalio/client';
-import type { BackupManifest, Verification } from '../config/backup.ts';
+import type { BackupDamage, BackupManifest, Verification } from '../config/backup.ts';
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { JournalEntry } from '../config/progress.ts';
 import type { DrillReport } from '../config/restore.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
 import { endTimelines } from './archive/end-timelines.ts';
 import { readRecoveryWindow } from './archive/read-window.ts';
-import { commitBackup, discardUnnamed, listBackups, recordVerification, requireManifest } from './backup/catalogue.ts';
+import { commitBackup, discardUnnamed, findManifest, listBackups, recordDamage, recordVerification } from './backup/catalogue.ts';
 import { readDrill, writeDrill } from './restore/drills.ts';
 import { findSource, type SourceRequest } from './restore/find-source.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
@@ -76,12 +76,13 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     },
     commitBackup: (manifest: BackupManifest) => commitBackup(store, manifest),
     recordVerification: (cluster: string, backup: string, verified: Verification) => recordVerification(store, cluster, backup, verified),
+    recordDamage: (cluster: string, backup: string, damaged: BackupDamage) => recordDamage(store, cluster, backup, damaged),
     /** Nothing of a backup lies in the bucket but what its manifest names; nothing at all, without one. */
     discardBackup: (cluster: string, backup: string) => discardUnnamed(store, cluster, backup),
     listBackups: (cluster: string, limit: number) => listBackups(store, cluster, limit),
+    readBackup: (cluster: string, backup: string) => findManifest(store, cluster, backup),
     readArchiveProgress: (cluster: string) => readArchiveProgress(client, cluster),
     readRecoveryWindow: (cluster: string) => readRecoveryWindow(store, cluster),
-    readBackup: (cluster: string, backup: string) => requireManifest(store, cluster, backup),
     findSource: (request: SourceRequest) => findSource({ store, secrets }, request),
     recordDrill: (report: DrillReport) => writeDrill(store, report),
     readDrill: (cluster: string) => readDrill(store, cluster),

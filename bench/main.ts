@@ -1,3 +1,4 @@
+import { benchBackup } from './backup.ts';
 import { benchPlanner } from './planner.ts';
 import { benchProvision } from './provision.ts';
 import { benchRebalance } from './rebalance.ts';
@@ -6,6 +7,7 @@ const benches: Readonly<Record<string, () => Promise<void>>> = {
   provision: benchProvision,
   planner: benchPlanner,
   rebalance: benchRebalance,
+  backup: benchBackup,
 };
 const name = process.argv[2] ?? '';
 const bench = benches[name];

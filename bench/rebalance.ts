@@ -3,6 +3,7 @@ import { sweep, uniqueName } from '../test/support/clusters.ts';
 import { type Running, until } from '../test/support/processes.ts';
 import { type Stack, startStack } from '../test/support/stack.ts';
 import type { ClientProbeReport } from './client-probe.ts';
+import { takeOption, wholeNumber } from './options.ts';
 import { type BenchCluster, type DataSet, makeCluster } from './rebalance-cluster.ts';
 import { byHand, type Contender, holdfast, redisCli } from './rebalance-contenders.ts';
 import { underProbe } from './rebalance-probe.ts';
@@ -42,19 +43,6 @@ export async function benchRebalance(): Promise<void> {
     await stack.stop();
   }
   console.log(`\ntargets: ${missed.length === 0 ? 'all met' : `MISSED in ${missed.join(', ')}`}\n`);
-}
-
-/** Reads an option and takes it out of the environment: a worker refuses to start with a HOLDFAST_ variable that it does not know. */
-function takeOption(name: string): string | undefined {
-  const value = process.env[name];
-  delete process.env[name];
-  return value;
-}
-
-function wholeNumber(name: string, otherwise: number): number {
-  const value = Number(takeOption(name) ?? otherwise);
-  if (!Number.isSafeInteger(value) || value < 1) throw new Error(`${name} is a whole number above 0`);
-  return value;
 }
 
 function chosenSets(keys: number, only: string | undefined, everything: string | undefined): readonly DataSet[] {

@@ -14,6 +14,12 @@ export const backupId = z
   .regex(/^\d{8}T\d{6}Z-[0-9a-f]{8}$/, 'the id of a backup looks like 20261121T091700Z-0123abcd')
   .describe('Id of the backup: when it began, to the second, in UTC, and a random part.');
 
+/** One backup of a cluster, as a person names it. */
+export const backupChoice = z
+  .string()
+  .regex(/^(latest|\d{8}T\d{6}Z-[0-9a-f]{8})$/, 'give the id of a backup, such as 20261121T091700Z-0123abcd, or latest')
+  .describe('Id of the backup, or `latest`: the newest one.');
+
 /** @param random 8 hex digits. */
 export const newBackupId = (at: Date, random: string): string => `${at.toISOString().replace(/\.\d+Z$|[-:]/g, '')}Z-${random}`;
 
@@ -76,6 +82,14 @@ export const verification = z.strictObject({
 });
 export type Verification = z.output<typeof verification>;
 
+/** What a verification found amiss. */
+export const backupDamage = z.strictObject({
+  at: instant.describe('When it was found.'),
+  type: z.string().min(1).describe('Kind of the failure: `ObjectDamaged`, `ObjectMissing` or `BackupNotGood`.'),
+  why: z.string().describe('What was found, for a person.'),
+});
+export type BackupDamage = z.output<typeof backupDamage>;
+
 /** A person's word that the backup stays, whatever the retention says. */
 export const backupHold = z.strictObject({
   by: z.string().min(1).describe('Who asked for it.'),
@@ -111,6 +125,7 @@ export const backupManifest = z
     shards: z.array(shardBackup).min(1).describe('The shards, in the order of their numbers.'),
     acl: aclBackup.optional().describe('The users and their rules.'),
     verified: verification.optional().describe('The last verification that found everything right.'),
+    damaged: backupDamage.optional().describe('A later verification found this; gone when another one finds everything right.'),
   })
   .superRefine((manifest, context) => {
     const refuse = (message: string) => context.addIssue({ code: 'custom', path: ['shards'], message });
@@ -121,6 +136,10 @@ export const backupManifest = z
     if (twice(shards.flatMap(({ slots }) => slotNumbers(slots)))) refuse('a slot belongs to two shards');
   });
 export type BackupManifest = z.output<typeof backupManifest>;
+
+/** The one place that says which backups may be called verified: a server has loaded it, and nothing was found amiss since. */
+export const isVerified = ({ verified, damaged }: Pick<BackupManifest, 'verified' | 'damaged'>): boolean =>
+  verified?.how === 'loaded' && damaged === undefined;
 
 /** A backup in a list. */
 export interface BackupSummary {
@@ -138,9 +157,11 @@ export interface BackupSummary {
   readonly storedBytes: number;
   /** What the last verification proved; missing when there was none, or it failed. Only `loaded` may be called verified. */
   readonly proof?: { readonly how: Verification['how']; readonly at: string };
+  /** What the last verification found amiss. */
+  readonly damaged?: BackupDamage;
 }
 
-/** What the operation tells of the backup that it made. */
+/** What an operation tells of the backup that it made or verified. */
 export interface BackupReport {
   readonly id: string;
   readonly shards: number;
@@ -161,7 +182,7 @@ export const listBackupsInput = z.strictObject({
 });
 
 /** Input of the workflow `showBackup`. */
-export const showBackupInput = z.strictObject({ cluster: clusterName, backup: backupId });
+export const showBackupInput = z.strictObject({ cluster: clusterName, backup: backupChoice });
 
 function slotNumbers(ranges: string): readonly number[] {
   if (ranges === '') return [];

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { backupId } from './backup.ts';
-import { clusterName, clusterSpec, cpuCount, memorySize } from './cluster-spec.ts';
+import { backupChoice } from './backup.ts';
+import { clusterName, clusterSpec, cpuCount, hostName, memorySize } from './cluster-spec.ts';
 import { explicitMove, moveLimits, moveStrategy } from './migration.ts';
 
 /** What every operation's input may say. */
@@ -135,11 +135,24 @@ export const backupInput = z.strictObject({
   ...shared,
 });
 
+/** Input of `verifyBackup`: proves once more that a stored backup is what it was, also of a cluster that is gone. */
+export const verifyBackupInput = z.strictObject({
+  cluster: clusterName.describe('Name of the cluster.'),
+  backup: backupChoice,
+  verify: z
+    .enum(['load', 'checksum'])
+    .default('load')
+    .describe('`load`: a server without network loads every shard, and the keys are counted. `checksum`: every byte is read and compared.'),
+  host: hostName.optional().describe('Docker host that it is loaded on; that of the stored spec when left out.'),
+  shardsAtOnce: z.int().min(1).max(16).default(2).describe('Shards that are loaded side by side, at most.'),
+  ...shared,
+});
+
 /** Input of `restore`: a new cluster with the data that another one had. */
 export const restoreInput = z
   .strictObject({
     cluster: clusterName.describe('Whose data: the cluster that was backed up. It may be gone.'),
-    backup: backupId.optional().describe('The data of this backup.'),
+    backup: backupChoice.optional().describe('The data of this backup: its id, or `latest`.'),
     at: z.iso
       .datetime({ offset: true })
       .optional()
@@ -185,6 +198,7 @@ export const operationInputs = {
   rebalance: rebalanceInput,
   repair: repairInput,
   backup: backupInput,
+  verifyBackup: verifyBackupInput,
   restore: restoreInput,
   drill: drillInput,
 } as const;
@@ -202,4 +216,5 @@ export type DeprovisionInput = z.output<typeof deprovisionInput>;
 export type ScaleInput = z.output<typeof scaleInput>;
 export type RebalanceInput = z.output<typeof rebalanceInput>;
 export type BackupInput = z.output<typeof backupInput>;
+export type VerifyBackupInput = z.output<typeof verifyBackupInput>;
 export type RestoreInput = z.output<typeof restoreInput>;

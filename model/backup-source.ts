@@ -67,6 +67,20 @@ export function backupSources(spec: ClusterSpec, clusterId: string, observation:
   });
 }
 
-/** The one to read from: a replica, or the primary where that is allowed. */
-export const chooseSource = ({ sources }: ShardSources, fromPrimary: boolean): BackupSource | undefined =>
-  sources.find(({ role }) => role === 'replica' || fromPrimary);
+/**
+ * The one to read from: a replica, or the primary where that is allowed and no replica can be read.
+ * @param tried the node that the first attempt takes, and how many attempts have failed: each takes the next one, for what failed may be the node.
+ */
+export function chooseSource(
+  { sources }: ShardSources,
+  fromPrimary: boolean,
+  tried?: { readonly first: string; readonly failed: number },
+): BackupSource | undefined {
+  const replicas = sources.filter(({ role }) => role === 'replica');
+  const allowed = replicas.length > 0 || !fromPrimary ? replicas : sources;
+  const first = Math.max(
+    0,
+    allowed.findIndex(({ name }) => name === tried?.first),
+  );
+  return allowed[(first + (tried?.failed ?? 0)) % allowed.length];
+}

@@ -1,6 +1,6 @@
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { BackupInput } from '../config/operations.ts';
-import type { Plan } from '../config/progress.ts';
+import type { Plan, PlanStep } from '../config/progress.ts';
 import { type BackupSource, backupSources, chooseSource } from './backup-source.ts';
 import { assess } from './health.ts';
 import type { KnownCluster } from './known-cluster.ts';
@@ -51,7 +51,6 @@ export function planBackup(spec: ClusterSpec, known: KnownCluster, input: Backup
   const shards = found.flatMap(({ shard, slots, source }) => (source === undefined ? [] : [{ shard, slots, source }]));
   const unsound = assess(spec, observation).findings.filter(({ code }) => UNSOUND.has(code));
   const sourceless = found.filter(({ source }) => source === undefined);
-  const memory = spec.resources.memory;
   const bytes = shards.reduce((sum, { source }) => sum + source.memoryBytes, 0);
   return {
     summary: `${spec.name}: ${count(spec.shards, 'shard')}, about ${mebibytes(bytes)} in memory, stored and then ${input.verify === 'load' ? 'loaded by a scratch server' : 'read again, loaded by no server'}`,
@@ -64,16 +63,7 @@ export function planBackup(spec: ClusterSpec, known: KnownCluster, input: Backup
       })),
       { name: backupSteps.acl, change: 'users, rules and hashes of passwords, sealed', undo: 'remove what was stored' },
       { name: backupSteps.commit, change: 'from then on it is a backup' },
-      ...shards.map(({ shard }) =>
-        input.verify === 'load'
-          ? {
-              name: backupSteps.verify(shard),
-              change: 'a server of the same version, without network, loads it and counts the keys; then it is removed',
-              cost: `up to ${memory} of memory on the host, and disk for the data`,
-            }
-          : { name: backupSteps.verify(shard), change: 'every byte is read, opened and compared' },
-      ),
-      { name: backupSteps.record, change: input.verify === 'load' ? 'it is shown as verified' : 'it is shown as opened, not as verified' },
+      ...verifyingSteps(shards, input.verify, spec.resources.memory),
     ],
     refusals: [
       ...unsound.slice(0, 5).map(({ subject, message, next }) => `${subject}: ${message}. Next: ${next}`),
@@ -86,6 +76,24 @@ export function planBackup(spec: ClusterSpec, known: KnownCluster, input: Backup
     shards,
   };
 }
+
+/** How shards are proved, and the proof recorded. @param memory of a node, for people */
+export const verifyingSteps = (
+  shards: readonly { readonly shard: number }[],
+  how: BackupInput['verify'],
+  memory: string,
+): readonly PlanStep[] => [
+  ...shards.map(({ shard }) =>
+    how === 'load'
+      ? {
+          name: backupSteps.verify(shard),
+          change: 'a server of the same version, without network, loads it and counts the keys; then it is removed',
+          cost: `up to ${memory} of memory on the host, and disk for the data`,
+        }
+      : { name: backupSteps.verify(shard), change: 'every byte is read, opened and compared' },
+  ),
+  { name: backupSteps.record, change: how === 'load' ? 'it is shown as verified' : 'it is shown as opened, not as verified' },
+];
 
 /** Memory of the server that loads a shard: what a node has, for there the data fits. */
 export const scratchBytes = (spec: ClusterSpec): number => limitsOf(spec, 'data').memoryBytes;

@@ -91,6 +91,7 @@ async function record(): Promise<void> {
       id = ((await handle.result()) as OperationResult).backup?.id ?? '';
     });
     await run('backup-shown', 'showBackup', { cluster, backup: id });
+    await run('backup-verified', 'verifyBackup', { cluster, backup: 'latest' });
     await run('backup-refused', 'backup', { cluster: sentinel, approval: { timeoutSeconds: 1 } });
     await run('backup-cancelled', 'backup', { cluster, shardsAtOnce: 1 }, async (handle) => {
       await until('it is verified', runs('verify shard 0')(handle));

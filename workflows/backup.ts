@@ -1,21 +1,14 @@
 import { uuid4 } from '@temporalio/workflow';
-import {
-  type AclBackup,
-  BACKUP_FORMAT,
-  type BackupManifest,
-  type BackupReport,
-  newBackupId,
-  type ShardBackup,
-  type Verification,
-} from '../config/backup.ts';
+import { type AclBackup, BACKUP_FORMAT, type BackupManifest, type BackupReport, newBackupId, type ShardBackup } from '../config/backup.ts';
 import { failures } from '../config/failures.ts';
 import type { OperationResult } from '../config/progress.ts';
 import { hostOf } from '../model/known-cluster.ts';
 import { planBackup, scratchBytes, slotsThatMoved, backupSteps as steps } from '../model/plan-backup.ts';
-import { detailsOf, fail, isCancellation, reasonOf, typeOf } from './support/failure.ts';
+import { fail } from './support/failure.ts';
 import { requireKept } from './support/kept.ts';
 import { operation } from './support/operation.ts';
-import { backsUp, control, onHost, verifies } from './support/proxies.ts';
+import { backsUp, control } from './support/proxies.ts';
+import { verifyShards } from './support/verify-shards.ts';
 
 /**
  * Stores the data of every shard, and proves that it can be loaded. Until the manifest is written it is no backup, and a failure leaves nothing. From then on it
@@ -99,61 +92,15 @@ export async function backup(raw: unknown): Promise<OperationResult> {
         await control.discardBackup(spec.name, id);
       });
 
-      op.onFailure('remove the scratch servers', () => onHost(hostName).removeScratches(id));
-      const verifyingAt = Date.now();
-      const counted: Verification['shards'][number][] = [];
-      let server: Verification['server'];
-      const verify = () =>
-        op.together(
-          shards.map(
-            (shard) => () =>
-              op.step(
-                steps.verify(shard.shard),
-                async () => {
-                  const request = { cluster: spec.name, backup: id, shard, how: input.verify, memoryBytes: scratchBytes(spec) };
-                  const found = await verifies(hostName, `shard ${shard.shard} of ${id}`).verifyShard(request);
-                  if (found.counted !== undefined) counted.push(found.counted);
-                  server = found.server;
-                  return found;
-                },
-                (found) =>
-                  found.counted === undefined
-                    ? 'every byte as it was stored'
-                    : `${found.counted.keys} keys and ${found.counted.functions} function libraries, as in the source`,
-              ),
-          ),
-          input.shardsAtOnce,
-        );
-      await verify().catch((error: unknown) => {
-        if (isCancellation(error)) throw error;
-        throw fail(typeOf(error), `${reasonOf(error)}\nThe backup ${id} stays, and is not shown as verified.`, ...detailsOf(error));
+      const report = await verifyShards(op, manifest, {
+        host: hostName,
+        verify: input.verify,
+        shardsAtOnce: input.shardsAtOnce,
+        memoryBytes: scratchBytes(spec),
       });
-      const verified: Verification = {
-        how: input.verify === 'load' ? 'loaded' : 'opened',
-        at: new Date().toISOString(),
-        tookMs: Date.now() - verifyingAt,
-        ...(server === undefined ? {} : { server }),
-        shards: counted.toSorted((a, b) => a.shard - b.shard),
-      };
-      await op.step(steps.record, () => control.recordVerification(spec.name, id, verified));
-      const report = reportOf(manifest, verified);
       return { summary: summaryOf(spec.name, report), backup: report };
     },
   );
-}
-
-function reportOf({ id, shards, startedAt, finishedAt }: BackupManifest, { how }: Verification): BackupReport {
-  const sum = (of: (shard: ShardBackup) => number) => shards.reduce((total, shard) => total + of(shard), 0);
-  return {
-    id,
-    shards: shards.length,
-    keys: sum(({ keys }) => keys),
-    plainBytes: sum(({ object }) => object.plainBytes),
-    storedBytes: sum(({ object }) => object.storedBytes),
-    storedMs: Date.parse(finishedAt) - Date.parse(startedAt),
-    verified: how === 'loaded',
-    how,
-  };
 }
 
 const summaryOf = (cluster: string, { id, keys, verified }: BackupReport): string =>

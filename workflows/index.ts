@@ -14,3 +14,4 @@ export { restore } from './restore.ts';
 export { scale } from './scale.ts';
 export { list, status } from './status.ts';
 export { unknownWorkflow as default } from './unknown.ts';
+export { verifyBackup } from './verify-backup.ts';

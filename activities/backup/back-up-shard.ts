@@ -12,7 +12,7 @@ import type { SecretStore } from '../secrets/secret-store.ts';
 import type { StreamStore } from '../storage/object-store.ts';
 import { report } from '../support/beating.ts';
 import { passing } from '../support/failure.ts';
-import { refuseWhenCancelled } from '../support/until.ts';
+import { attempt, refuseWhenCancelled } from '../support/until.ts';
 import { storeRdb } from './store-rdb.ts';
 
 export interface BackupDeps {
@@ -28,7 +28,7 @@ export interface ShardRequest {
   /** Id of the backup. */
   readonly backup: string;
   readonly shard: number;
-  /** The node that the plan names. When it cannot be read any more, another one of the shard is. */
+  /** The node that the plan names. When it cannot be read, or an attempt has failed, another one of the shard is. */
   readonly node: string;
   readonly fromPrimary: boolean;
 }
@@ -80,13 +80,12 @@ export async function backUpShard(deps: BackupDeps, request: ShardRequest): Prom
   return stored;
 }
 
-/** Looks anew: since the plan a node may have died, or lead now. */
+/** Looks anew: since the plan a node may have died, or lead now; and one that is healthy may be unable to fork. */
 async function findSource(deps: BackupDeps, request: ShardRequest): Promise<{ readonly source: BackupSource; readonly slots: string }> {
   const { spec, clusterId, shard, node, fromPrimary } = request;
   const observation = await observe(deps, { cluster: spec.name, tls: spec.security.tls, parameters: [] });
   const found = backupSources(spec, clusterId, observation)[shard];
-  const allowed = found?.sources.filter(({ role }) => role === 'replica' || fromPrimary) ?? [];
-  const source = allowed.find(({ name }) => name === node) ?? (found === undefined ? undefined : chooseSource(found, fromPrimary));
+  const source = found === undefined ? undefined : chooseSource(found, fromPrimary, { first: node, failed: attempt() - 1 });
   if (found !== undefined && source !== undefined) return { source, slots: found.slots };
   throw passing(
     failures.nodeAway,

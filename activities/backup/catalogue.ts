@@ -1,7 +1,16 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type BackupManifest, type BackupSummary, backupManifest, type Verification } from '../../config/backup.ts';
+import {
+  type AclBackup,
+  type BackupDamage,
+  type BackupManifest,
+  type BackupSummary,
+  backupManifest,
+  type ShardBackup,
+  type Verification,
+} from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys } from '../../config/names.ts';
+import { withDamage, withVerification } from '../../model/recovery/verification.ts';
 import { readJson } from '../storage/json.ts';
 import type { ObjectStore, StreamStore } from '../storage/object-store.ts';
 import { fatal } from '../support/failure.ts';
@@ -20,6 +29,9 @@ export async function readManifest(store: ObjectStore, cluster: string, id: stri
   );
 }
 
+/** A manifest that lies elsewhere; undefined when it cannot be read. */
+export const parseManifest = (bytes: Uint8Array): BackupManifest | undefined => backupManifest.safeParse(readJson(bytes)).data;
+
 /** @throws BackupNotFound */
 export async function requireManifest(store: ObjectStore, cluster: string, id: string): Promise<BackupManifest> {
   const found = await readManifest(store, cluster, id);
@@ -29,6 +41,29 @@ export async function requireManifest(store: ObjectStore, cluster: string, id: s
     `there is no backup ${id} of cluster ${cluster}: holdfast backup list ${cluster} shows those that are`,
   );
 }
+
+/** The manifest of the backup that a person named: by its id, or as the newest one. @throws BackupNotFound */
+export async function findManifest(store: ObjectStore, cluster: string, backup: string): Promise<BackupManifest> {
+  if (backup !== 'latest') return requireManifest(store, cluster, backup);
+  const [newest] = await backupIds(store, cluster);
+  if (newest !== undefined) return requireManifest(store, cluster, newest);
+  throw fatal(failures.backupNotFound, `there are no backups of cluster ${cluster}: make one with holdfast backup create ${cluster}`);
+}
+
+/** Ids of the backups that have a manifest, newest first. */
+async function backupIds(store: ObjectStore, cluster: string): Promise<readonly string[]> {
+  const prefix = backupKeys.backups(cluster);
+  return (await store.list(prefix))
+    .flatMap((key) => /^([^/]+)\/manifest\.json$/.exec(key.slice(prefix.length))?.[1] ?? [])
+    .toSorted()
+    .toReversed();
+}
+
+/** Every sealed object that a manifest names. */
+export const objectsOf = ({ shards, acl }: BackupManifest): readonly (ShardBackup | AclBackup)[] => [
+  ...shards,
+  ...(acl === undefined ? [] : [acl]),
+];
 
 /** Written and read back: until then it is no backup. */
 async function write(store: ObjectStore, manifest: BackupManifest): Promise<void> {
@@ -41,7 +76,7 @@ async function write(store: ObjectStore, manifest: BackupManifest): Promise<void
 
 /** The backup is there: its manifest is, and everything that it names. @throws ObjectMissing */
 export async function commitBackup(store: StreamStore, manifest: BackupManifest): Promise<void> {
-  for (const { key, object } of [...manifest.shards, ...(manifest.acl === undefined ? [] : [manifest.acl])]) {
+  for (const { key, object } of objectsOf(manifest)) {
     const found = await store.head(key);
     if (found?.bytes !== object.storedBytes)
       throw fatal(
@@ -54,7 +89,12 @@ export async function commitBackup(store: StreamStore, manifest: BackupManifest)
 
 /** The manifest says that it was verified, and how. */
 export async function recordVerification(store: ObjectStore, cluster: string, id: string, verified: Verification): Promise<void> {
-  await write(store, { ...(await requireManifest(store, cluster, id)), verified });
+  await write(store, withVerification(await requireManifest(store, cluster, id), verified));
+}
+
+/** The manifest says that the backup cannot be relied on, and why. */
+export async function recordDamage(store: ObjectStore, cluster: string, id: string, damaged: BackupDamage): Promise<void> {
+  await write(store, withDamage(await requireManifest(store, cluster, id), damaged));
 }
 
 /**
@@ -63,15 +103,7 @@ export async function recordVerification(store: ObjectStore, cluster: string, id
  */
 export async function discardUnnamed(store: StreamStore, cluster: string, id: string): Promise<{ readonly objects: number }> {
   const manifest = await readManifest(store, cluster, id);
-  const named = new Set(
-    manifest === undefined
-      ? []
-      : [
-          backupKeys.manifest(cluster, id),
-          ...manifest.shards.map(({ key }) => key),
-          ...(manifest.acl === undefined ? [] : [manifest.acl.key]),
-        ],
-  );
+  const named = new Set(manifest === undefined ? [] : [backupKeys.manifest(cluster, id), ...objectsOf(manifest).map(({ key }) => key)]);
   const prefix = backupKeys.backup(cluster, id);
   for (const upload of await store.listUploads(prefix)) await store.abortUpload(upload);
   const rest = (await store.list(prefix)).filter((key) => !named.has(key));
@@ -84,12 +116,7 @@ const SIDE_BY_SIDE = 16;
 
 /** Backups of a cluster, newest first. What has no manifest is none, and is not shown. */
 export async function listBackups(store: ObjectStore, cluster: string, limit: number): Promise<readonly BackupSummary[]> {
-  const prefix = backupKeys.backups(cluster);
-  const ids = (await store.list(prefix))
-    .flatMap((key) => /^([^/]+)\/manifest\.json$/.exec(key.slice(prefix.length))?.[1] ?? [])
-    .toSorted()
-    .toReversed()
-    .slice(0, limit);
+  const ids = (await backupIds(store, cluster)).slice(0, limit);
   const found: BackupSummary[] = [];
   for (let at = 0; at < ids.length; at += SIDE_BY_SIDE) {
     const manifests = await Promise.all(ids.slice(at, at + SIDE_BY_SIDE).map((id) => readManifest(store, cluster, id)));
@@ -98,7 +125,8 @@ export async function listBackups(store: ObjectStore, cluster: string, limit: nu
   return found;
 }
 
-function summarize({ id, cluster, label, keepUntil, hold, startedAt, finishedAt, shards, verified }: BackupManifest): BackupSummary {
+function summarize(manifest: BackupManifest): BackupSummary {
+  const { id, cluster, label, keepUntil, hold, startedAt, finishedAt, shards, verified, damaged } = manifest;
   const sum = (of: (shard: BackupManifest['shards'][number]) => number) => shards.reduce((total, shard) => total + of(shard), 0);
   const { engine, version } = shards[0]?.server ?? { engine: '', version: '' };
   return {
@@ -114,6 +142,7 @@ function summarize({ id, cluster, label, keepUntil, hold, startedAt, finishedAt,
     keys: sum(({ keys }) => keys),
     plainBytes: sum(({ object }) => object.plainBytes),
     storedBytes: sum(({ object }) => object.storedBytes),
-    ...(verified === undefined ? {} : { proof: { how: verified.how, at: verified.at } }),
+    ...(verified === undefined || damaged !== undefined ? {} : { proof: { how: verified.how, at: verified.at } }),
+    ...(damaged === undefined ? {} : { damaged }),
   };
 }

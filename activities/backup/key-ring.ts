@@ -19,6 +19,11 @@ export interface KeyRing {
   /** Makes a new key for what comes. What was sealed before stays readable. */
   rotate(): Promise<KeyEncryptionKey>;
   /**
+   * Takes up a key of another bucket, from its copy under this master key, or under the one that is given. Safe to repeat.
+   * @returns false when there is no such copy. @throws WrongMasterKey when it does not open, PlanRefused when the ring has another key of this id
+   */
+  adopt(id: string, copyOf: (objectKey: string) => Promise<string | undefined>, under?: Uint8Array): Promise<boolean>;
+  /**
    * Gives every key a second copy, under another master key: from then on workers may use either. Safe to repeat; data is not touched. The new
    * master key's `retire` ends the change.
    * @returns ids of the keys that got a copy now.
@@ -120,6 +125,20 @@ export function createKeyRing(store: ObjectStore, masterKey: Uint8Array, cluster
     byId,
     current: () => (latest !== undefined && Date.now() < latest.until ? latest.key : remember(find())),
     rotate: () => remember(copies().then(make)),
+    async adopt(id, copyOf, under = masterKey) {
+      const objectKey = backupKeys.keyCopy(cluster, id, masterKeyId(under));
+      const copy = await copyOf(objectKey);
+      if (copy === undefined) return false;
+      const key = open(under, objectKey, copy);
+      const there = await read(id, masterKey);
+      if (there === undefined) await write({ id, key }, masterKey);
+      else if (!Buffer.from(there).equals(key))
+        throw fatal(
+          failures.refused,
+          `the bucket has another key ${id} of cluster ${cluster}: what is sealed under either needs it, so none is overwritten`,
+        );
+      return true;
+    },
     async rewrap(newMasterKey) {
       const there = await copies();
       const theirs = masterKeyId(newMasterKey);

@@ -1,4 +1,4 @@
-import type { BackupManifest } from '../../config/backup.ts';
+import { type BackupManifest, isVerified } from '../../config/backup.ts';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys } from '../../config/names.ts';
@@ -7,7 +7,7 @@ import { latestOf, reachable, recoverAll } from '../../model/recovery/moment.ts'
 import { type ClusterSource, type ShardSource, sourceOfBackup } from '../../model/recovery/shard-recovery.ts';
 import type { ShardArchive } from '../../model/recovery/window.ts';
 import { archivedShards, readArchive } from '../archive/read-archive.ts';
-import { readManifest, requireManifest } from '../backup/catalogue.ts';
+import { findManifest, readManifest } from '../backup/catalogue.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { readRecord } from '../storage/cluster-records.ts';
 import type { StreamStore } from '../storage/object-store.ts';
@@ -34,7 +34,7 @@ const MOST_BACKUPS = 20;
  */
 export async function findSource(deps: SourceDeps, { cluster, which }: SourceRequest): Promise<ClusterSource> {
   const { store } = deps;
-  if (typeof which === 'object' && 'backup' in which) return sourceOfBackup(await requireManifest(store, cluster, which.backup));
+  if (typeof which === 'object' && 'backup' in which) return sourceOfBackup(await findManifest(store, cluster, which.backup));
   const backups = await backupsBefore(deps, cluster, typeof which === 'object' ? which.atMs : Number.POSITIVE_INFINITY);
   const shards = await Promise.all((await archivedShards(store, cluster)).map((shard) => archivedShard(deps, cluster, shard, backups)));
   const atMs = typeof which === 'object' ? which.atMs : latestOf(cluster, shards);
@@ -66,7 +66,7 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
     cluster,
     spec: await specOf(store, cluster, backups, sources),
     what: `as it was at ${new Date(atMs).toISOString()}`,
-    proven: sources.every(({ backup }) => backups.some(({ id, verified }) => id === backup && verified?.how === 'loaded')),
+    proven: sources.every(({ backup }) => backups.some((manifest) => manifest.id === backup && isVerified(manifest))),
     shards: sources,
   };
 }
@@ -82,8 +82,8 @@ async function backupsBefore({ store }: SourceDeps, cluster: string, atMs: numbe
     .toSorted()
     .slice(-MOST_BACKUPS);
   const manifests = await Promise.all(newest.map((id) => readManifest(store, cluster, id)));
-  // What nobody has even opened is no base: the archive has one of its own.
-  return manifests.flatMap((manifest) => (manifest?.verified === undefined ? [] : [manifest]));
+  // What nobody has even opened, or was found damaged, is no base: the archive has one of its own.
+  return manifests.flatMap((manifest) => (manifest?.verified === undefined || manifest.damaged !== undefined ? [] : [manifest]));
 }
 
 async function archivedShard(

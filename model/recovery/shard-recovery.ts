@@ -1,4 +1,4 @@
-import type { BackupManifest, ShardBackup } from '../../config/backup.ts';
+import { type BackupManifest, isVerified, type ShardBackup } from '../../config/backup.ts';
 import type { PlannedRecovery } from '../../config/restore.ts';
 import { canonicalJson, digest } from '../layout.ts';
 import { parseRange, type SlotRange } from '../slots.ts';
@@ -42,13 +42,16 @@ export interface ClusterSource {
 }
 
 /** The data of a backup. */
-export const sourceOfBackup = ({ id, cluster, spec, shards, verified }: BackupManifest): ClusterSource => ({
-  cluster,
-  spec,
-  what: `backup ${id}`,
-  proven: verified?.how === 'loaded',
-  shards: shards.map((base) => ({ shard: base.shard, cluster, backup: id, base, slots: base.slots })),
-});
+export function sourceOfBackup(manifest: BackupManifest): ClusterSource {
+  const { id, cluster, spec, shards, damaged } = manifest;
+  return {
+    cluster,
+    spec,
+    what: `backup ${id}${damaged === undefined ? '' : ', which was found damaged'}`,
+    proven: isVerified(manifest),
+    shards: shards.map((base) => ({ shard: base.shard, cluster, backup: id, base, slots: base.slots })),
+  };
+}
 
 /** Tells the data of a shard from any other. What was laid out from the same source need not be laid out again. */
 export const sourceId = ({ cluster, base, slots, until }: ShardSource): string =>

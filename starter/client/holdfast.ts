@@ -24,7 +24,7 @@ export interface Operations {
 export interface Backups {
   /** Newest first, 50 unless told otherwise. @throws NoWorker */
   list(cluster: string, options?: { readonly limit?: number }): Promise<readonly BackupSummary[]>;
-  /** The manifest of one backup. @throws BackupNotFound, NoWorker */
+  /** The manifest of one backup; the newest one's of `latest`. @throws BackupNotFound, NoWorker */
   describe(cluster: string, id: string): Promise<BackupManifest>;
 }
 
@@ -48,6 +48,7 @@ export class Holdfast implements AsyncDisposable {
   readonly backup: Operation<'backup'>;
   readonly restore: Operation<'restore'>;
   readonly drill: Operation<'drill'>;
+  readonly verifyBackup: Operation<'verifyBackup'>;
   readonly backups: Backups;
   readonly operations: Operations;
   readonly #temporal: Temporal;
@@ -65,6 +66,7 @@ export class Holdfast implements AsyncDisposable {
     this.backup = operationStarter(temporal, 'backup');
     this.restore = operationStarter(temporal, 'restore');
     this.drill = operationStarter(temporal, 'drill');
+    this.verifyBackup = operationStarter(temporal, 'verifyBackup');
     this.backups = {
       list: (cluster, options) => askBackups(temporal, cluster, options?.limit),
       describe: (cluster, id) => askBackup(temporal, cluster, id),

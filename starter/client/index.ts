@@ -1,5 +1,5 @@
 export type { RecoveryGap, RecoverySpan, RecoveryWindow, ShardRecoveryWindow } from '../../config/archive.ts';
-export type { BackupManifest, BackupReport, BackupSummary, ShardBackup, Verification } from '../../config/backup.ts';
+export type { BackupDamage, BackupManifest, BackupReport, BackupSummary, ShardBackup, Verification } from '../../config/backup.ts';
 export type { ClusterSpec, ClusterSpecInput } from '../../config/cluster-spec.ts';
 export { type FailureType, failures } from '../../config/failures.ts';
 export type {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
 import { clusterSpec } from '../../config/cluster-spec.ts';
-import { backupKeys, labels, nodePaths, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { backupKeys, nodePaths, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import { type OperationResult, operationHandlers, type Progress } from '../../config/progress.ts';
 import { checkout } from '../../scripts/setup/home.ts';
 import { exitCodes } from '../../starter/cli/exit-codes.ts';
@@ -19,6 +19,7 @@ import { freePort, type Running, until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { LIBRARY, writeStaticData } from '../support/static-data.ts';
 import { asApplication, ask, onNode, refusal } from './ask.ts';
+import { nothingLeft } from './backup-remains.ts';
 import { rdbOf } from './node-data.ts';
 
 let stack: Stack;
@@ -65,23 +66,6 @@ const start = (cluster: string, more: object = {}) =>
     args: [{ cluster, ...more }],
   });
 const idOf = ({ backup }: OperationResult): string => backup?.id ?? '';
-
-/** Nothing in the engine that was made to verify, and in the bucket what the manifests name, without a part of anything else. */
-async function nothingLeft(cluster: string): Promise<void> {
-  const { docker, store } = stack.dependencies;
-  const filters = { label: [labels.scratch] };
-  const ours = (name = '') => name.includes(cluster);
-  expect((await docker.listContainers({ all: true, filters })).filter(({ Names }) => ours(Names[0]))).toEqual([]);
-  expect((await docker.listVolumes({ filters })).Volumes.filter(({ Name }) => ours(Name))).toEqual([]);
-  expect(await store.listUploads(backupKeys.backups(cluster))).toEqual([]);
-  const manifests = await Promise.all((await list(cluster)).map(({ id }) => show(cluster, id)));
-  const named = manifests.flatMap(({ id, shards, acl }) => [
-    backupKeys.manifest(cluster, id),
-    ...shards.map(({ key }) => key),
-    ...(acl === undefined ? [] : [acl.key]),
-  ]);
-  expect(new Set(await store.list(backupKeys.backups(cluster)))).toEqual(new Set(named));
-}
 
 /** Opens an object of the bucket by the script of the documentation, with the master key and copies of two files. */
 async function openByHand(cluster: string, key: string): Promise<Buffer> {
@@ -157,7 +141,7 @@ describe.each(['redis', 'valkey'] as const)('a cluster of %s', (engine) => {
     expect(manifest.shards.every(({ node, keys }) => node.endsWith('-1') && keys > 600)).toBe(true);
     expect(manifest.verified?.server?.version).toMatch(new RegExp(`^${spec.version}\\.`));
     expect(await list(cluster)).toMatchObject([{ label: 'busy', proof: { how: 'loaded' } }]);
-    await nothingLeft(cluster);
+    await nothingLeft(stack, cluster);
     const secret = (await stack.dependencies.secrets.require(cluster)).system.operator;
     expect(JSON.stringify([result, manifest]) + stack.workerLog()).not.toContain(secret);
   });
@@ -217,7 +201,7 @@ describe('a backup', () => {
     expect(message).toMatch(/frame 0 does not open.*stays, and is not shown as verified/s);
     const [found] = await list(cluster);
     expect(found?.proof).toBeUndefined();
-    await nothingLeft(cluster);
+    await nothingLeft(stack, cluster);
   });
 
   test('goes on when the store was away in the middle, and when the worker died in the middle', async () => {
@@ -237,14 +221,14 @@ describe('a backup', () => {
     await sleep(3000);
     line.resume();
     expect(await first.result()).toMatchObject({ outcome: 'done', backup: { verified: true } });
-    await nothingLeft(cluster);
+    await nothingLeft(stack, cluster);
 
     const second = await start(cluster, { verify: 'checksum' });
     await uploading();
     await worker.kill('SIGKILL');
     worker = startWorker(endpoint);
     expect(await second.result()).toMatchObject({ outcome: 'done', backup: { verified: false, how: 'opened' } });
-    await nothingLeft(cluster);
+    await nothingLeft(stack, cluster);
   });
 });
 
@@ -264,7 +248,7 @@ test('in sentinel mode there is one shard, read from the replica, with the keys 
   const { shards, verified } = await show(cluster, idOf(result));
   expect(shards).toMatchObject([{ slots: '', node: `${cluster}-0-1`, database: 0, keys: 500 }]);
   expect(verified?.shards).toEqual([{ shard: 0, keys: 501, functions: 0 }]);
-  await nothingLeft(cluster);
+  await nothingLeft(stack, cluster);
 });
 
 test('from the command line one is made, listed and shown, and one that is not there is told as that', async () => {

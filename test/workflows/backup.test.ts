@@ -3,8 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys, lockWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { until } from '../support/processes.ts';
 import { withNode } from '../unit/model-observations.ts';
 import { type Bench, failureOf, progressOf, startBench, type World } from './bench.ts';
+
+/** PENDING_ACTIVITY_STATE_CANCEL_REQUESTED */
+const CANCEL_REQUESTED = 3;
 
 let bench: Bench;
 beforeAll(async () => {
@@ -117,6 +121,26 @@ describe('a backup', () => {
     expect(await lockOf(world)).toBe('COMPLETED');
   });
 
+  test('that is cancelled while an attempt is about to fail is cancelled, and has not failed', async () => {
+    const world = await standing();
+    const [begun, cancelled] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    world.before('backUpShard', async () => {
+      begun.resolve();
+      await cancelled.promise;
+      throw new Error('the store answers 503');
+    });
+    const handle = await bench.start(world, 'backup');
+    await begun.promise;
+    await handle.cancel();
+    await until('the server has asked the attempt to stop', async () =>
+      (await handle.describe()).raw.pendingActivities?.some(({ state }) => state === CANCEL_REQUESTED),
+    );
+    cancelled.resolve();
+    await expect(handle.result()).rejects.toThrow();
+    expect((await handle.describe()).status.name).toBe('CANCELLED');
+    expect(await objectsOf(world)).toEqual([]);
+  });
+
   test('that is cancelled while it is verified stays, unverified, and no server of it is left', async () => {
     const world = await standing();
     const hold = world.hold('verifyShard');
@@ -171,6 +195,82 @@ describe('a backup', () => {
     await handle.executeUpdate('reject', { args: [{ by: 'a test' }] });
     expect((await failureOf(handle.result())).type).toBe(failures.rejected);
     expect(await objectsOf(world)).toEqual([]);
+  });
+});
+
+describe('a backup that is verified again', () => {
+  const verify = (world: World, more: object = {}) =>
+    bench.execute(world, 'verifyBackup', { cluster: world.spec.name, backup: 'latest', ...more });
+  const stored = async (changes = {}) => {
+    const world = await standing(changes);
+    await backingUp(world, { verify: 'checksum' });
+    world.calls.length = 0;
+    return world;
+  };
+
+  test('and loads is called verified, also when its cluster is gone', async () => {
+    const world = await stored();
+    await bench.execute(world, 'deprovision', { cluster: world.spec.name, confirm: world.spec.name });
+    const [made] = await list(world);
+    expect(await verify(world)).toMatchObject({ outcome: 'done', backup: { id: made?.id, verified: true, how: 'loaded' } });
+    expect(await list(world)).toMatchObject([{ proof: { how: 'loaded' } }]);
+    expect(await lockOf(world)).toBe('COMPLETED');
+  });
+
+  test('and is damaged is shown as that, until it is found intact', async () => {
+    const world = await stored();
+    await verify(world);
+    world.damaged.add(1);
+    const { type, message } = await failureOf(verify(world, { verify: 'checksum' }));
+    expect([type, message]).toEqual([failures.objectDamaged, expect.stringMatching(/stays, and is not shown as verified but as damaged/)]);
+    const [shown] = await list(world);
+    expect(shown?.proof).toBeUndefined();
+    expect(shown?.damaged).toMatchObject({ type: failures.objectDamaged, why: expect.stringContaining('frame 0 does not open') });
+    expect([...world.scratches]).toEqual([]);
+    world.damaged.clear();
+    // The bytes are those that a server has loaded before.
+    expect(await verify(world, { verify: 'checksum' })).toMatchObject({ backup: { verified: true, how: 'opened' } });
+    expect((await list(world))[0]?.damaged).toBeUndefined();
+  });
+
+  test('on a host that is too small stays what it was', async () => {
+    const world = await stored();
+    await verify(world);
+    world.before('verifyShard', () => {
+      throw ApplicationFailure.nonRetryable('not enough memory', failures.hostFull);
+    });
+    const { type, message } = await failureOf(verify(world));
+    expect([type, message]).toEqual([failures.hostFull, expect.stringContaining('is shown as verified as before')]);
+    expect(await list(world)).toMatchObject([{ proof: { how: 'loaded' } }]);
+  });
+
+  test('and is only planned is not read', async () => {
+    const world = await stored();
+    const { outcome, plan } = await verify(world, { dryRun: true });
+    expect([outcome, plan.steps.map(({ name }) => name)]).toEqual([
+      'planned',
+      ['verify shard 0', 'verify shard 1', 'verify shard 2', 'record the verification'],
+    ]);
+    expect(names(world)).not.toContain('verifyShard');
+  });
+
+  test('while it is cancelled leaves no server, and stays what it was', async () => {
+    const world = await stored();
+    const hold = world.hold('verifyShard');
+    const handle = await bench.start(world, 'verifyBackup', { cluster: world.spec.name, backup: 'latest' });
+    await hold.reached;
+    world.scratches.add(0);
+    await handle.cancel();
+    await expect(handle.result()).rejects.toThrow();
+    expect([...world.scratches]).toEqual([]);
+    expect(await list(world)).toMatchObject([{ proof: { how: 'opened' } }]);
+  });
+
+  test('but does not exist is told as that', async () => {
+    expect(await failureOf(verify(await standing()))).toMatchObject({
+      type: failures.backupNotFound,
+      message: expect.stringContaining('holdfast backup create'),
+    });
   });
 });
 

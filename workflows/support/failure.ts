@@ -1,4 +1,12 @@
-import { ActivityFailure, ApplicationFailure, ChildWorkflowFailure, isCancellation, TimeoutFailure } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  CancellationScope,
+  CancelledFailure,
+  ChildWorkflowFailure,
+  isCancellation,
+  TimeoutFailure,
+} from '@temporalio/workflow';
 import { type FailureType, failures } from '../../config/failures.ts';
 
 /** Fails the workflow at once with a message for a person. A raw throw would fail the workflow task, which is retried for ever. */
@@ -28,6 +36,15 @@ export function detailsOf(error: unknown): readonly unknown[] {
 export function isFinal(error: unknown): boolean {
   const cause = causeOf(error);
   return cause instanceof ApplicationFailure && cause.nonRetryable === true;
+}
+
+/**
+ * What a cancelled scope has come to, as the cancellation that it is. The server tries nothing again that shall stop: of an attempt that fails in passing just then, or whose worker dies, comes
+ * that failure, or a timeout, and no more.
+ */
+export function asCancelled(error: unknown): unknown {
+  const stopped = error instanceof ActivityFailure && CancellationScope.current().consideredCancelled;
+  return stopped && !isCancellation(error) && !isFinal(error) ? new CancelledFailure(`cancelled; ${reasonOf(error)}`) : error;
 }
 
 function causeOf(error: unknown): unknown {

@@ -9,7 +9,7 @@ import { type OperationName, operationInputs } from '../../config/operations.ts'
 import type { JournalEntry, OperationResult } from '../../config/progress.ts';
 import type { RestoreReport } from '../../config/restore.ts';
 import { createControls } from './controls.ts';
-import { detailsOf, fail, isCancellation, plainly, reasonOf, typeOf } from './failure.ts';
+import { asCancelled, detailsOf, fail, isCancellation, plainly, reasonOf, typeOf } from './failure.ts';
 import { readInput } from './input.ts';
 import { releaseLock, takeLock } from './lock.ts';
 import { createProgressBoard } from './progress.ts';
@@ -78,7 +78,8 @@ export async function operation<N extends OperationName>(
       upsertSearchAttributes([{ key: keyword(searchAttributes.engine), value: `${spec.engine} ${spec.version}` }]);
     const op = createStages({ title: `${name} of ${cluster}`, input, known, board, controls, undos });
     ending = { outcome: 'done', ...(await runbook(op, input)) };
-  } catch (error) {
+  } catch (problem) {
+    const error = asCancelled(problem);
     ending =
       error instanceof EndsHere
         ? { outcome: error.outcome, summary: board.now().plan?.summary ?? '' }

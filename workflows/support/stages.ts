@@ -8,7 +8,7 @@ import { canonicalJson, digest as sha256 } from '../../model/layout.ts';
 import type { Observation } from '../../model/observation.ts';
 import { liveParameters } from '../../model/server-conf.ts';
 import type { Controls } from './controls.ts';
-import { detailsOf, fail, isCancellation, isFinal, reasonOf, typeOf } from './failure.ts';
+import { asCancelled, detailsOf, fail, isCancellation, isFinal, reasonOf, typeOf } from './failure.ts';
 import type { ProgressBoard } from './progress.ts';
 import { looksAt, onHost } from './proxies.ts';
 import type { UndoList } from './undo.ts';
@@ -112,7 +112,8 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
         const result = await run();
         board.step(name, 'done', note?.(result));
         return result;
-      } catch (error) {
+      } catch (problem) {
+        const error = asCancelled(problem);
         board.step(name, 'failed', isCancellation(error) ? (board.soFar() ?? 'cancelled') : reasonOf(error));
         throw isCancellation(error) ? error : fail(typeOf(error), `step "${name}" failed: ${reasonOf(error)}`, ...detailsOf(error));
       }

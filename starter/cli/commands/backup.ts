@@ -16,6 +16,12 @@ export interface BackupOptions extends StartingOptions {
   readonly shardsAtOnce?: number;
 }
 
+export interface VerifyOptions extends StartingOptions {
+  readonly verify?: 'load' | 'checksum';
+  readonly host?: string;
+  readonly shardsAtOnce?: number;
+}
+
 interface ReadOptions {
   readonly output: OutputFormat;
 }
@@ -29,6 +35,16 @@ export function backupInputOf(cluster: string, options: BackupOptions): Operatio
 export async function createBackup(session: Session, cluster: string, options: BackupOptions): Promise<ExitCode> {
   const input = backupInputOf(cluster, options);
   return carryOut<'backup'>(session, { request: () => ({ operation: 'backup', input }), options });
+}
+
+/** `holdfast backup verify <cluster> <backup>`. Asks nobody: it changes nothing but what is said of the backup. */
+export async function verifyBackup(session: Session, cluster: string, backup: string, options: VerifyOptions): Promise<ExitCode> {
+  const { verify, host, shardsAtOnce } = options;
+  const input: OperationInput<'verifyBackup'> = { cluster, backup, verify, host, shardsAtOnce, ...sharedInput(options) };
+  return carryOut<'verifyBackup'>(session, {
+    request: () => ({ operation: 'verifyBackup', input }),
+    options: { ...options, yes: true },
+  });
 }
 
 /** `holdfast backup list <cluster>` */

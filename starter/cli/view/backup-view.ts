@@ -1,10 +1,11 @@
-import type { BackupManifest, BackupReport, BackupSummary, Verification } from '../../../config/backup.ts';
+import type { BackupDamage, BackupManifest, BackupReport, BackupSummary, Verification } from '../../../config/backup.ts';
 import type { Style } from '../terminal.ts';
 import { renderTable } from './table.ts';
 import { formatBytes, formatCount, formatDuration, formatTime, plural, shorten } from './units.ts';
 
 /** Only what a server has loaded is called verified. */
-function proofText(how: Verification['how'] | undefined, style: Style): string {
+function proofText(how: Verification['how'] | undefined, style: Style, damaged?: BackupDamage): string {
+  if (damaged !== undefined) return style.bad('damaged');
   if (how === undefined) return style.warn('unverified');
   return how === 'loaded' ? style.good('verified') : how;
 }
@@ -25,7 +26,7 @@ export function renderBackups(cluster: string, backups: readonly BackupSummary[]
   ];
   const rows = backups.map((backup) => [
     backup.id,
-    `${proofText(backup.proof?.how, style)}${backup.held ? ', held' : ''}`,
+    `${proofText(backup.proof?.how, style, backup.damaged)}${backup.held ? ', held' : ''}`,
     formatTime(backup.startedAt),
     String(backup.shards),
     formatCount(backup.keys),
@@ -45,7 +46,7 @@ export function renderBackups(cluster: string, backups: readonly BackupSummary[]
 
 /** One backup, with its shards. */
 export function renderBackup(manifest: BackupManifest, wide: boolean, style: Style): string {
-  const { id, cluster, label, keepUntil, hold, startedAt, finishedAt, generation, shards, acl, verified } = manifest;
+  const { id, cluster, label, keepUntil, hold, startedAt, finishedAt, generation, shards, acl, verified, damaged } = manifest;
   const line = (title: string, text: string) => `  ${style.dim(title.padEnd(10))} ${text}`;
   const took = formatDuration(Date.parse(finishedAt) - Date.parse(startedAt));
   const rows = shards.map(({ shard, node, server, keys, functions, object, slots, replid, offset, tookMs, key }) => [
@@ -71,10 +72,11 @@ export function renderBackup(manifest: BackupManifest, wide: boolean, style: Sty
     ...(wide ? ['SERVER', 'PLACE IN ITS STREAM', 'OBJECT'] : []),
   ];
   return [
-    `${style.strong(id)} of ${cluster}: ${proofText(verified?.how, style)}`,
+    `${style.strong(id)} of ${cluster}: ${proofText(verified?.how, style, damaged)}`,
     ...(label === undefined ? [] : [line('label', label)]),
     line('taken', `${formatTime(startedAt)}, in ${took}; generation ${generation} of the spec`),
     line('verified', verifiedText(verified, style)),
+    ...(damaged === undefined ? [] : [line('damaged', style.bad(`found ${formatTime(damaged.at)}: ${damaged.why}`))]),
     ...(keepUntil === undefined ? [] : [line('keep until', formatTime(keepUntil))]),
     ...(hold === undefined ? [] : [line('held', `by ${hold.by} since ${formatTime(hold.since)}: ${hold.reason}`)]),
     line('users', acl === undefined ? 'not stored' : 'stored, sealed'),
