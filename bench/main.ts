@@ -1,3 +1,4 @@
+import { benchArchive } from './archive.ts';
 import { benchBackup } from './backup.ts';
 import { benchPlanner } from './planner.ts';
 import { benchProvision } from './provision.ts';
@@ -7,6 +8,7 @@ const benches: Readonly<Record<string, () => Promise<void>>> = {
   provision: benchProvision,
   planner: benchPlanner,
   rebalance: benchRebalance,
+  archive: benchArchive,
   backup: benchBackup,
 };
 const name = process.argv[2] ?? '';

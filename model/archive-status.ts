@@ -4,9 +4,13 @@ import type { Finding, StatusReport } from '../config/status.ts';
 
 /** What the activities said. */
 export interface ArchiveProgress {
-  readonly running: boolean;
+  /** When its workflow began its present run; missing when there is none. */
+  readonly runningSinceMs?: number;
   readonly shards: readonly ShardArchiveProgress[];
 }
+
+/** So long a new one may take until every shard is followed. */
+const NEW_MS = 30_000;
 
 /** An attempt that said nothing for so long is not there any more: each says something every second. */
 const SILENT_MS = 15_000;
@@ -16,13 +20,14 @@ const LATE = { times: 5, afterMs: 15_000 };
 /** A report with how far the writes are archived, and what is wrong with that. */
 export function withArchive(report: StatusReport, spec: ClusterSpec, progress: ArchiveProgress, nowMs: number): StatusReport {
   const archive = archiveStatus(spec, progress, nowMs);
-  return { ...report, archive, findings: [...report.findings, ...assessArchive(spec, archive)] };
+  const isNew = nowMs - (progress.runningSinceMs ?? 0) < NEW_MS;
+  return { ...report, archive, findings: [...report.findings, ...assessArchive(spec, archive, isNew)] };
 }
 
-function archiveStatus(spec: ClusterSpec, { running, shards }: ArchiveProgress, nowMs: number): ArchiveStatus {
+function archiveStatus(spec: ClusterSpec, { runningSinceMs, shards }: ArchiveProgress, nowMs: number): ArchiveStatus {
   const said = new Map(shards.map((one) => [one.shard, one]));
   return {
-    running,
+    running: runningSinceMs !== undefined,
     shards: Array.from({ length: spec.shards }, (_, shard) => shardStatus(shard, said.get(shard), nowMs)),
   };
 }
@@ -43,7 +48,7 @@ function shardStatus(shard: number, said: ShardArchiveProgress | undefined, nowM
   };
 }
 
-function assessArchive({ name, pitr }: ClusterSpec, { running, shards }: ArchiveStatus): readonly Finding[] {
+function assessArchive({ name, pitr }: ClusterSpec, { running, shards }: ArchiveStatus, isNew: boolean): readonly Finding[] {
   if (!running)
     return [
       {
@@ -56,7 +61,7 @@ function assessArchive({ name, pitr }: ClusterSpec, { running, shards }: Archive
     ];
   return shards.flatMap(({ shard, lagMs, problem, clock }): readonly Finding[] => {
     const subject = `shard ${shard}`;
-    const late = lagMs === undefined || lagMs > LATE.times * pitr.rpoSeconds * 1000 + LATE.afterMs;
+    const late = lagMs === undefined ? !isNew : lagMs > LATE.times * pitr.rpoSeconds * 1000 + LATE.afterMs;
     const behind = lagMs === undefined ? 'nobody follows its writes' : `its writes wait for ${Math.round(lagMs / 1000)} s to be archived`;
     return [
       ...(late

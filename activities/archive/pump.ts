@@ -19,7 +19,7 @@ export interface PumpRequest {
 const SEGMENT_BYTES = 8 * 1024 ** 2;
 const STRETCH_MS = 100;
 /** Of the time in which a write shall be stored: the rest is for sealing and for the store. */
-const CUT_AFTER = 0.5;
+const CUT_AFTER = 0.375;
 /** The store takes nothing for so long while memory is full: the connection is given up, and the server's backlog keeps what comes. */
 const PATIENCE_MS = 5000;
 /** The time is written and does not come back for so long: what is followed is not where the writes go. */

@@ -34,16 +34,16 @@ export async function stopArchive(client: Client, cluster: string): Promise<void
 export async function readArchiveProgress(
   client: Client,
   cluster: string,
-): Promise<{ readonly running: boolean; readonly shards: readonly ShardArchiveProgress[] }> {
+): Promise<{ readonly runningSinceMs?: number; readonly shards: readonly ShardArchiveProgress[] }> {
   const found = await client.workflow.getHandle(archiveWorkflowId(cluster)).describe().catch(absent);
-  if (found?.status.name !== 'RUNNING') return { running: false, shards: [] };
+  if (found?.status.name !== 'RUNNING') return { shards: [] };
   const { payloadConverter } = client.options.loadedDataConverter;
   const said = (found.raw.pendingActivities ?? []).flatMap(({ heartbeatDetails }): readonly ShardArchiveProgress[] => {
     const [payload] = heartbeatDetails?.payloads ?? [];
     const progress = payload === undefined ? undefined : payloadConverter.fromPayload<unknown>(payload);
     return isProgress(progress) ? [progress] : [];
   });
-  return { running: true, shards: said };
+  return { runningSinceMs: found.startTime.getTime(), shards: said };
 }
 
 const isProgress = (value: unknown): value is ShardArchiveProgress =>

@@ -7,13 +7,14 @@ import type { SecretStore } from '../../activities/secrets/secret-store.ts';
 
 import { beating } from '../../activities/support/beating.ts';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
-import { hostDataTaskQueue, hostTaskQueue, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { hostArchiveTaskQueue, hostDataTaskQueue, hostTaskQueue, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationName } from '../../config/operations.ts';
 import { type OperationResult, operationHandlers, type Progress } from '../../config/progress.ts';
 import { paths } from '../../scripts/setup/home.ts';
 import { bundleWorkflows, payloadConverterPath } from '../../workers/workflow-bundle.ts';
 import { memoryStore } from '../support/memory-store.ts';
 import { CLUSTER_ID } from '../unit/model-observations.ts';
+import { playedArchive } from './played-archive.ts';
 import { createWorld, playedData, playedHost, type World } from './played-cluster.ts';
 
 export type { World } from './played-cluster.ts';
@@ -22,6 +23,8 @@ export interface Bench {
   readonly client: Client;
   /** Keys of the objects in the bucket that begin so. */
   objects(prefix: string): Promise<readonly string[]>;
+  /** Puts an object into the bucket. */
+  put(key: string, body: string): Promise<void>;
   /** Whether the namespace has the search attributes; without them by default. */
   searchAttributes: () => Promise<boolean>;
   /** A world with nothing in it, of a cluster of its own. */
@@ -42,9 +45,10 @@ export async function startBench(): Promise<Bench> {
     bundleWorkflows(logger),
   ]);
   const worlds = new Map<string, World>();
-  /** The world of the operation that called: its cluster's name is the first part of the workflow's id. */
+  /** The world of the operation that called: its cluster's name is the first part of the workflow's id; or the second, of what a workflow started. */
   const current = () => {
-    const world = worlds.get(activityInfo().workflowExecution?.workflowId.split(':')[0] ?? '');
+    const id = activityInfo().workflowExecution?.workflowId ?? '';
+    const world = worlds.get(id.startsWith('cluster/') ? (id.split('/')[1] ?? '') : (id.split(':')[0] ?? ''));
     if (world === undefined) throw new Error('an activity of no world');
     return world;
   };
@@ -54,6 +58,7 @@ export async function startBench(): Promise<Bench> {
   const bench: Bench = {
     client,
     objects: store.list,
+    put: store.put,
     searchAttributes: async () => false,
     world(changes = {}) {
       const world = createWorld(changes);
@@ -95,6 +100,7 @@ export async function startBench(): Promise<Bench> {
     Worker.create({ ...shared, taskQueue: WAITING_TASK_QUEUE, activities: createWaitingActivities(client) }),
     Worker.create({ ...shared, taskQueue: hostTaskQueue('local'), activities: beating(watched(playedHost(current))) }),
     Worker.create({ ...shared, taskQueue: hostDataTaskQueue('local'), activities: beating(watched(playedData(current, store))) }),
+    Worker.create({ ...shared, taskQueue: hostArchiveTaskQueue('local'), activities: beating(watched(playedArchive(current))) }),
   ]);
   const running = workers.map((worker) => worker.run());
   return bench;

@@ -1,5 +1,6 @@
 import { cancellationSignal, cancelled } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
+import type { ArchiveActivities } from '../../activities/archive-activities.ts';
 import type { ControlActivities } from '../../activities/control-activities.ts';
 import type { DataActivities } from '../../activities/data-activities.ts';
 import type { HostActivities } from '../../activities/host-activities.ts';
@@ -31,7 +32,7 @@ export interface Hold {
   release(): void;
 }
 
-type ActivityName = keyof HostActivities | keyof ControlActivities | keyof DataActivities;
+type ActivityName = keyof ArchiveActivities | keyof HostActivities | keyof ControlActivities | keyof DataActivities;
 
 /** An engine, its nodes and their secrets, played by a few sets. What activities change in it, later ones see. */
 export interface World {
@@ -69,6 +70,8 @@ export interface World {
   /** Shards whose backup is damaged; scratch servers that were left. */
   readonly damaged: Set<number>;
   readonly scratches: Set<number>;
+  /** Shards whose writes are archived now. */
+  readonly archived: Set<number>;
   /** Changes what is observed, from now on. */
   distort: (seen: Observation) => Observation;
   readonly befores: Map<string, Before>;
@@ -114,6 +117,7 @@ export function createWorld(changes: Partial<ClusterSpecInput>): World {
     stands,
     damaged: new Set(),
     scratches: new Set(),
+    archived: new Set(),
     distort: (seen) => seen,
     befores,
     before: (activity, what) => void befores.set(activity, what),
