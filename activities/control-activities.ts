@@ -1,14 +1,28 @@
 import type { Client } from '@temporalio/client';
-import type { BackupDamage, BackupManifest, Verification } from '../config/backup.ts';
+import type { BackupDamage, BackupHold, BackupManifest, Verification } from '../config/backup.ts';
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { JournalEntry } from '../config/progress.ts';
 import type { DrillReport } from '../config/restore.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
+import type { ArchiveCut } from '../model/recovery/archive-retention.ts';
+import type { Orphans } from '../model/recovery/orphans.ts';
 import { endTimelines } from './archive/end-timelines.ts';
 import { readRecoveryWindow } from './archive/read-window.ts';
-import { commitBackup, discardUnnamed, findManifest, listBackups, recordDamage, recordVerification } from './backup/catalogue.ts';
+import { readBackupStatus } from './backup/backup-status.ts';
+import {
+  backupIds,
+  commitBackup,
+  discardUnnamed,
+  findManifest,
+  listBackups,
+  recordDamage,
+  recordVerification,
+  setHold,
+} from './backup/catalogue.ts';
 import { readDrill, writeDrill } from './restore/drills.ts';
 import { findSource, type SourceRequest } from './restore/find-source.ts';
+import { missingBackups, removeArchive, removeBackups, removeOrphans } from './rotation/remove.ts';
+import { planRotation, type RotationRequest } from './rotation/survey.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import { asOfNow, listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
 import type { StreamStore } from './storage/object-store.ts';
@@ -16,6 +30,7 @@ import { beating } from './support/beating.ts';
 import { readArchiveProgress, stopArchive, tellArchive } from './temporal/archive.ts';
 import { type Acceptance, acceptSpec, closeKeeper, describeKeeper, readJournal, recordInJournal } from './temporal/keeper.ts';
 import { awaitLockFree, findLockHolder, requireHostWorker, startedBy } from './temporal/operations.ts';
+import { ensureSchedule, readSchedule, removeSchedule } from './temporal/schedules.ts';
 
 export interface ControlDeps {
   readonly client: Client;
@@ -86,6 +101,18 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     findSource: (request: SourceRequest) => findSource({ store, secrets }, request),
     recordDrill: (report: DrillReport) => writeDrill(store, report),
     readDrill: (cluster: string) => readDrill(store, cluster),
+    setHold: (cluster: string, backup: string, hold: BackupHold | undefined) => setHold(store, cluster, backup, hold),
+    planRotation: (request: RotationRequest) => planRotation(store, request),
+    removeBackups: (cluster: string, ids: readonly string[]) => removeBackups(store, cluster, ids),
+    removeArchive: (cluster: string, cuts: readonly ArchiveCut[]) => removeArchive(store, cluster, cuts),
+    removeOrphans: (orphans: Orphans) => removeOrphans(store, orphans),
+    missingBackups: (cluster: string, ids: readonly string[]) => missingBackups(store, cluster, ids),
+    /** The schedule of its backups is as the spec says. */
+    ensureSchedule: (spec: ClusterSpec) => ensureSchedule(client, spec),
+    removeSchedule: (cluster: string) => removeSchedule(client, cluster),
+    readSchedule: (cluster: string) => readSchedule(client, cluster),
+    readBackupStatus: (cluster: string) => readBackupStatus(client, store, cluster),
+    countBackups: async (cluster: string) => (await backupIds(store, cluster)).length,
     closeKeeper: (cluster: string) => closeKeeper(client, cluster),
     /** Nothing is archived of the cluster any more. */
     stopArchive: (cluster: string) => stopArchive(client, cluster),

@@ -3,12 +3,14 @@ import { benchBackup } from './backup.ts';
 import { benchPlanner } from './planner.ts';
 import { benchProvision } from './provision.ts';
 import { benchRebalance } from './rebalance.ts';
+import { benchRotate } from './rotate.ts';
 
 const benches: Readonly<Record<string, () => Promise<void>>> = {
   provision: benchProvision,
   planner: benchPlanner,
   rebalance: benchRebalance,
   archive: benchArchive,
+  rotate: benchRotate,
   backup: benchBackup,
 };
 const name = process.argv[2] ?? '';

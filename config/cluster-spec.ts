@@ -58,13 +58,40 @@ const user = z.strictObject({
   ),
 });
 
-const CRON_FIELD = String.raw`(\*|[0-9A-Za-z]+(-[0-9A-Za-z]+)?(,[0-9A-Za-z]+(-[0-9A-Za-z]+)?)*)(\/[0-9]+)?`;
+const DAYS = ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'];
+const MONTHS = ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'];
+/** Of minute, hour, day of month, month and day of week: the least and the most, and names that stand for numbers. */
+const CRON_FIELDS: readonly (readonly [least: number, most: number, names: readonly string[]])[] = [
+  [0, 59, []],
+  [0, 23, []],
+  [1, 31, []],
+  [1, 12, MONTHS],
+  [0, 6, DAYS],
+];
+
+function isCron(text: string): boolean {
+  const fields = text.split(' ');
+  return (
+    fields.length === CRON_FIELDS.length &&
+    CRON_FIELDS.every(([least, most, names], at) => isCronField(fields[at] ?? '', least, most, names))
+  );
+}
+
+function isCronField(field: string, least: number, most: number, names: readonly string[]): boolean {
+  const numberOf = (word: string) =>
+    /^\d{1,2}$/.test(word) ? Number(word) : names.indexOf(word.toLowerCase()) + (names.includes(word.toLowerCase()) ? least : Number.NaN);
+  return field.split(',').every((part) => {
+    const [, range = '', step] = /^([^/]+)(?:\/([1-9]\d?))?$/.exec(part) ?? [];
+    if (range === '' || Number(step ?? 1) > most) return false;
+    if (range === '*') return true;
+    const [from = Number.NaN, to = from, ...more] = range.split('-').map(numberOf);
+    return more.length === 0 && from >= least && to <= most && from <= to;
+  });
+}
+
 const cron = z
   .string()
-  .regex(
-    new RegExp(`^${Array(5).fill(CRON_FIELD).join(' ')}$`),
-    'a schedule has five cron fields with a blank between: "0 3 * * *" is at three every night',
-  );
+  .refine(isCron, 'a schedule has five cron fields with a blank between, such as "0 3 * * *", at three every night, or "30 2 * * mon-fri"');
 
 function isTimezone(name: string): boolean {
   try {

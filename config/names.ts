@@ -15,6 +15,12 @@ export const archiveWorkflowId = (cluster: string) => `cluster/${cluster}/archiv
 /** The id that our own starters give to an operation. People may use any other. */
 export const operationWorkflowId = (cluster: string, operation: string, unique: string) => `cluster/${cluster}/${operation}/${unique}`;
 
+/** The schedule of a cluster's backups. */
+export const backupScheduleId = (cluster: string) => `cluster/${cluster}/backups`;
+
+/** What a schedule starts; the server puts a dash and the time behind it. */
+export const scheduledBackupWorkflowId = (cluster: string) => `cluster/${cluster}/scheduled-backup/run`;
+
 /** The id of a workflow that only looks at all clusters. */
 export const listWorkflowId = (unique: string) => `list/${unique}`;
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { backupChoice } from './backup.ts';
+import { backupChoice, backupId } from './backup.ts';
 import { clusterName, clusterSpec, cpuCount, hostName, memorySize } from './cluster-spec.ts';
 import { explicitMove, moveLimits, moveStrategy } from './migration.ts';
 
@@ -135,6 +135,31 @@ export const backupInput = z.strictObject({
   ...shared,
 });
 
+/** Input of `rotate`: removes backups that no rule keeps, and what is archived and out of the recovery window. */
+export const rotateInput = z.strictObject({
+  cluster: clusterName.describe('Name of the cluster; also of one that is gone, for backups outlive it.'),
+  graceSeconds: z
+    .int()
+    .min(0)
+    .max(365 * 86_400)
+    .default(86_400)
+    .describe('What nobody owns, such as a manifest that was never written or an upload that was never ended, stays for so many seconds.'),
+  ...shared,
+});
+
+/** Input of `hold`: a backup stays until it is released, whatever the retention says. */
+export const holdInput = z
+  .strictObject({
+    cluster: clusterName.describe('Name of the cluster; also of one that is gone.'),
+    backup: backupId,
+    held: z.boolean().default(true).describe('`false` releases it: from then on the retention decides again.'),
+    ...shared,
+  })
+  .refine(({ held, reason }) => !held || (reason !== undefined && reason !== ''), {
+    path: ['reason'],
+    message: 'say why it is held: whoever finds it years later has to know',
+  });
+
 /** Input of `verifyBackup`: proves once more that a stored backup is what it was, also of a cluster that is gone. */
 export const verifyBackupInput = z.strictObject({
   cluster: clusterName.describe('Name of the cluster.'),
@@ -198,6 +223,8 @@ export const operationInputs = {
   rebalance: rebalanceInput,
   repair: repairInput,
   backup: backupInput,
+  rotate: rotateInput,
+  hold: holdInput,
   verifyBackup: verifyBackupInput,
   restore: restoreInput,
   drill: drillInput,
@@ -216,5 +243,7 @@ export type DeprovisionInput = z.output<typeof deprovisionInput>;
 export type ScaleInput = z.output<typeof scaleInput>;
 export type RebalanceInput = z.output<typeof rebalanceInput>;
 export type BackupInput = z.output<typeof backupInput>;
+export type RotateInput = z.output<typeof rotateInput>;
+export type HoldInput = z.output<typeof holdInput>;
 export type VerifyBackupInput = z.output<typeof verifyBackupInput>;
 export type RestoreInput = z.output<typeof restoreInput>;

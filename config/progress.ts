@@ -2,6 +2,7 @@ import type { BackupReport } from './backup.ts';
 import type { MoveProgress, MoveReport, PlannedMove } from './migration.ts';
 import type { OperationName } from './operations.ts';
 import type { PlannedRecovery, RestoreReport } from './restore.ts';
+import type { RotationRow } from './rotation.ts';
 
 /** One step of a plan: what a person is shown before and what runs afterwards. */
 export interface PlanStep {
@@ -27,6 +28,8 @@ export interface Plan {
   readonly moves?: readonly PlannedMove[];
   /** What each shard of a restored cluster is made of. */
   readonly recovery?: readonly PlannedRecovery[];
+  /** Of a rotation: every backup, newest first, and why it stays or goes. */
+  readonly backups?: readonly RotationRow[];
 }
 
 export type StepState = 'waiting' | 'running' | 'done' | 'failed' | 'undone' | 'undo failed';

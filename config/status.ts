@@ -3,6 +3,7 @@ import type { ArchiveStatus } from './archive.ts';
 import { type ClusterSpec, clusterName } from './cluster-spec.ts';
 import type { JournalEntry } from './progress.ts';
 import type { DrillReport } from './restore.ts';
+import type { ScheduleStatus } from './schedules.ts';
 
 /** Input of the workflow `status`. */
 export const statusInput = z.strictObject({ cluster: clusterName });
@@ -49,6 +50,18 @@ export interface ShardStatus {
   readonly nodes: readonly NodeStatus[];
 }
 
+/** What is stored of a cluster, and what its schedule does. */
+export interface BackupStatus {
+  /** Null when there is none; missing when nobody answered. */
+  readonly schedule?: ScheduleStatus | null;
+  /** How many there are; missing when nobody answered. */
+  readonly backups?: number;
+  readonly newest?: { readonly id: string; readonly startedAt: string };
+  readonly newestVerified?: { readonly id: string; readonly startedAt: string };
+  /** What could not be asked, and why. */
+  readonly unknown: readonly string[];
+}
+
 /** Result of the workflow `status`: what is true now, asked of every node. */
 export interface StatusReport {
   readonly cluster: string;
@@ -61,6 +74,8 @@ export interface StatusReport {
   readonly network?: { readonly name: string; readonly subnet: string };
   readonly spec?: ClusterSpec;
   readonly generation?: number;
+  /** Missing when nobody answered in time. */
+  readonly backups?: BackupStatus;
   /** The operation that holds the cluster's lock now. */
   readonly running?: { readonly workflowId: string; readonly runId: string; readonly operation: string };
   /** The last time that its data was brought back to see whether it can be; missing when nobody has. */

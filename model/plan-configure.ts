@@ -1,11 +1,13 @@
 import { type ClusterSpec, parseBytes } from '../config/cluster-spec.ts';
 import { systemUsers } from '../config/names.ts';
 import type { Plan, PlanStep } from '../config/progress.ts';
+import { type BackupSchedule, scheduleOf } from '../config/schedules.ts';
 import { refuseLimits } from './host-room.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { canonicalJson, limitsOf, nanoCpus, placesOf } from './layout.ts';
 import { answered, type Observation, type ObservedContainer } from './observation.ts';
 import { normalise, sameValue } from './parameters.ts';
+import { scheduleSteps } from './plan-schedule.ts';
 import { liveParameters, maxmemoryOf } from './server-conf.ts';
 import { count } from './words.ts';
 
@@ -28,6 +30,7 @@ export const configureSteps = {
   parameters: 'set server parameters',
   secrets: 'make passwords of new users',
   users: 'set users',
+  schedule: 'schedule backups',
   accept: 'hand the spec to the keeper',
 } as const;
 
@@ -46,7 +49,12 @@ const NOT_LIVE: readonly { readonly field: string; readonly of: (spec: ClusterSp
 ];
 
 /** What it takes to give a running cluster the settings of a changed spec; refusals say what the rest would need. */
-export function planConfigure(spec: ClusterSpec, known: KnownCluster, observation: Observation): ConfigurePlan {
+export function planConfigure(
+  spec: ClusterSpec,
+  known: KnownCluster,
+  observation: Observation,
+  scheduled: BackupSchedule | null = scheduleOf(spec),
+): ConfigurePlan {
   const former = known.spec ?? spec;
   const nodes = observation.nodes.filter(answered);
   const wanted = liveParameters(spec);
@@ -92,6 +100,8 @@ export function planConfigure(spec: ClusterSpec, known: KnownCluster, observatio
           usersStep(spec, former, removedUsers),
         ]
       : []),
+    // What servers know nothing of: the schedule of backups, and the archive.
+    ...scheduleSteps(configureSteps.schedule, spec, scheduled),
     ...(accepts ? [{ name: configureSteps.accept, change: `generation ${known.generation + 1} is the spec that holds` }] : []),
   ];
   const summary =

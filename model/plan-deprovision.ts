@@ -19,6 +19,7 @@ export interface DeprovisionPlan extends Plan {
 }
 
 export const deprovisionSteps = {
+  schedule: 'remove the schedule',
   container: (name: string) => `remove ${name}`,
   network: 'remove network',
   volumes: 'remove volumes',
@@ -30,9 +31,15 @@ export const deprovisionSteps = {
  * Removes what carries the cluster's label, and nothing else; data goes last. With `keepVolumes` the network stays too: the nodes' addresses
  * are in the volumes.
  */
-export function planDeprovision(input: DeprovisionInput, known: KnownCluster, observation: Observation): DeprovisionPlan {
+export function planDeprovision(
+  input: DeprovisionInput,
+  known: KnownCluster,
+  observation: Observation,
+  { scheduled, backups }: { readonly scheduled: boolean; readonly backups: number } = { scheduled: false, backups: 0 },
+): DeprovisionPlan {
   const { cluster, keepVolumes, force } = input;
   const exists =
+    scheduled ||
     known.source !== 'none' ||
     known.clusterId !== undefined ||
     observation.containers.length > 0 ||
@@ -47,6 +54,7 @@ export function planDeprovision(input: DeprovisionInput, known: KnownCluster, ob
   const removesRecords = !keepVolumes && (known.clusterId !== undefined || known.source !== 'none');
   const closesKeeper = known.source === 'keeper' && !keepVolumes;
   const steps: readonly PlanStep[] = [
+    ...(scheduled ? [{ name: deprovisionSteps.schedule, change: 'no more backups on a schedule' }] : []),
     ...containers.map((name) => ({ name: deprovisionSteps.container(name), change: `stop and remove container ${name}` })),
     ...(removesNetwork ? [{ name: deprovisionSteps.network, change: `remove network ${networkName(cluster)}` }] : []),
     ...(volumes.length > 0
@@ -65,8 +73,12 @@ export function planDeprovision(input: DeprovisionInput, known: KnownCluster, ob
   const kept = keepVolumes
     ? `; ${count(observation.volumes.length, 'volume')} such as ${volumeName(observation.volumes[0]?.node ?? `${cluster}-0-0`)}, the network and the secrets stay`
     : '';
+  const stored =
+    backups === 0
+      ? ''
+      : `; ${count(backups, 'backup')} ${backups === 1 ? 'stays' : 'stay'} in the bucket: holdfast backup list ${cluster}. Once nobody needs them, remove backups/${cluster}/, archive/${cluster}/ and last keys/${cluster}/ there`;
   return {
-    summary: `remove ${cluster}: ${count(containers.length, 'container')}, ${count(volumes.length, 'volume')}${kept}${force ? ' (forced)' : ''}`,
+    summary: `remove ${cluster}: ${count(containers.length, 'container')}, ${count(volumes.length, 'volume')}${kept}${force ? ' (forced)' : ''}${stored}`,
     steps,
     refusals,
     waves,

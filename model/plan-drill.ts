@@ -20,12 +20,12 @@ export const specOfDrill = (source: ClusterSource): Parsed<ClusterSpec> =>
 
 /** What it takes to bring the data back, and to remove it again. */
 export function planDrill(spec: ClusterSpec, known: KnownCluster, source: ClusterSource, observation: Observation): RestorePlan {
-  const plan = planRestore(spec, known, source, [], observation);
+  const plan = planRestore(spec, known, source, [], observation, null);
   return {
     ...plan,
     summary: `${plan.summary}; then it is removed`,
     steps: [
-      ...plan.steps.filter(({ name }) => name !== restoreSteps.accept),
+      ...plan.steps.filter(({ name }) => name !== restoreSteps.accept && name !== restoreSteps.schedule),
       { name: drillSteps.remove, change: 'its nodes, their data, its network and its secrets are gone' },
       { name: drillSteps.record, change: 'holdfast status shows it as the last drill' },
     ],

@@ -2,12 +2,14 @@ import type { ClusterSpec } from '../config/cluster-spec.ts';
 import { type EngineVersion, findEngineVersion } from '../config/engines.ts';
 import { networkName } from '../config/names.ts';
 import type { Plan, PlanStep } from '../config/progress.ts';
+import { type BackupSchedule, scheduleOf } from '../config/schedules.ts';
 import { refuseEmptyNodes } from './empty-nodes.ts';
 import { assess } from './health.ts';
 import { refuseLimits } from './host-room.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { limitsOf, type NodePlace, placesOf, prefixFor, specHash } from './layout.ts';
 import type { Observation } from './observation.ts';
+import { scheduleSteps } from './plan-schedule.ts';
 import { usableOffsets } from './subnets.ts';
 import { count } from './words.ts';
 
@@ -36,11 +38,17 @@ export const provisionSteps = {
   network: 'make network',
   node: (node: NodePlace) => `start ${node.name}`,
   form: 'form the cluster',
+  schedule: 'schedule backups',
   accept: 'hand the spec to the keeper',
 } as const;
 
 /** What it takes to make the cluster of the spec from what is there. Nothing, when it is there and healthy. */
-export function planProvision(spec: ClusterSpec, known: KnownCluster, observation: Observation): ProvisionPlan {
+export function planProvision(
+  spec: ClusterSpec,
+  known: KnownCluster,
+  observation: Observation,
+  scheduled: BackupSchedule | null = scheduleOf(spec),
+): ProvisionPlan {
   const engine = findEngineVersion(spec.engine, spec.version);
   if (engine === undefined) throw new RangeError(`${spec.engine} ${spec.version} is not in the catalogue`);
   const containers = new Map(observation.containers.map((container) => [container.name, container]));
@@ -85,6 +93,7 @@ export function planProvision(spec: ClusterSpec, known: KnownCluster, observatio
       : []),
     ...nodes.map((node) => nodeStep(spec, node, known.source === 'none', containers.has(node.name), volumes.has(node.name))),
     ...(works ? [{ name: provisionSteps.form, change: formation(spec), cost: 'about 3 s until the servers agree' }] : []),
+    ...scheduleSteps(provisionSteps.schedule, spec, scheduled),
     ...(accepts ? [{ name: provisionSteps.accept, change: `generation ${generation} is the spec that holds` }] : []),
   ];
   const summary =

@@ -36,8 +36,9 @@ export function planRestore(
   source: ClusterSource,
   include: readonly string[],
   observation: Observation,
+  scheduled: Parameters<typeof planProvision>[3],
 ): RestorePlan {
-  const ground = planProvision(spec, known, observation);
+  const ground = planProvision(spec, known, observation, scheduled);
   // With the same shards, each begins with the data of one; else every key has to be sent where it belongs now.
   const asItWas = include.length === 0 && modeOf(source) === spec.mode && source.shards.length === spec.shards;
   const scratchBytes = Math.max(limitsOf(spec, 'data').memoryBytes, keptMemory(source));
@@ -49,8 +50,11 @@ export function planRestore(
       });
   const first = new Set(primaries.map(({ place }) => provisionSteps.node(place)));
   const starts = new Set(ground.nodes.map(provisionSteps.node));
-  const before = ground.steps.findIndex(({ name }) => starts.has(name) || name === provisionSteps.form || name === provisionSteps.accept);
+  const before = ground.steps.findIndex(
+    ({ name }) => starts.has(name) || name === provisionSteps.form || name === provisionSteps.schedule || name === provisionSteps.accept,
+  );
   const [prepares, rest] = [ground.steps.slice(0, before), ground.steps.slice(before)];
+  const last = new Set<string>([restoreSteps.schedule, restoreSteps.accept]);
   const bytes = source.shards.reduce((sum, { base }) => sum + base.object.plainBytes, 0);
   return {
     ...ground,
@@ -63,14 +67,14 @@ export function planRestore(
       ...primaries.map(({ place, source: shard }) => layOutStep(place, shard)),
       ...rest.filter(({ name }) => first.has(name)),
       ...(!asItWas ? [] : loadSteps(spec)),
-      ...rest.filter(({ name }) => !first.has(name) && name !== restoreSteps.accept),
+      ...rest.filter(({ name }) => !first.has(name) && !last.has(name)),
       ...(asItWas
         ? []
         : [
             ...source.shards.map((shard) => copyStep(shard, include, scratchBytes)),
             { name: restoreSteps.count, change: 'the cluster has every key that was copied' },
           ]),
-      ...rest.filter(({ name }) => name === restoreSteps.accept),
+      ...rest.filter(({ name }) => last.has(name)),
     ],
     refusals: [
       ...(known.source === 'none' ? [] : [exists(spec.name)]),

@@ -1,6 +1,7 @@
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { JournalEntry } from '../config/progress.ts';
-import type { NodeStatus, ShardStatus, StatusReport } from '../config/status.ts';
+import type { BackupStatus, NodeStatus, ShardStatus, StatusReport } from '../config/status.ts';
+import { assessBackups } from './backup-findings.ts';
 import { assess, type Health } from './health.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { placesOf } from './layout.ts';
@@ -20,20 +21,24 @@ export function reportStatus(
   observation: Observation,
   journal: readonly JournalEntry[],
   holder: Holder | undefined,
+  backups?: BackupStatus,
 ): StatusReport {
   const { cluster, network } = observation;
   const { verdict, headline, findings } = known.spec === undefined ? withoutSpec(observation) : assess(known.spec, observation);
+  const promised =
+    known.spec === undefined || backups === undefined ? [] : assessBackups(known.spec, backups, Date.parse(observation.observedAt));
   return {
     cluster,
     verdict,
     headline,
     observedAt: observation.observedAt,
-    findings,
+    findings: [...findings, ...promised],
     shards: shardsOf(known.spec, observation),
     sentinels: sentinelsOf(known.spec, observation).map((name) => nodeStatus(name, 'sentinel', observation)),
     ...(network === undefined ? {} : { network: { name: network.name, subnet: network.subnet } }),
     ...(known.spec === undefined ? {} : { spec: known.spec, generation: known.generation }),
     ...(holder === undefined ? {} : { running: { workflowId: holder.workflowId, runId: holder.runId, operation: holder.operation } }),
+    ...(backups === undefined ? {} : { backups }),
     journal,
   };
 }

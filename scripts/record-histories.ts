@@ -50,7 +50,9 @@ async function record(): Promise<void> {
 
   try {
     const [cluster, restored, sentinel, cancelled, failed] = clusters;
-    const spec = testSpec(cluster);
+    // The second verified backup lets the first one go.
+    const backup = { retention: { daily: 1, weekly: 0, monthly: 0 } };
+    const spec = testSpec(cluster, { backup });
     await run('provision-dry-run', 'provision', { spec, dryRun: true });
     await run('provision-cluster', 'provision', { spec, approval: {} }, async (handle) => {
       await until(
@@ -64,6 +66,7 @@ async function record(): Promise<void> {
     await run('provision-refused', 'provision', { spec: testSpec(cluster, { replicasPerShard: 2 }) });
     await run('configure', 'configure', {
       spec: testSpec(cluster, {
+        backup: { ...backup, schedule: '30 2 * * *' },
         resources: { memory: '160Mi' },
         config: { hz: 20 },
         security: { users: [{ name: 'app' }, { name: 'report' }] },
@@ -104,6 +107,11 @@ async function record(): Promise<void> {
     await run('drill', 'drill', { cluster });
     await run('drill-failed', 'drill', { cluster, at: '2020-01-01T00:00:00Z' });
     await run('backup-list', 'listBackups', { cluster });
+    await run('hold', 'hold', { cluster, backup: id, reason: 'recorded' });
+    await run('scheduled-backup', 'scheduledBackup', { cluster });
+    await run('hold-release', 'hold', { cluster, backup: id, held: false });
+    await run('rotate', 'rotate', { cluster });
+    await run('rotate-unchanged', 'rotate', { cluster });
     await run('provision-cancelled', 'provision', { spec: testSpec(cancelled) }, async (handle) => {
       await until(
         'a node starts',

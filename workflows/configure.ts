@@ -25,8 +25,11 @@ export async function configure(raw: unknown): Promise<OperationResult> {
       await control.requireHostWorker(hostName);
       const { plan } = await op.propose(
         // Also the values of parameters that only the new spec names: they are what it is taken back to.
-        () => op.observe({ ...former, config: { ...former.config, ...spec.config } }),
-        (seen) => planConfigure(spec, op.known, seen),
+        async () => ({
+          observed: await op.observe({ ...former, config: { ...former.config, ...spec.config } }),
+          scheduled: await control.readSchedule(spec.name),
+        }),
+        ({ observed, scheduled }) => planConfigure(spec, op.known, observed, scheduled),
       );
       const generation = op.known.generation + (plan.accepts ? 1 : 0);
       await changeResources(op, former, spec, plan);
@@ -46,6 +49,15 @@ export async function configure(raw: unknown): Promise<OperationResult> {
       }
 
       await op.verify(spec);
+      // What servers know nothing of comes when they are as the spec says: the schedule of backups, and the archive.
+      if (plan.steps.some((step) => step.name === steps.schedule)) {
+        op.onFailure('set the former schedule', () => control.ensureSchedule(former));
+        await op.step(
+          steps.schedule,
+          () => control.ensureSchedule(spec),
+          ({ did }) => did,
+        );
+      }
       if (plan.accepts) op.onFailure('hand the former spec back', () => control.acceptSpec(former, generation + 1));
       if (plan.accepts)
         await op.step(

@@ -19,8 +19,13 @@ export async function deprovision(raw: unknown): Promise<OperationResult> {
       const host = onHost(hostName);
       await control.requireHostWorker(hostName);
       const look = () => looksAt(hostName).observe({ cluster, parameters: [] });
-      const { plan } = await op.propose(look, (seen) => {
-        const found = planDeprovision(input, op.known, seen);
+      const survey = async () => ({
+        observed: await look(),
+        scheduled: (await control.readSchedule(cluster)) !== null,
+        backups: await control.countBackups(cluster),
+      });
+      const { plan } = await op.propose(survey, ({ observed, ...stored }) => {
+        const found = planDeprovision(input, op.known, observed, stored);
         if (!found.exists) throw fail(failures.clusterNotFound, `there is no cluster named ${cluster}: holdfast list shows those that are`);
         return found;
       });
@@ -28,6 +33,7 @@ export async function deprovision(raw: unknown): Promise<OperationResult> {
       const mine = input.force || op.known.clusterId === undefined ? {} : { clusterId: op.known.clusterId };
 
       await control.stopArchive(cluster);
+      if (plan.steps.some((step) => step.name === steps.schedule)) await op.step(steps.schedule, () => control.removeSchedule(cluster));
       for (const names of plan.waves) {
         const removal = { ...mine, orderly: keepVolumes, withVolume: false };
         await op.together(

@@ -30,8 +30,8 @@ export async function drill(raw: unknown): Promise<OperationResult> {
         const spec = parsed.value;
         await control.requireHostWorker(hostOf(spec));
         const { plan, seen } = await op.propose(
-          () => op.observe(spec),
-          (before) => planDrill(spec, op.known, source, before),
+          async () => ({ observed: await op.observe(spec), scheduled: null }),
+          ({ observed }) => planDrill(spec, op.known, source, observed),
         );
         const slots = source.shards.map((shard) => rangesOf(shard.slots));
         const ground = await prepareGround(op, spec, plan, seen, slots);

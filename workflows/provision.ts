@@ -18,8 +18,8 @@ export async function provision(raw: unknown): Promise<OperationResult> {
     async (op, { spec }) => {
       await control.requireHostWorker(hostOf(spec));
       const { plan, seen } = await op.propose(
-        () => op.observe(spec),
-        (before) => planProvision(spec, op.known, before),
+        async () => ({ observed: await op.observe(spec), scheduled: await control.readSchedule(spec.name) }),
+        ({ observed, scheduled }) => planProvision(spec, op.known, observed, scheduled),
       );
       const ground = await prepareGround(op, spec, plan, seen);
       // Sentinels learn of replicas when they first ask the primary; those that come later are seen only ten seconds on.

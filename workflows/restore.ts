@@ -27,8 +27,8 @@ export async function restore(raw: unknown): Promise<OperationResult> {
       const spec = specOf(input, source);
       await control.requireHostWorker(hostOf(spec));
       const { plan, seen } = await op.propose(
-        () => op.observe(spec),
-        (before) => planRestore(spec, op.known, source, input.include, before),
+        async () => ({ observed: await op.observe(spec), scheduled: await control.readSchedule(spec.name) }),
+        ({ observed, scheduled }) => planRestore(spec, op.known, source, input.include, observed, scheduled),
       );
       const asItWas = plan.primaries.length > 0;
       const slots = asItWas ? source.shards.map((shard) => rangesOf(shard.slots)) : undefined;

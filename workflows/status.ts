@@ -6,12 +6,13 @@ import { liveParameters } from '../model/server-conf.ts';
 import { reportStatus } from '../model/status-report.ts';
 import { plainly } from './support/failure.ts';
 import { readInput } from './support/input.ts';
-import { controlReads, hostReads } from './support/proxies.ts';
+import { asides, controlReads, hostReads } from './support/proxies.ts';
 
 /** What is true of a cluster now, asked of every node. Takes no lock: it only looks. */
 export async function status(raw: unknown): Promise<StatusReport> {
   const { cluster } = readInput(statusInput, raw, 'status');
   return plainly(async () => {
+    const backups = asides.readBackupStatus(cluster).catch(() => undefined); // the rest is worth telling without it
     const [known, journal, holder, drill] = await Promise.all([
       controlReads.readCluster(cluster),
       controlReads.readJournal(cluster),
@@ -23,7 +24,8 @@ export async function status(raw: unknown): Promise<StatusReport> {
       parameters: known.spec === undefined ? [] : Object.keys(liveParameters(known.spec)),
       ...(known.spec === undefined ? {} : { tls: known.spec.security.tls }),
     });
-    const report = { ...reportStatus(known, observation, journal, holder), ...(drill === undefined ? {} : { drill }) };
+    const held = reportStatus(known, observation, journal, holder, await backups);
+    const report = { ...held, ...(drill === undefined ? {} : { drill }) };
     if (known.spec?.pitr.enabled !== true) return report;
     const archive = await controlReads.readArchiveProgress(cluster).catch(() => undefined); // the rest is worth telling without it
     return archive === undefined ? report : withArchive(report, known.spec, archive, Date.now());

@@ -7,6 +7,6 @@ import { fail } from './support/failure.ts';
 export async function unknownWorkflow(): Promise<never> {
   throw fail(
     failures.unknownWorkflow,
-    `there is no workflow type "${workflowInfo().workflowType}"; operations: ${operationNames.join(', ')}; reads: status, list, listBackups, showBackup, recoveryWindow`,
+    `there is no workflow type "${workflowInfo().workflowType}"; operations: ${operationNames.join(', ')}; scheduled: scheduledBackup; reads: status, list, listBackups, showBackup, recoveryWindow`,
   );
 }

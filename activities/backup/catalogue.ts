@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   type AclBackup,
   type BackupDamage,
+  type BackupHold,
   type BackupManifest,
   type BackupSummary,
   backupManifest,
@@ -14,6 +15,7 @@ import { withDamage, withVerification } from '../../model/recovery/verification.
 import { readJson } from '../storage/json.ts';
 import type { ObjectStore, StreamStore } from '../storage/object-store.ts';
 import { fatal } from '../support/failure.ts';
+import { sideBySide } from '../support/side-by-side.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
 
 /** The manifest of a backup; undefined when there is none. @throws FormatNotSupported */
@@ -51,7 +53,7 @@ export async function findManifest(store: ObjectStore, cluster: string, backup: 
 }
 
 /** Ids of the backups that have a manifest, newest first. */
-async function backupIds(store: ObjectStore, cluster: string): Promise<readonly string[]> {
+export async function backupIds(store: ObjectStore, cluster: string): Promise<readonly string[]> {
   const prefix = backupKeys.backups(cluster);
   return (await store.list(prefix))
     .flatMap((key) => /^([^/]+)\/manifest\.json$/.exec(key.slice(prefix.length))?.[1] ?? [])
@@ -112,17 +114,13 @@ export async function discardUnnamed(store: StreamStore, cluster: string, id: st
 }
 
 /** Manifests that are read at once. */
-const SIDE_BY_SIDE = 16;
+const SIDE_BY_SIDE = 32;
 
 /** Backups of a cluster, newest first. What has no manifest is none, and is not shown. */
 export async function listBackups(store: ObjectStore, cluster: string, limit: number): Promise<readonly BackupSummary[]> {
   const ids = (await backupIds(store, cluster)).slice(0, limit);
-  const found: BackupSummary[] = [];
-  for (let at = 0; at < ids.length; at += SIDE_BY_SIDE) {
-    const manifests = await Promise.all(ids.slice(at, at + SIDE_BY_SIDE).map((id) => readManifest(store, cluster, id)));
-    found.push(...manifests.flatMap((manifest) => (manifest === undefined ? [] : [summarize(manifest)])));
-  }
-  return found;
+  const manifests = await sideBySide(ids, SIDE_BY_SIDE, (id) => readManifest(store, cluster, id));
+  return manifests.flatMap((manifest) => (manifest === undefined ? [] : [summarize(manifest)]));
 }
 
 function summarize(manifest: BackupManifest): BackupSummary {
@@ -145,4 +143,11 @@ function summarize(manifest: BackupManifest): BackupSummary {
     ...(verified === undefined || damaged !== undefined ? {} : { proof: { how: verified.how, at: verified.at } }),
     ...(damaged === undefined ? {} : { damaged }),
   };
+}
+
+/** The backup is held, or is not. One that is held already keeps its own word. */
+export async function setHold(store: ObjectStore, cluster: string, id: string, wanted: BackupHold | undefined): Promise<void> {
+  const { hold, ...manifest } = await requireManifest(store, cluster, id);
+  if ((hold === undefined) === (wanted === undefined)) return;
+  await write(store, { ...manifest, ...(wanted === undefined ? {} : { hold: wanted }) });
 }

@@ -10,6 +10,7 @@ import {
   ListMultipartUploadsCommand,
   type ListMultipartUploadsCommandOutput,
   ListObjectsV2Command,
+  type ListObjectsV2CommandOutput,
   PutObjectCommand,
   S3Client,
   S3ServiceException,
@@ -18,6 +19,16 @@ import type { Settings } from '../../config/settings.ts';
 import { type GetStreamOptions, getStream, watched } from './get-stream.ts';
 import { type PutStreamOptions, putStream } from './put-stream.ts';
 import { unlessAnswered } from './unreachable.ts';
+
+/** What the bucket knows of an object without reading it. */
+export interface ObjectFacts {
+  readonly bytes: number;
+  readonly modifiedAt: Date;
+}
+
+export interface StoredObject extends ObjectFacts {
+  readonly key: string;
+}
 
 /** The bucket, as far as Holdfast uses it for small objects. */
 export interface ObjectStore {
@@ -32,13 +43,9 @@ export interface ObjectStore {
   remove(key: string): Promise<void>;
   /** Keys with the prefix, all pages. */
   list(prefix: string): Promise<readonly string[]>;
+  /** The same, with what a listing tells of each. */
+  listObjects(prefix: string): Promise<readonly StoredObject[]>;
   close(): void;
-}
-
-/** What the bucket knows of an object without reading it. */
-export interface ObjectFacts {
-  readonly bytes: number;
-  readonly modifiedAt: Date;
 }
 
 /** A multipart upload that was begun and neither completed nor given up. Its parts are paid for, and in no listing of objects. */
@@ -89,6 +96,20 @@ export function createObjectStore(settings: Settings, { callMs = 10_000, stallMs
   // A part that is given up takes the whole object with it, so it is tried for longer.
   const parts = createClient(settings, { connectionTimeout: 3000, socketTimeout: stallMs }, 8);
 
+  async function listObjects(prefix: string): Promise<readonly StoredObject[]> {
+    const objects: StoredObject[] = [];
+    let ContinuationToken: string | undefined;
+    do {
+      const page: ListObjectsV2CommandOutput = await client.send(
+        new ListObjectsV2Command({ Bucket, Prefix: prefix, ...(ContinuationToken === undefined ? {} : { ContinuationToken }) }),
+      );
+      for (const { Key, Size: bytes = 0, LastModified: modifiedAt = new Date() } of page.Contents ?? [])
+        if (Key !== undefined) objects.push({ key: Key, bytes, modifiedAt });
+      ContinuationToken = page.NextContinuationToken;
+    } while (ContinuationToken !== undefined);
+    return objects;
+  }
+
   return {
     async ensureBucket() {
       try {
@@ -126,18 +147,8 @@ export function createObjectStore(settings: Settings, { callMs = 10_000, stallMs
         if (statusOf(error) !== 404) throw error;
       });
     },
-    async list(prefix) {
-      const keys: string[] = [];
-      let ContinuationToken: string | undefined;
-      do {
-        const page = await client.send(
-          new ListObjectsV2Command({ Bucket, Prefix: prefix, ...(ContinuationToken === undefined ? {} : { ContinuationToken }) }),
-        );
-        for (const { Key } of page.Contents ?? []) if (Key !== undefined) keys.push(Key);
-        ContinuationToken = page.NextContinuationToken;
-      } while (ContinuationToken !== undefined);
-      return keys;
-    },
+    list: async (prefix) => (await listObjects(prefix)).map(({ key }) => key),
+    listObjects,
     putStream: (Key, source, options) => putStream({ parts, calls: client, Bucket, Key }, source, options),
     getStream: (Key, options) => getStream({ client, endpoint, Bucket, Key, stallMs }, options),
     async head(key) {

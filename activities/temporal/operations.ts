@@ -28,7 +28,9 @@ export async function startedBy(client: Client): Promise<string> {
     execution: { workflowId: workflowExecution?.workflowId ?? '', runId: workflowExecution?.runId ?? '' },
     maximumPageSize: 1,
   });
-  return history?.events?.[0]?.workflowExecutionStartedEventAttributes?.identity || 'unknown';
+  const started = history?.events?.[0]?.workflowExecutionStartedEventAttributes;
+  // What a workflow has started has no identity but that one's.
+  return started?.identity || started?.parentWorkflowExecution?.workflowId || 'unknown';
 }
 
 /** The operation that holds the cluster's lock, or undefined when nobody does. */

@@ -70,7 +70,7 @@ export function addBackupCommands(backup: Command, run: Run): void {
     .command('list')
     .description('the backups of a cluster, newest first; also of one that is gone')
     .addArgument(clusterArgument())
-    .addOption(new Option('--limit <count>', 'so many at most').argParser(wholeNumber({ least: 1, most: 500 })).default(50))
+    .addOption(new Option('--limit <count>', 'so many at most').argParser(wholeNumber({ least: 1, most: 1000 })).default(50))
     .addOption(outputOption())
     .action((cluster: string, options: { output: OutputFormat; limit: number }) =>
       run(async (session) => (await load()).listBackups(session, cluster, options)),

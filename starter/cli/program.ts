@@ -11,6 +11,7 @@ import { addOperationsCommands } from './operations-commands.ts';
 import { wholeNumber } from './option-values.ts';
 import { type OutputFormat, outputOption } from './output.ts';
 import { addRestoreCommands } from './restore-command.ts';
+import { addRotationCommands } from './rotation-commands.ts';
 import { addScalingCommands } from './scaling-commands.ts';
 import { type GlobalOptions, openSession, type Run } from './session.ts';
 import { addStartingOptions, busyOption, clusterArgument, dryRunOption, yesOption } from './shared-options.ts';
@@ -123,7 +124,9 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
   );
 
   program.commandsGroup('Backups:');
-  addBackupCommands(program.command('backup').description('make, list and look at backups'), run);
+  const backup = program.command('backup').description('make, list, look at, keep and rotate backups');
+  addBackupCommands(backup, run);
+  addRotationCommands(backup, run);
   addRestoreCommands(program, run);
 
   program

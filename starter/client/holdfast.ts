@@ -48,6 +48,9 @@ export class Holdfast implements AsyncDisposable {
   readonly backup: Operation<'backup'>;
   readonly restore: Operation<'restore'>;
   readonly drill: Operation<'drill'>;
+  readonly rotate: Operation<'rotate'>;
+  /** Holds a backup, or releases it. */
+  readonly hold: Operation<'hold'>;
   readonly verifyBackup: Operation<'verifyBackup'>;
   readonly backups: Backups;
   readonly operations: Operations;
@@ -66,6 +69,8 @@ export class Holdfast implements AsyncDisposable {
     this.backup = operationStarter(temporal, 'backup');
     this.restore = operationStarter(temporal, 'restore');
     this.drill = operationStarter(temporal, 'drill');
+    this.rotate = operationStarter(temporal, 'rotate');
+    this.hold = operationStarter(temporal, 'hold');
     this.verifyBackup = operationStarter(temporal, 'verifyBackup');
     this.backups = {
       list: (cluster, options) => askBackups(temporal, cluster, options?.limit),

@@ -42,7 +42,7 @@ test('a lost Temporal database loses no cluster: the bucket’s record is taken 
   expect(await ask<StatusReport>(stack, 'status', { cluster: name })).toMatchObject({ verdict: 'healthy', generation: 2, journal: [] });
 
   const again = await ask<OperationResult>(stack, 'provision', { spec: changed });
-  expect(again.plan.steps.map((step) => step.name)).toEqual(['hand the spec to the keeper']);
+  expect(again.plan.steps.map((step) => step.name)).toEqual(['schedule backups', 'hand the spec to the keeper']);
   expect(again).toMatchObject({ outcome: 'done', generation: 2 });
   const keeper = stack.client.workflow.getHandle(keeperWorkflowId(name));
   expect(await keeper.query<KeeperDescription>('describe')).toMatchObject({ generation: 2, spec: { config: { hz: '20' } } });

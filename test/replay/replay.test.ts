@@ -53,7 +53,7 @@ test('there is a golden history of every workflow type', () => {
     return attributes?.workflowType.name;
   });
   expect([...new Set(types)].sort()).toEqual(
-    [...operationNames, 'keeper', 'list', 'listBackups', 'lock', 'provison', 'showBackup', 'status'].sort(),
+    [...operationNames, 'keeper', 'list', 'listBackups', 'lock', 'provison', 'scheduledBackup', 'showBackup', 'status'].sort(),
   );
 });
 

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
-import { backupKeys, labels, objectKeys } from '../../config/names.ts';
+import { ScheduleNotFoundError } from '@temporalio/client';
+import { backupKeys, backupScheduleId, labels, objectKeys } from '../../config/names.ts';
 import { type Holdings, holdings, sweep } from './clusters.ts';
 import { until } from './processes.ts';
 import type { Stack } from './stack.ts';
@@ -10,11 +11,13 @@ export interface Remains extends Holdings {
   readonly objects: readonly string[];
   /** Objects of backups, each as often as it is there under a name of its own, and uploads that nobody completes. */
   readonly backups: readonly string[];
+  /** Schedules. */
+  readonly schedules: readonly string[];
   /** Workflows that run. */
   readonly open: readonly string[];
 }
 
-export const nothing: Remains = { containers: [], volumes: [], networks: [], objects: [], backups: [], open: [] };
+export const nothing: Remains = { containers: [], volumes: [], networks: [], objects: [], backups: [], schedules: [], open: [] };
 
 /** By label and by name: a thing that lost its label is a thing left over all the same. */
 export async function remainsOf({ client, dependencies: { docker, store } }: Stack, cluster: string): Promise<Remains> {
@@ -36,12 +39,23 @@ export async function remainsOf({ client, dependencies: { docker, store } }: Sta
     // Every spec that was ever accepted stays on record; taking one back accepts the former anew, so their number differs.
     objects: [...new Set(all(objects).map((key) => key.replace(/\/specs\/\d+\.json$/, '/specs/*.json')))],
     backups: [...backups, ...uploads.map(({ key }) => `an upload of ${key}`)].map((key) => anyBackup(key.replaceAll(cluster, '*'))).sort(),
+    schedules: all(await schedulesOf(client, cluster)),
     open: all(await openWorkflows(client, cluster)),
   };
 }
 
 /** Without what is made anew in each run: the backup's id, and the unique part of an object. */
 const anyBackup = (key: string) => key.replace(/\d{8}T\d{6}Z-[0-9a-f]{8}/g, '<id>').replace(/\.[0-9a-f]{8}\./, '.<unique>.');
+
+async function schedulesOf(client: Stack['client'], cluster: string): Promise<readonly string[]> {
+  const handle = client.schedule.getHandle(backupScheduleId(cluster));
+  try {
+    return [(await handle.describe()).scheduleId];
+  } catch (error) {
+    if (error instanceof ScheduleNotFoundError) return [];
+    throw error;
+  }
+}
 
 async function openWorkflows(client: Stack['client'], cluster: string): Promise<readonly string[]> {
   const ids: string[] = [];
@@ -75,9 +89,15 @@ export async function removeRemains(stack: Stack, cluster: string): Promise<void
       .getHandle(id)
       .terminate('the test is over')
       .catch(() => undefined); // it ended in between
+  for (const id of await schedulesOf(client, cluster)) await client.schedule.getHandle(id).delete();
   await sweep(dependencies.docker, cluster);
   const { docker, store } = dependencies;
-  for (const prefix of [objectKeys.clusterPrefix(cluster), backupKeys.backups(cluster), backupKeys.keyCopies(cluster)])
+  for (const prefix of [
+    objectKeys.clusterPrefix(cluster),
+    backupKeys.backups(cluster),
+    backupKeys.archives(cluster),
+    backupKeys.keyCopies(cluster),
+  ])
     for (const key of await store.list(prefix)) await store.remove(key);
   for (const upload of await store.listUploads(backupKeys.backups(cluster))) await store.abortUpload(upload);
   const filters = { label: [labels.scratch], name: [cluster] };

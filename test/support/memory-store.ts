@@ -24,6 +24,8 @@ export function memoryStore(): StreamStore & { readonly objects: Map<string, Buf
     },
     remove: async (key) => void objects.delete(key),
     list: async (prefix) => [...objects.keys()].filter((key) => key.startsWith(prefix)),
+    listObjects: async (prefix) =>
+      [...objects].filter(([key]) => key.startsWith(prefix)).map(([key, { length }]) => ({ key, bytes: length, modifiedAt: new Date(0) })),
     async putStream(key, source) {
       const bytes = await buffer(source);
       objects.set(key, bytes);

@@ -55,6 +55,31 @@ test('a server parameter may be given as a number', () => {
   expect(clusterSpec.parse({ ...least, config: { hz: 20 } }).config).toEqual({ hz: '20' });
 });
 
+test.each(['0 3 * * *', '*/15 0-6,22 1,15 jan-mar MON-fri', '59 23 31 12 6', '0 0 1-31/7 * sun'])(
+  'the schedule "%s" is one',
+  (schedule) => {
+    expect(clusterSpec.parse({ ...least, backup: { schedule } }).backup.schedule).toBe(schedule);
+  },
+);
+
+test.each([
+  '0 24 * * *',
+  '60 3 * * *',
+  '0 3 0 * *',
+  '0 3 * 13 *',
+  '0 3 * * 7',
+  '0 3 * * foo',
+  '0 3 * *',
+  '0  3 * * *',
+  '5-3 * * * *',
+  '*/0 * * * *',
+  '1-2-3 * * * *',
+  '@daily',
+  '',
+])('the schedule "%s" is refused before anything is made', (schedule) => {
+  expect(() => clusterSpec.parse({ ...least, backup: { schedule } })).toThrow(/five cron fields/);
+});
+
 test('parsing a parsed spec again changes nothing', () => {
   fc.assert(
     fc.property(anySpec(500), (spec) => {

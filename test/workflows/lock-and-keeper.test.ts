@@ -64,7 +64,7 @@ describe.concurrent('the lock of a cluster', () => {
     hold.release();
     const next = await bench.execute(world, 'provision');
     expect(next).toMatchObject({ outcome: 'done' });
-    expect(next.steps.map((step) => step.name)).toEqual(['hand the spec to the keeper']);
+    expect(next.steps.map((step) => step.name)).toEqual(['schedule backups', 'hand the spec to the keeper']);
   });
 
   test('that somebody terminates by hand does not break the operation that held it', async () => {

@@ -49,11 +49,13 @@ describe.concurrent('the stages of an operation', () => {
       'readCluster',
       'requireHostWorker',
       'observe',
+      'readSchedule',
       'ensureSecrets',
       'ensureImage',
       `ensureNetwork 3c6bb5b6-5f2e-4a4b-9a43-6f2a3c1f0b11`,
       'awaitFormed',
       'awaitFormed',
+      'ensureSchedule',
       'acceptSpec',
       'recordInJournal',
     ]);
@@ -213,7 +215,7 @@ describe.concurrent('a pause', () => {
 });
 
 describe.concurrent('a cancellation', () => {
-  test.each(['ensureSecrets', 'ensureImage', 'ensureNetwork', 'ensureNode', 'awaitFormed', 'acceptSpec'] as const)(
+  test.each(['ensureSecrets', 'ensureImage', 'ensureNetwork', 'ensureNode', 'awaitFormed', 'ensureSchedule', 'acceptSpec'] as const)(
     'during %s undoes what was begun, in reverse, and the operation ends as cancelled',
     async (activity) => {
       const world = bench.world();
@@ -226,8 +228,13 @@ describe.concurrent('a cancellation', () => {
       expect(nothing(world)).toEqual(NOTHING);
       const { steps } = await handle.query<Progress>(operationHandlers.progress);
       expect(steps.filter((step) => step.state === 'undone').map((step) => step.name)).toEqual(
-        ['remove certificates and passwords', 'remove network', 'remove new nodes', 'take the spec back']
-          .slice(0, { ensureSecrets: 1, ensureImage: 1, ensureNetwork: 2, ensureNode: 3, awaitFormed: 3, acceptSpec: 4 }[activity])
+        ['remove certificates and passwords', 'remove network', 'remove new nodes', 'remove the schedule', 'take the spec back']
+          .slice(
+            0,
+            { ensureSecrets: 1, ensureImage: 1, ensureNetwork: 2, ensureNode: 3, awaitFormed: 3, ensureSchedule: 4, acceptSpec: 5 }[
+              activity
+            ],
+          )
           .toReversed(),
       );
       const undoing = world.calls.filter((call) => /^(forget|remove)/.test(call)).map((call) => call.split(' ')[0]);

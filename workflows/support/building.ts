@@ -2,7 +2,7 @@ import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { hostOf } from '../../model/known-cluster.ts';
 import type { NodePlace } from '../../model/layout.ts';
 import type { Observation } from '../../model/observation.ts';
-import { type ProvisionPlan, provisionSteps as steps } from '../../model/plan-provision.ts';
+import { type ProvisionPlan, type planProvision, provisionSteps as steps } from '../../model/plan-provision.ts';
 import { type InitialSlots, initialMembers, membersForNewNode, sentinelPrimary } from '../../model/topology.ts';
 import { control, onHost } from './proxies.ts';
 import type { Operation } from './stages.ts';
@@ -24,6 +24,12 @@ export interface Ground {
   remove(): Promise<void>;
 }
 
+/** What was there before. */
+export interface Seen {
+  readonly observed: Observation;
+  readonly scheduled: Parameters<typeof planProvision>[3];
+}
+
 /**
  * Secrets, image and network of a new cluster are there, and each is undone when the operation fails; so are nodes that are started afterwards.
  * @param slots of the shards, where they are not to have even shares
@@ -32,7 +38,7 @@ export async function prepareGround(
   op: Operation,
   spec: ClusterSpec,
   plan: ProvisionPlan,
-  before: Observation,
+  { observed: before, scheduled }: Seen,
   slots?: InitialSlots,
 ): Promise<Ground> {
   const hostName = hostOf(spec);
@@ -121,6 +127,14 @@ export async function prepareGround(
     },
     async accept() {
       await op.verify(spec);
+      if (plan.steps.some((step) => step.name === steps.schedule)) {
+        if (scheduled === null) op.onFailure('remove the schedule', () => control.removeSchedule(spec.name));
+        await op.step(
+          steps.schedule,
+          () => control.ensureSchedule(spec),
+          ({ did }) => did,
+        );
+      }
       if (op.known.source === 'none') op.onFailure('take the spec back', () => control.forgetCluster(spec.name));
       if (plan.accepts)
         await op.step(

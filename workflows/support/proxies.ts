@@ -29,6 +29,11 @@ const brief = { initialInterval: '300 milliseconds', maximumAttempts: 3 } as con
 /** Records, secrets, Temporal. Seconds of work each. */
 export const control = proxyActivities<ControlActivities>({ ...shared, startToCloseTimeout: '1 minute', retry: patient });
 
+/** Reads and removes what may be very many objects. */
+export const rotates = proxyActivities<
+  Pick<ControlActivities, 'planRotation' | 'removeBackups' | 'removeArchive' | 'removeOrphans' | 'missingBackups'>
+>({ ...shared, startToCloseTimeout: '6 hours', retry: patient });
+
 /** Waits for another operation to end; as long as that takes. */
 export const waiting = proxyActivities<WaitingActivities>({
   ...shared,
@@ -36,6 +41,10 @@ export const waiting = proxyActivities<WaitingActivities>({
   startToCloseTimeout: '8 days',
   retry: patient,
 });
+
+/** As `waiting`, so long at most. */
+export const waitsSome = (ms: number) =>
+  proxyActivities<WaitingActivities>({ ...shared, taskQueue: WAITING_TASK_QUEUE, scheduleToCloseTimeout: ms, retry: patient });
 
 /**
  * What runs next to a host's engine. A download of an image takes its time, and so does the loading of much data.
@@ -140,6 +149,13 @@ export const looksAt = (host: string) =>
 
 /** As `control`, for `status` and `list`. */
 export const controlReads = proxyActivities<ControlActivities>({ ...shared, scheduleToCloseTimeout: '20 seconds', retry: brief });
+
+/** What `status` can do without: it is not waited for long. */
+export const asides = proxyActivities<Pick<ControlActivities, 'readBackupStatus'>>({
+  ...shared,
+  scheduleToCloseTimeout: '8 seconds',
+  retry: { maximumAttempts: 1 },
+});
 
 /** As `onHost`, for `status` and `list`: a host that no worker serves must not keep a person waiting. */
 export const hostReads = (host: string) =>

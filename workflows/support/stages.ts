@@ -15,6 +15,8 @@ import type { UndoList } from './undo.ts';
 
 /** What the stages of every operation take from a runbook, and give to it. */
 export interface Operation {
+  /** Who started it, as Temporal recorded it. */
+  readonly by: string;
   readonly known: KnownCluster;
   /** Asks the engine and every node. */
   observe(spec: ClusterSpec): Promise<Observation>;
@@ -57,6 +59,7 @@ export class EndsHere extends Error {
 }
 
 interface Parts {
+  readonly by: string;
   readonly title: string;
   readonly input: {
     readonly dryRun: boolean;
@@ -70,8 +73,9 @@ interface Parts {
 }
 
 /** The stages, over one operation's progress board, controls and list of undos. */
-export function createStages({ title, input, known, board, controls, undos }: Parts): Operation {
+export function createStages({ by, title, input, known, board, controls, undos }: Parts): Operation {
   return {
+    by,
     known,
     observe,
     async propose(look, planFrom) {
@@ -87,6 +91,7 @@ export function createStages({ title, input, known, board, controls, undos }: Pa
         digest,
         ...(plan.moves === undefined ? {} : { moves: plan.moves }),
         ...(plan.recovery === undefined ? {} : { recovery: plan.recovery }),
+        ...(plan.backups === undefined ? {} : { backups: plan.backups }),
       });
       if (input.dryRun) throw new EndsHere('planned');
       if (plan.refusals.length > 0)

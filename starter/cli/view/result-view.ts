@@ -16,9 +16,11 @@ export function renderResult(result: OperationResult, style: Style): string {
   const next =
     operation === 'deprovision'
       ? 'holdfast list'
-      : backup === undefined
-        ? `holdfast status ${cluster}`
-        : `holdfast backup show ${cluster} ${backup.id}`;
+      : operation === 'rotate' || operation === 'hold'
+        ? `holdfast backup list ${cluster}`
+        : backup === undefined
+          ? `holdfast status ${cluster}`
+          : `holdfast backup show ${cluster} ${backup.id}`;
   const lines = [`${style.good('✔')} ${summary} ${style.dim(`(${formatDuration(tookMs)})`)}`];
   if (moved !== undefined) lines.push(...reportLines(moved, style));
   if (backup !== undefined) lines.push(...backupLines(backup, style));

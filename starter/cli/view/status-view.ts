@@ -103,16 +103,54 @@ function archiveTable({ running, shards }: ArchiveStatus, wide: boolean, style: 
   return renderTable(['SHARD', 'ARCHIVED TO', 'LAG', 'FOLLOWED', ...(wide ? ['TIMELINE', 'PROBLEM'] : [])], rows, style);
 }
 
+/** When the next backup is, how old the newest ones are, and how the last scheduled run went. */
+export function backupLines({ backups, observedAt }: StatusReport, style: Style): readonly string[] {
+  if (backups === undefined) return [`  ${style.dim('backups')}  nobody answered`];
+  const { schedule, newest, newestVerified } = backups;
+  const age = (at: string) => `${formatDuration(Math.max(0, Date.parse(observedAt) - Date.parse(at)))} old`;
+  const last = schedule?.lastRun;
+  const runs =
+    schedule === undefined || schedule === null
+      ? 'no schedule'
+      : [
+          schedule.madeFrom.paused
+            ? style.warn('schedule paused')
+            : `next ${schedule.nextAt === undefined ? 'never' : formatTime(schedule.nextAt)}`,
+          ...(last === undefined
+            ? []
+            : [last.outcome === 'failed' ? style.bad('last run failed') : last.outcome === 'running' ? 'one runs now' : 'last run done']),
+          ...(schedule.missed > 0 ? [style.warn(`${schedule.missed} missed`)] : []),
+          ...(schedule.skipped > 0 ? [`${schedule.skipped} skipped`] : []),
+        ].join(', ');
+  const held =
+    backups.backups === undefined
+      ? 'nobody answered what is stored'
+      : newest === undefined
+        ? 'none stored'
+        : newestVerified === undefined
+          ? `newest ${newest.id}, ${age(newest.startedAt)}, ${style.warn('none verified')}`
+          : `newest verified ${newestVerified.id}, ${age(newestVerified.startedAt)}${newest.id === newestVerified.id ? '' : `; newest ${newest.id}, ${style.warn('not verified')}`}`;
+  return [`  ${style.dim('backups')}  ${held}; ${runs}`];
+}
+
 /** The verdict first, then what needs attention, then every node. */
 export function renderStatus(report: StatusReport, wide: boolean, style: Style): string {
   const paint = verdictPaint(report.verdict, style);
   const lines = [`${paint(`● ${report.cluster}`)} ${style.strong(paint(report.verdict))}  ${report.headline}`];
-  if (report.verdict === 'absent') return [...lines, '  next: holdfast apply -f spec.yaml'].join('\n');
+  if (report.verdict === 'absent') {
+    const stored = report.backups?.backups ?? 0;
+    const kept =
+      stored === 0
+        ? []
+        : [`  ${plural(stored, 'backup')} of it ${stored === 1 ? 'is' : 'are'} stored: holdfast backup list ${report.cluster}`];
+    return [...lines, ...kept, '  next: holdfast apply -f spec.yaml'].join('\n');
+  }
   lines.push(style.dim(`  ${facts(report)}${report.network === undefined ? '' : ` · ${report.network.subnet}`}`));
   if (report.running !== undefined) {
     const { operation, workflowId } = report.running;
     lines.push(`  ${style.accent(operation)} is running: holdfast operations show ${workflowId} --watch`);
   }
+  lines.push(...backupLines(report, style));
   if (report.findings.length > 0) lines.push('', ...groupFindings(report.findings).map((finding) => renderFinding(finding, style)));
   if (report.shards.length + report.sentinels.length > 0) lines.push('', nodesTable(report, wide, style));
   if (report.archive !== undefined) lines.push('', archiveTable(report.archive, wide, style));

@@ -1,0 +1,104 @@
+import { backupKeys } from '../../config/names.ts';
+import { type ArchiveCut, baseGoes } from '../../model/recovery/archive-retention.ts';
+import type { Orphans } from '../../model/recovery/orphans.ts';
+import { discardUnnamed, readManifest } from '../backup/catalogue.ts';
+import type { StreamStore } from '../storage/object-store.ts';
+import { report } from '../support/beating.ts';
+import { sideBySide } from '../support/side-by-side.ts';
+import { refuseWhenCancelled } from '../support/until.ts';
+import { readShards } from './archived-shards.ts';
+
+/** Removals that are under way at once. */
+const AT_ONCE = 16;
+
+/** `kept`: backups that somebody held in the meantime. */
+export interface RemovedBackups {
+  readonly removed: number;
+  readonly kept: readonly string[];
+}
+
+/** These backups are gone: the manifest of each first, so that none is ever there in part. What an earlier attempt has removed counts as removed. */
+export async function removeBackups(store: StreamStore, cluster: string, ids: readonly string[]): Promise<RemovedBackups> {
+  const kept: string[] = [];
+  let removed = 0;
+  await sideBySide(ids, AT_ONCE, async (id) => {
+    refuseWhenCancelled();
+    const manifest = await readManifest(store, cluster, id);
+    // Its plan may be as old as an approval takes, and a hold that is there now counts, whoever put it there.
+    if (manifest?.hold !== undefined || Date.parse(manifest?.keepUntil ?? '') > Date.now()) {
+      kept.push(id);
+      return;
+    }
+    await store.remove(backupKeys.manifest(cluster, id));
+    await discardUnnamed(store, cluster, id);
+    removed += 1;
+    report({ removed });
+  });
+  return { removed, kept };
+}
+
+/**
+ * What the window does not need is gone. Of a whole timeline `begin.json` goes first: without it there is no timeline. Of another one the writes go before the base that they follow: while one of them is there the
+ * base can be asked for, and afterwards nobody begins with it. @returns how many objects are gone by this
+ */
+export async function removeArchive(
+  store: StreamStore,
+  cluster: string,
+  cuts: readonly ArchiveCut[],
+): Promise<{ readonly objects: number }> {
+  let objects = 0;
+  const removeAll = async (keys: readonly string[]): Promise<void> => {
+    await sideBySide(keys, AT_ONCE, async (key) => {
+      refuseWhenCancelled();
+      await store.remove(key);
+      objects += 1;
+      report({ objects });
+    });
+  };
+  const { timelines, folders } = await readShards(store, cluster);
+  for (const { shard, timeline: id, before } of cuts) {
+    const prefix = backupKeys.timeline(cluster, shard, id);
+    const keys = (folders.find((folder) => folder.prefix === prefix)?.objects ?? []).map(({ key }) => key);
+    const timeline = timelines.find(({ begin }) => begin.id === id && begin.shard === shard);
+    const begin = backupKeys.begin(cluster, shard, id);
+    if (before === undefined) {
+      await removeAll([begin]);
+      await removeAll(keys.filter((key) => key !== begin));
+      continue;
+    }
+    if (timeline === undefined) continue; // it is gone, and what is left of it has no owner
+    const segments = timeline.segments.filter(({ endOffset }) => endOffset <= before);
+    await removeAll(segments.toSorted((a, b) => a.startOffset - b.startOffset).map(backupKeys.segment));
+    const base = timeline.begin.base.key;
+    if (baseGoes(timeline, before) && keys.includes(base)) await removeAll([base]);
+  }
+  return { objects };
+}
+
+/** What nobody owns is gone; unless somebody owns it by now. */
+export async function removeOrphans(store: StreamStore, { folders, objects, uploads }: Orphans): Promise<{ readonly objects: number }> {
+  let removed = 0;
+  await sideBySide(uploads, AT_ONCE, async (upload) => {
+    refuseWhenCancelled();
+    await store.abortUpload(upload);
+    removed += 1;
+  });
+  const rest: string[] = [...objects];
+  for (const prefix of folders) {
+    const keys = await store.list(prefix);
+    if (keys.every((key) => key !== `${prefix}manifest.json` && key !== `${prefix}begin.json`)) rest.push(...keys);
+  }
+  await sideBySide(rest, AT_ONCE, async (key) => {
+    refuseWhenCancelled();
+    await store.remove(key);
+    removed += 1;
+    report({ removed });
+  });
+  return { objects: removed };
+}
+
+/** Ids of those backups that are not there. */
+export async function missingBackups(store: StreamStore, cluster: string, ids: readonly string[]): Promise<readonly string[]> {
+  const keys = new Set(await store.list(backupKeys.backups(cluster)));
+  return ids.filter((id) => !keys.has(backupKeys.manifest(cluster, id)));
+}

@@ -1,0 +1,97 @@
+import { type BackupManifest, backupManifest } from '../../config/backup.ts';
+import { type ClusterSpec, clusterSpec, retention } from '../../config/cluster-spec.ts';
+import { backupKeys } from '../../config/names.ts';
+import type { RotationRow } from '../../config/rotation.ts';
+import { planRotate, type RotationPlan } from '../../model/plan-rotate.ts';
+import { retainArchive } from '../../model/recovery/archive-retention.ts';
+import { type Folder, findOrphans } from '../../model/recovery/orphans.ts';
+import { proofOf, retain } from '../../model/recovery/retention.ts';
+import { readJson } from '../storage/json.ts';
+import type { ObjectStore, StoredObject, StreamStore } from '../storage/object-store.ts';
+import { sideBySide } from '../support/side-by-side.ts';
+import { listed, readShards } from './archived-shards.ts';
+
+export interface RotationRequest {
+  readonly cluster: string;
+  readonly graceSeconds: number;
+  /** The spec that holds; without one the newest backup's counts, and without that the defaults. */
+  readonly spec?: ClusterSpec;
+}
+
+/** Manifests that are read at once: enough to hide the way to the bucket. */
+const MANIFESTS_AT_ONCE = 32;
+
+interface BackupFolder {
+  readonly prefix: string;
+  readonly id: string;
+  readonly objects: readonly StoredObject[];
+  readonly hasManifest: boolean;
+  readonly manifest?: BackupManifest;
+}
+
+/** What a rotation removes, and why all else stays, by what lies in the bucket now. Reads the clock once. */
+export async function planRotation(store: StreamStore, { cluster, graceSeconds, spec }: RotationRequest): Promise<RotationPlan> {
+  const nowMs = Date.now();
+  const [folders, archive, ...uploads] = await Promise.all([
+    readBackups(store, cluster),
+    readShards(store, cluster),
+    store.listUploads(backupKeys.backups(cluster)),
+    store.listUploads(backupKeys.archives(cluster)),
+  ]);
+  const backups = folders.flatMap(({ manifest }) => (manifest === undefined ? [] : [manifest]));
+  const { rules, windowDays } = rulesOf(spec, backups);
+  const graceMs = graceSeconds * 1000;
+  const trusted = backups.filter(
+    (backup) => proofOf(backup) === 'loaded' || (rules.verify === 'checksum' && proofOf(backup) !== undefined),
+  );
+  const { cuts, needed } = retainArchive(archive.timelines, trusted, { nowMs, windowDays, archiving: spec?.pitr.enabled === true });
+  const unreadable = folders
+    .filter(({ hasManifest, manifest }) => hasManifest && manifest === undefined)
+    .map(({ id }): RotationRow => ({ id, proof: 'unreadable', stays: true, why: ['another version of Holdfast wrote its manifest'] }));
+  const rows = retain(backups, { retention: rules.retention, asked: rules.verify, graceMs, nowMs, needed });
+  const orphans = findOrphans(
+    [...folders.map(backupFolder), ...archive.folders],
+    uploads.flat().map(({ begunAt, ...upload }) => ({ ...upload, begunMs: begunAt.getTime() })),
+    { nowMs, graceMs },
+  );
+  return planRotate({
+    cluster,
+    exists: spec !== undefined || folders.length + archive.folders.length + uploads.flat().length > 0,
+    rows: [...rows, ...unreadable].toSorted((a, b) => (a.id < b.id ? 1 : -1)),
+    cuts,
+    orphans,
+  });
+}
+
+/** Backups outlive the cluster: what it asked for last is in its newest manifest. */
+function rulesOf(spec: ClusterSpec | undefined, backups: readonly BackupManifest[]) {
+  const newest = backups.toSorted((a, b) => (a.id < b.id ? 1 : -1))[0];
+  const { backup, pitr } = spec ?? clusterSpec.safeParse(newest?.spec).data ?? {};
+  return { rules: backup ?? { retention: retention.parse({}), verify: 'load' as const }, windowDays: pitr?.windowDays ?? 7 };
+}
+
+async function readBackups(store: ObjectStore, cluster: string): Promise<readonly BackupFolder[]> {
+  const root = backupKeys.backups(cluster);
+  const objects = await store.listObjects(root);
+  const folders = Map.groupBy(objects, ({ key }) => key.slice(root.length).split('/', 1)[0] ?? '');
+  return sideBySide([...folders], MANIFESTS_AT_ONCE, async ([id, its]): Promise<BackupFolder> => {
+    const folder = { prefix: backupKeys.backup(cluster, id), id, objects: its };
+    const key = backupKeys.manifest(cluster, id);
+    if (its.every((object) => object.key !== key)) return { ...folder, hasManifest: false };
+    const bytes = await store.get(key);
+    if (bytes === undefined) return { ...folder, hasManifest: false };
+    const manifest = backupManifest.safeParse(readJson(bytes)).data; // one that cannot be read stays, and is shown as that
+    const mine = manifest?.id === id && manifest.cluster === cluster;
+    return { ...folder, hasManifest: true, ...(mine ? { manifest } : {}) };
+  });
+}
+
+function backupFolder({ prefix, objects, hasManifest, manifest }: BackupFolder): Folder {
+  if (!hasManifest) return { prefix, objects: listed(objects) };
+  const named = new Set(
+    manifest === undefined
+      ? []
+      : [...manifest.shards.map(({ key }) => key), ...(manifest.acl === undefined ? [] : [manifest.acl.key]), `${prefix}manifest.json`],
+  );
+  return { prefix, objects: listed(objects), named: (key) => manifest === undefined || named.has(key) };
+}
