@@ -98,7 +98,8 @@ const unreadable = (key: string, why: string) =>
     `${key} is nothing that this version of Holdfast can read: ${why}. Put back an intact copy, or use a later version`,
   );
 
-async function inTurn<T, R>(items: readonly T[], read: (item: T) => Promise<R>): Promise<readonly R[]> {
+/** All of them, some side by side. */
+export async function inTurn<T, R>(items: readonly T[], read: (item: T) => Promise<R>): Promise<readonly R[]> {
   const all: R[] = [];
   for (let at = 0; at < items.length; at += SIDE_BY_SIDE) all.push(...(await Promise.all(items.slice(at, at + SIDE_BY_SIDE).map(read))));
   return all;

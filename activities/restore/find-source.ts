@@ -6,7 +6,7 @@ import type { Base } from '../../model/recovery/archive.ts';
 import { latestOf, reachable, recoverAll } from '../../model/recovery/moment.ts';
 import { type ClusterSource, type ShardSource, sourceOfBackup } from '../../model/recovery/shard-recovery.ts';
 import type { ShardArchive } from '../../model/recovery/window.ts';
-import { archivedShards, readArchive } from '../archive/read-archive.ts';
+import { archivedShards, inTurn, readArchive } from '../archive/read-archive.ts';
 import { findManifest, readManifest } from '../backup/catalogue.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { readRecord } from '../storage/cluster-records.ts';
@@ -36,7 +36,7 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
   const { store } = deps;
   if (typeof which === 'object' && 'backup' in which) return sourceOfBackup(await findManifest(store, cluster, which.backup));
   const backups = await backupsBefore(deps, cluster, typeof which === 'object' ? which.atMs : Number.POSITIVE_INFINITY);
-  const shards = await Promise.all((await archivedShards(store, cluster)).map((shard) => archivedShard(deps, cluster, shard, backups)));
+  const shards = await inTurn(await archivedShards(store, cluster), (shard) => archivedShard(deps, cluster, shard, backups));
   const atMs = typeof which === 'object' ? which.atMs : latestOf(cluster, shards);
   const newest = backups.at(-1);
   if (which === 'newest' && newest !== undefined && (atMs === undefined || atMs < Date.parse(newest.startedAt)))
@@ -49,19 +49,17 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
   const found = recoverAll(cluster, shards, atMs);
   if ('why' in found) throw fatal(failures.notRestorable, found.why);
   const ring = await deps.secrets.keyRing(cluster);
-  const sources = await Promise.all(
-    found.shards.map(async ({ shard, base, timeline, pieces, slots }): Promise<ShardSource> => {
-      const cut = await findCut({ store, ring }, pieces, atMs);
-      return {
-        shard,
-        cluster,
-        ...(base.backup === undefined ? {} : { backup: base.backup }),
-        base: base.data,
-        slots,
-        until: { timeline, atMs, reachedMs: cut.timeMs, bytes: cut.offset - base.data.offset, segments: pieces.length },
-      };
-    }),
-  );
+  const sources = await inTurn(found.shards, async ({ shard, base, timeline, pieces, slots }): Promise<ShardSource> => {
+    const cut = await findCut({ store, ring }, pieces, atMs);
+    return {
+      shard,
+      cluster,
+      ...(base.backup === undefined ? {} : { backup: base.backup }),
+      base: base.data,
+      slots,
+      until: { timeline, atMs, reachedMs: cut.timeMs, bytes: cut.offset - base.data.offset, segments: pieces.length },
+    };
+  });
   return {
     cluster,
     spec: await specOf(store, cluster, backups, sources),

@@ -106,3 +106,36 @@ test('what a server cannot load is refused with what to choose, and nothing is m
   });
   expect(await holdings(stack.dependencies.docker, into)).toEqual({ containers: [], volumes: [], networks: [] });
 });
+
+/** Every engine, between them both modes, with and without TLS; from one engine or version to another that can read it. */
+const trips = [
+  { from: { engine: 'redis', version: '7.0', mode: 'sentinel', tls: false }, to: { engine: 'valkey', version: '8.1' } },
+  { from: { engine: 'redis', version: '7.0', mode: 'cluster', tls: false }, to: { engine: 'redis', version: '8.0' } },
+  { from: { engine: 'redis', version: '8.0', mode: 'cluster', tls: true }, to: {} },
+  { from: { engine: 'valkey', version: '8.1', mode: 'cluster', tls: true }, to: { engine: 'valkey', version: '9.1' } },
+  { from: { engine: 'valkey', version: '9.1', mode: 'sentinel', tls: true }, to: {} },
+] as const;
+
+test.each(process.env.TEST_ALL === 'true' ? trips : trips.slice(0, 1))(
+  'all that $from.engine $from.version held in $from.mode mode is there afterwards: $to',
+  { timeout: 300_000 },
+  async ({ from: { tls, ...from }, to }) => {
+    const [one, into] = [named(), named()];
+    const origin = testSpec(one, { ...from, replicasPerShard: 1, security: { tls, users: [{ name: 'app' }] } });
+    await run('provision', { spec: origin });
+    await asApplication(stack, one, writeStaticData, { mode: from.mode, tls });
+    const shards = from.mode === 'cluster' ? SHARDS : [0];
+    for (const shard of shards)
+      await onNode(stack, one, nodeName(one, shard, 0), (redis) => redis.call('FUNCTION', 'LOAD', LIBRARY), { tls });
+    if (from.mode === 'sentinel')
+      await onNode(stack, one, nodeName(one, 0, 0), (redis) => redis.multi().select(3).set('other', 'database').exec(), { tls });
+    const made = await run('backup', { cluster: one, verify: 'checksum' });
+    const held = await Promise.all(shards.map((shard) => contentsOfNode(stack, origin, nodeName(one, shard, 0))));
+    await run('deprovision', { cluster: one, confirm: one });
+    const { restored } = await run('restore', { cluster: one, backup: made.backup?.id, into, changes: to });
+    const target = { ...origin, ...to };
+    expect(await Promise.all(shards.map((shard) => contentsOfNode(stack, target, nodeName(into, shard, 0), into)))).toEqual(held);
+    expect(restored?.keys).toBe(held.reduce((sum, { keys }) => sum + keys, 0));
+    expect(await asApplication(stack, into, findChanges, { mode: from.mode, tls })).toEqual([]);
+  },
+);

@@ -119,6 +119,9 @@ export const verifies = (host: string, summary: string) =>
     summary,
   });
 
+/** Looks for what is to be brought back: one listing a shard, and the ends of their archives. */
+export const finds = proxyActivities<Pick<ControlActivities, 'findSource'>>({ ...shared, startToCloseTimeout: '10 minutes', retry: soon });
+
 /** Lays out and loads data that is brought back: as long as there is data. */
 export const restores = (host: string, summary: string) =>
   proxyActivities<Pick<HostActivities, 'fillShard' | 'awaitLoaded' | 'copyShard'>>({
