@@ -2,6 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { BackupDamage, BackupHold, BackupManifest, Verification } from '../config/backup.ts';
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { JournalEntry } from '../config/progress.ts';
+import type { DrillReport } from '../config/restore.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
 import type { ArchiveCut } from '../model/recovery/archive-retention.ts';
 import type { Orphans } from '../model/recovery/orphans.ts';
@@ -18,6 +19,8 @@ import {
   recordVerification,
   setHold,
 } from './backup/catalogue.ts';
+import { readDrill, writeDrill } from './restore/drills.ts';
+import { findSource, type SourceRequest } from './restore/find-source.ts';
 import { missingBackups, removeArchive, removeBackups, removeOrphans } from './rotation/remove.ts';
 import { planRotation, type RotationRequest } from './rotation/survey.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
@@ -93,6 +96,11 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     discardBackup: (cluster: string, backup: string) => discardUnnamed(store, cluster, backup),
     listBackups: (cluster: string, limit: number) => listBackups(store, cluster, limit),
     readBackup: (cluster: string, backup: string) => findManifest(store, cluster, backup),
+    readArchiveProgress: (cluster: string) => readArchiveProgress(client, cluster),
+    readRecoveryWindow: (cluster: string) => readRecoveryWindow(store, cluster),
+    findSource: (request: SourceRequest) => findSource({ store, secrets }, request),
+    recordDrill: (report: DrillReport) => writeDrill(store, report),
+    readDrill: (cluster: string) => readDrill(store, cluster),
     setHold: (cluster: string, backup: string, hold: BackupHold | undefined) => setHold(store, cluster, backup, hold),
     planRotation: (request: RotationRequest) => planRotation(store, request),
     removeBackups: (cluster: string, ids: readonly string[]) => removeBackups(store, cluster, ids),
@@ -105,8 +113,6 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     readSchedule: (cluster: string) => readSchedule(client, cluster),
     readBackupStatus: (cluster: string) => readBackupStatus(client, store, cluster),
     countBackups: async (cluster: string) => (await backupIds(store, cluster)).length,
-    readArchiveProgress: (cluster: string) => readArchiveProgress(client, cluster),
-    readRecoveryWindow: (cluster: string) => readRecoveryWindow(store, cluster),
     closeKeeper: (cluster: string) => closeKeeper(client, cluster),
     /** Nothing is archived of the cluster any more. */
     stopArchive: (cluster: string) => stopArchive(client, cluster),

@@ -21,6 +21,9 @@ import { forgetNodes, joinCluster, promoteReplica, requireEmptied, resetSentinel
 import { type ObserveRequest, observe } from './redis/observe.ts';
 import { reinstateNodes, retireNodes } from './redis/retirement.ts';
 import { applyParameters, applyUsers } from './redis/settings.ts';
+import { awaitLoaded, type LoadRequest } from './restore/await-loaded.ts';
+import { type CopyRequest, copyShard, scratchMark } from './restore/copy-shard.ts';
+import { type FillRequest, fillShard } from './restore/fill-shard.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import type { StreamStore } from './storage/object-store.ts';
 import { beating, report } from './support/beating.ts';
@@ -74,6 +77,11 @@ export function createHostActivities(deps: HostDeps) {
     verifyShard: (request: VerifyRequest) => verifyShard(deps, request),
     /** No server is left that was made to verify this backup. */
     removeScratches: (backup: string) => removeScratches(docker, backup),
+    fillShard: (request: FillRequest) => fillShard(deps, request),
+    copyShard: (request: CopyRequest) => copyShard(deps, request),
+    /** No server is left from which data was copied into this cluster. */
+    removeCopySources: (cluster: string) => removeScratches(docker, scratchMark(cluster)),
+    awaitLoaded: (request: LoadRequest) => awaitLoaded(deps, request),
     removeNetwork: (cluster: string, clusterId?: string) => removeNetwork(docker, cluster, clusterId),
   });
 }

@@ -36,6 +36,8 @@ export const failures = {
   backupNotGood: 'BackupNotGood',
   /** There is no such backup, or it has no manifest. */
   backupNotFound: 'BackupNotFound',
+  /** A moment that the archive does not reach; the message says which it does. */
+  notRestorable: 'NotRestorable',
   undoFailed: 'UndoFailed',
 } as const;
 

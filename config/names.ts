@@ -58,6 +58,9 @@ export const volumeName = (node: string) => `${node}-data`;
 export const scratchName = (cluster: string, backup: string, shard: number) =>
   `holdfast-scratch-${cluster}-${backup.toLowerCase()}-${shard}`;
 
+/** The cluster that a drill makes and removes. */
+export const drillName = (cluster: string) => `${cluster.slice(0, 34)}-drill`;
+
 /** The cluster's own network. */
 export const networkName = (cluster: string) => `holdfast-${cluster}`;
 
@@ -155,6 +158,8 @@ export const backupKeys = {
     `archive/${cluster}/${shard}/${timeline}/${digits(startOffset, OFFSET_DIGITS)}-${digits(endOffset, OFFSET_DIGITS)}-${digits(firstMs, TIME_DIGITS)}-${digits(lastMs, TIME_DIGITS)}.${stream}.resp.sealed`,
   fact: ({ cluster, shard, timeline, kind, offset, ms }: FactName) =>
     `archive/${cluster}/${shard}/${timeline}/${digits(offset, OFFSET_DIGITS)}-${digits(ms, TIME_DIGITS)}.${kind}.json`,
+  /** What the last drill found. */
+  drill: (cluster: string) => `backups/${cluster}/drill.json`,
   keyCopies: (cluster: string) => `keys/${cluster}/`,
   /** One key-encryption key under one master key. */
   keyCopy: (cluster: string, id: string, masterKeyId: string) => `keys/${cluster}/${id}.${masterKeyId}.sealed`,
@@ -189,6 +194,9 @@ export const nodePaths = {
   key: '/data/tls/node.key',
   db: '/data/db',
   nodesConf: '/data/db/nodes.conf',
+  /** Of a node that is made with data: what the data is, and whether all of it is there. */
+  restore: '/data/conf/restore.json',
+  appendOnly: '/data/db/appendonlydir',
 } as const;
 
 /** Ports inside the cluster's network. Each node has an address of its own, so all use the same ones. */

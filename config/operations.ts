@@ -173,6 +173,47 @@ export const verifyBackupInput = z.strictObject({
   ...shared,
 });
 
+/** Input of `restore`: a new cluster with the data that another one had. */
+export const restoreInput = z
+  .strictObject({
+    cluster: clusterName.describe('Whose data: the cluster that was backed up. It may be gone.'),
+    backup: backupChoice.optional().describe('The data of this backup: its id, or `latest`.'),
+    at: z.iso
+      .datetime({ offset: true })
+      .optional()
+      .describe(
+        'The data as it was at this moment, such as 2026-11-21T14:03:26Z: what was written then or before, and nothing that was later.',
+      ),
+    latest: z.literal(true).optional().describe('The data at the last moment that every shard can be brought back to.'),
+    into: clusterName.describe('Name of the new cluster.'),
+    changes: z
+      .record(z.string(), z.unknown())
+      .default({})
+      .describe('Fields of the spec that shall differ from what the cluster had: {"resources": {"memory": "1Gi"}}.'),
+    include: z
+      .array(z.string().min(1).max(1000))
+      .max(100)
+      .default([])
+      .describe(
+        'Only keys that match one of these patterns, as SCAN takes them: `user:*`. All, when left out. Functions come with all only.',
+      ),
+    shardsAtOnce: z.int().min(1).max(16).default(2).describe('Shards that are brought back side by side, at most.'),
+    ...shared,
+  })
+  .refine(
+    (input) => [input.backup, input.at, input.latest].filter((one) => one !== undefined).length === 1,
+    'say which data, by one of backup, at and latest',
+  )
+  .refine(({ changes }) => !('name' in changes), { path: ['changes'], message: 'the name of the new cluster stands in `into`' });
+
+/** Input of `drill`: brings a cluster's data back beside it, and removes that again. */
+export const drillInput = z.strictObject({
+  cluster: clusterName.describe('Name of the cluster.'),
+  at: z.iso.datetime({ offset: true }).optional().describe('As it was at this moment; the latest that there is, when left out.'),
+  shardsAtOnce: z.int().min(1).max(16).default(2).describe('Shards that are brought back side by side, at most.'),
+  ...shared,
+});
+
 /** Every operation by the name of its workflow type, with the schema of its input. */
 export const operationInputs = {
   provision: provisionInput,
@@ -185,10 +226,16 @@ export const operationInputs = {
   rotate: rotateInput,
   hold: holdInput,
   verifyBackup: verifyBackupInput,
+  restore: restoreInput,
+  drill: drillInput,
 } as const;
 
 export type OperationName = keyof typeof operationInputs;
 export type OperationInput<N extends OperationName> = z.input<(typeof operationInputs)[N]>;
+/** The cluster that an operation works on, and that nobody else may work on meanwhile: of a restore it is the new one. */
+export const subjectOf = (
+  input: { readonly into: string } | { readonly cluster: string } | { readonly spec: { readonly name: string } },
+): string => ('into' in input ? input.into : 'cluster' in input ? input.cluster : input.spec.name);
 export const operationNames = Object.keys(operationInputs) as readonly OperationName[];
 
 export type ProvisionInput = z.output<typeof provisionInput>;
@@ -199,3 +246,4 @@ export type BackupInput = z.output<typeof backupInput>;
 export type RotateInput = z.output<typeof rotateInput>;
 export type HoldInput = z.output<typeof holdInput>;
 export type VerifyBackupInput = z.output<typeof verifyBackupInput>;
+export type RestoreInput = z.output<typeof restoreInput>;

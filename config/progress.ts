@@ -1,6 +1,7 @@
 import type { BackupReport } from './backup.ts';
 import type { MoveProgress, MoveReport, PlannedMove } from './migration.ts';
 import type { OperationName } from './operations.ts';
+import type { PlannedRecovery, RestoreReport } from './restore.ts';
 import type { RotationRow } from './rotation.ts';
 
 /** One step of a plan: what a person is shown before and what runs afterwards. */
@@ -25,6 +26,8 @@ export interface Plan {
   readonly digest?: string;
   /** Slots that change their shard, a row for each pair; the steps say the same in words. */
   readonly moves?: readonly PlannedMove[];
+  /** What each shard of a restored cluster is made of. */
+  readonly recovery?: readonly PlannedRecovery[];
   /** Of a rotation: every backup, newest first, and why it stays or goes. */
   readonly backups?: readonly RotationRow[];
 }
@@ -102,6 +105,8 @@ export interface OperationResult {
   readonly moved?: MoveReport;
   /** Of an operation that made a backup. */
   readonly backup?: BackupReport;
+  /** Of an operation that brought data back. */
+  readonly restored?: RestoreReport;
 }
 
 /** A line of a cluster's journal. */

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { ArchiveStatus } from './archive.ts';
 import { type ClusterSpec, clusterName } from './cluster-spec.ts';
 import type { JournalEntry } from './progress.ts';
+import type { DrillReport } from './restore.ts';
 import type { ScheduleStatus } from './schedules.ts';
 
 /** Input of the workflow `status`. */
@@ -77,6 +78,8 @@ export interface StatusReport {
   readonly backups?: BackupStatus;
   /** The operation that holds the cluster's lock now. */
   readonly running?: { readonly workflowId: string; readonly runId: string; readonly operation: string };
+  /** The last time that its data was brought back to see whether it can be; missing when nobody has. */
+  readonly drill?: DrillReport;
   /** Missing when the spec asks for none, and when nobody answered in time. */
   readonly archive?: ArchiveStatus;
   /** Newest last. */

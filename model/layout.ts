@@ -58,6 +58,10 @@ export function guestRange(subnet: string): string {
   return `${addressAt(subnet, usableOffsets(subnet) + 2 - GUESTS)}/${32 - Math.log2(GUESTS)}`;
 }
 
+/** The address of a guest by a number. The last one of a subnet is nobody's. */
+export const guestAddress = (subnet: string, number: number): string =>
+  addressAt(subnet, usableOffsets(subnet) + 2 - GUESTS + (number % (GUESTS - 1)));
+
 /** What a node's container may use. A sentinel holds no data, and needs little whatever the spec gives to nodes that do. */
 export function limitsOf(spec: ClusterSpec, kind: NodePlace['kind']): { readonly memoryBytes: number; readonly cpus: number } {
   const memoryBytes = parseBytes(spec.resources.memory);

@@ -101,6 +101,22 @@ export function renderServerConf(spec: ClusterSpec, address: string, passwords: 
   return `${lines.join('\n')}\n`;
 }
 
+/** The configuration of a server from which data is copied into a cluster: it speaks as that cluster does, and keeps nothing. */
+export const renderScratchConf = (spec: ClusterSpec, address: string, password: string): string =>
+  [
+    `bind ${address}`,
+    ...(spec.security.tls ? [...tlsLines(ports.server), 'tls-cluster yes'] : [`port ${ports.server}`]),
+    'daemonize no',
+    `dir ${nodePaths.db}`,
+    'save ""',
+    'appendonly yes',
+    'appendfsync no',
+    'auto-aof-rewrite-percentage 0',
+    'user default off resetkeys resetchannels -@all',
+    `user ${systemUsers.operator} on #${digest(password)} ${systemRules.operator}`,
+    '',
+  ].join('\n');
+
 /** A server.conf, whoever wrote it, for a server that shall start as a replica of another. */
 export function withReplicaOf(conf: string, primaryAddress: string): string {
   const lines = conf.split('\n').filter((line) => !/^\s*(replicaof|slaveof)\s/i.test(line));

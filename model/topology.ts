@@ -3,15 +3,23 @@ import { findEngineVersion } from '../config/engines.ts';
 import { ports } from '../config/names.ts';
 import { addressOf, type NodePlace, nodeIdOf, placesOf, shardIdOf } from './layout.ts';
 import { answered, type ClusterMember, type Observation } from './observation.ts';
-import { evenSlotRanges, formatRange } from './slots.ts';
+import { evenSlotRanges, formatRange, type SlotRange } from './slots.ts';
 
-/** The members of a new cluster: ordinal 0 of every shard is its first primary and has an even share of the slots. */
-export function initialMembers(spec: ClusterSpec, clusterId: string, subnet: string): readonly ClusterMember[] {
-  const ranges = evenSlotRanges(spec.shards);
+/** Slots of each shard of a new cluster, by its number. */
+export type InitialSlots = readonly (readonly SlotRange[])[];
+
+const evenSlots = (spec: ClusterSpec): InitialSlots => evenSlotRanges(spec.shards).map((range) => [range]);
+
+/** The members of a new cluster: ordinal 0 of every shard is its first primary and has its slots, unless told otherwise an even share. */
+export function initialMembers(
+  spec: ClusterSpec,
+  clusterId: string,
+  subnet: string,
+  slots: InitialSlots = evenSlots(spec),
+): readonly ClusterMember[] {
   const data = placesOf(spec).filter((place) => place.kind === 'data');
   return data.map((place) => {
     const primary = data.find((other) => other.shard === place.shard && other.ordinal === 0);
-    const range = ranges[place.shard];
     const leads = place.ordinal === 0;
     return {
       nodeId: nodeIdOf(clusterId, place.name),
@@ -19,7 +27,7 @@ export function initialMembers(spec: ClusterSpec, clusterId: string, subnet: str
       role: leads ? 'primary' : 'replica',
       primaryId: leads || primary === undefined ? '' : nodeIdOf(clusterId, primary.name),
       epoch: place.shard + 1,
-      slots: leads && range !== undefined ? [range] : [],
+      slots: leads ? (slots[place.shard] ?? []) : [],
       flags: [],
     };
   });
@@ -36,11 +44,12 @@ export function membersForNewNode(
   subnet: string,
   observation: Observation,
   place: NodePlace,
+  slots?: InitialSlots,
 ): readonly ClusterMember[] {
   const seen = observation.views[0]?.members ?? [];
   const known = new Set(seen.map((member) => member.nodeId));
   const owners = new Map(seen.filter((member) => member.slots.length > 0).map((member) => [member.nodeId, member]));
-  const all = [...seen, ...initialMembers(spec, clusterId, subnet).filter((member) => !known.has(member.nodeId))];
+  const all = [...seen, ...initialMembers(spec, clusterId, subnet, slots).filter((member) => !known.has(member.nodeId))];
   if (owners.size === 0) return all;
   const shards = new Map(placesOf(spec).map((one) => [nodeIdOf(clusterId, one.name), one.shard]));
   const ownerOf = (nodeId: string) => [...owners.keys()].find((owner) => shards.get(owner) === shards.get(nodeId));

@@ -13,12 +13,12 @@ import { checkout, home } from './setup/home.ts';
 
 const folder = join(checkout, 'test', 'replay', 'histories');
 const RECORDER = 'record-histories';
-const clusters = ['golden', 'golden-sentinel', 'golden-cancelled', 'golden-failed'] as const;
+const clusters = ['golden', 'golden-restored', 'golden-sentinel', 'golden-cancelled', 'golden-failed'] as const;
 
 /** `node scripts/record-histories.ts backup`: only those whose names begin so, and what they stand on. All, without a name. */
 const chosen = process.argv.slice(2);
 const wanted = (name: string) => chosen.length === 0 || chosen.some((start) => name.startsWith(start));
-const FOUNDATIONS = new Set(['provision-cluster', 'provision-sentinel']);
+const FOUNDATIONS = new Set(['provision-cluster', 'provision-sentinel', 'backup']);
 
 /**
  * Runs every workflow once on real parts and writes down what Temporal remembers of it. The replay tests hold today's workflow code against
@@ -50,7 +50,7 @@ async function record(): Promise<void> {
     progress(handle, (now) => now.steps.some(({ name, state }) => name === step && state === 'running'));
 
   try {
-    const [cluster, sentinel, cancelled, failed] = clusters;
+    const [cluster, restored, sentinel, cancelled, failed] = clusters;
     // The second verified backup lets the first one go.
     const backup = { retention: { daily: 1, weekly: 0, monthly: 0 } };
     const spec = testSpec(cluster, { backup });
@@ -113,6 +113,12 @@ async function record(): Promise<void> {
       await until('it is verified', runs('verify shard 0')(handle));
       await handle.cancel();
     });
+    await run('restore', 'restore', { cluster, backup: id, into: restored });
+    await run('restore-refused', 'restore', { cluster, backup: id, into: restored });
+    if (wanted('restore')) await (await start('restored-gone', 'deprovision', { cluster: restored, confirm: restored })).result();
+    await run('restore-copied', 'restore', { cluster, backup: id, into: restored, changes: { mode: 'sentinel', shards: 1 } });
+    await run('drill', 'drill', { cluster });
+    await run('drill-failed', 'drill', { cluster, at: '2020-01-01T00:00:00Z' });
     await run('backup-list', 'listBackups', { cluster });
     await run('hold', 'hold', { cluster, backup: id, reason: 'recorded' });
     await run('scheduled-backup', 'scheduledBackup', { cluster });

@@ -13,6 +13,7 @@ export async function status(raw: unknown): Promise<StatusReport> {
   const { cluster } = readInput(statusInput, raw, 'status');
   return plainly(async () => {
     const backups = asides.readBackupStatus(cluster).catch(() => undefined); // the rest is worth telling without it
+    const drilled = asides.readDrill(cluster).catch(() => undefined);
     const [known, journal, holder] = await Promise.all([
       controlReads.readCluster(cluster),
       controlReads.readJournal(cluster),
@@ -23,7 +24,9 @@ export async function status(raw: unknown): Promise<StatusReport> {
       parameters: known.spec === undefined ? [] : Object.keys(liveParameters(known.spec)),
       ...(known.spec === undefined ? {} : { tls: known.spec.security.tls }),
     });
-    const report = reportStatus(known, observation, journal, holder, await backups);
+    const held = reportStatus(known, observation, journal, holder, await backups);
+    const drill = await drilled;
+    const report = { ...held, ...(drill === undefined ? {} : { drill }) };
     if (known.spec?.pitr.enabled !== true) return report;
     const archive = await controlReads.readArchiveProgress(cluster).catch(() => undefined); // the rest is worth telling without it
     return archive === undefined ? report : withArchive(report, known.spec, archive, Date.now());

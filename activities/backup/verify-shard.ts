@@ -1,26 +1,19 @@
-import { Readable } from 'node:stream';
-import { isDeepStrictEqual } from 'node:util';
-import { cancellationSignal } from '@temporalio/activity';
 import type Docker from 'dockerode';
-import { pack } from 'tar-stream';
 import type { ShardBackup, Verification } from '../../config/backup.ts';
 import type { EngineVersion } from '../../config/engines.ts';
 import { failures } from '../../config/failures.ts';
 import { scratchName } from '../../config/names.ts';
-import { inspectContainer, lastLogLines, NODE_UID, runInContainer } from '../docker/containers.ts';
+import { inspectContainer, lastLogLines, runInContainer } from '../docker/containers.ts';
 import { engineOf, makeScratch, type Scratch, scratchPaths } from '../docker/scratch.ts';
 import { parseInfo } from '../redis/parse.ts';
-import type { SecretStore } from '../secrets/secret-store.ts';
-import type { StreamStore } from '../storage/object-store.ts';
 import { report } from '../support/beating.ts';
 import { fatal } from '../support/failure.ts';
 import { until } from '../support/until.ts';
-import { type Opening, openStream } from './open.ts';
+import type { Opening } from './open.ts';
+import { openShard, pour, requireSame, tarOf, told, type UnpackDeps } from './unpack.ts';
 
-export interface VerifyDeps {
+export interface VerifyDeps extends UnpackDeps {
   readonly docker: Docker;
-  readonly secrets: SecretStore;
-  readonly store: StreamStore;
 }
 
 export interface VerifyRequest {
@@ -51,15 +44,9 @@ const SILENT_MS = 120_000;
  * @throws BackupNotGood, ObjectDamaged, ObjectMissing
  */
 export async function verifyShard(deps: VerifyDeps, request: VerifyRequest): Promise<VerifiedShard> {
-  const { secrets, store } = deps;
   const { cluster, backup, shard, how, memoryBytes } = request;
   const startedAt = Date.now();
-  const ring = await secrets.keyRing(cluster);
-  const opening = openStream(store.getStream(shard.key, { signal: cancellationSignal() }), {
-    name: shard.key,
-    kekById: ring.byId,
-    id: shard.object.id,
-  });
+  const opening = await openShard(deps, cluster, shard);
   if (how === 'checksum') {
     for await (const part of told(opening, shard)) void part;
     requireSame(opening, shard);
@@ -84,60 +71,9 @@ export async function verifyShard(deps: VerifyDeps, request: VerifyRequest): Pro
   }
 }
 
-/** The plain bytes, with how far they are in the heartbeats. */
-async function* told(opening: Opening, { shard, object }: ShardBackup): AsyncGenerator<Buffer> {
-  let bytes = 0;
-  for await (const part of opening.bytes) {
-    bytes += part.length;
-    report({ shard, bytes, of: object.plainBytes });
-    yield part;
-  }
-}
-
-function requireSame(opening: Opening, { key, object }: ShardBackup): void {
-  if (isDeepStrictEqual(opening.facts(), object)) return;
-  throw fatal(
-    failures.objectDamaged,
-    `${key} opens, but it is not what the manifest describes: ${JSON.stringify(opening.facts())}. Was one of them replaced?`,
-  );
-}
-
 /** The opened bytes go through the engine into the server's folder, as one file whose length the manifest tells: nothing is written down on the way. */
-async function fill(scratch: Scratch, opening: Opening, shard: ShardBackup): Promise<void> {
-  const stop = new AbortController();
-  let cause: unknown;
-  const tar = Readable.from(tarOf('data', 'dump.rdb', shard.object.plainBytes, told(opening, shard)));
-  // Whoever reads it does not notice that it broke.
-  tar.once('error', (error) => {
-    cause = error;
-    stop.abort();
-  });
-  try {
-    await scratch.put(tar, stop.signal);
-  } catch (error) {
-    throw cause ?? error;
-  } finally {
-    tar.destroy();
-  }
-}
-
-const BLOCK_BYTES = 512;
-
-/** A tar archive of one file in a folder, both of a node's user. */
-async function* tarOf(folder: string, file: string, size: number, content: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const owner = { uid: NODE_UID, gid: NODE_UID };
-  const tar = pack();
-  tar.entry({ name: folder, type: 'directory', mode: 0o700, ...owner });
-  tar.entry({ name: `${folder}/${file}`, mode: 0o600, size, ...owner });
-  let heads = 0;
-  for await (const head of tar) {
-    heads += (head as Buffer).length;
-    yield head as Buffer;
-    if (heads === 2 * BLOCK_BYTES) break;
-  }
-  yield* content;
-  yield Buffer.alloc(((BLOCK_BYTES - (size % BLOCK_BYTES)) % BLOCK_BYTES) + 2 * BLOCK_BYTES);
-}
+const fill = (scratch: Scratch, opening: Opening, shard: ShardBackup): Promise<void> =>
+  pour(tarOf(['data'], [{ name: 'data/dump.rdb', size: shard.object.plainBytes, content: told(opening, shard) }]), scratch.put);
 
 /** INFO of the server when it has loaded everything. @throws BackupNotGood with its last words when it ended */
 async function awaitLoaded(

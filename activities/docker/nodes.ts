@@ -14,6 +14,7 @@ import { refuseWhenCancelled, until } from '../support/until.ts';
 import { containerOptions, inspectContainer, lastLogLines, limitsFor, nodeLabels } from './containers.ts';
 import { engineCall, engineFailure, statusOf } from './engine.ts';
 import { reach } from './networks.ts';
+import { requireWhole } from './node-data.ts';
 import { isLaidOut, layOut, type NodeFile, putIntoNode, readFromNode } from './node-files.ts';
 import { isTorn } from './removal.ts';
 
@@ -30,6 +31,8 @@ export interface NodeRequest {
   readonly members?: readonly ClusterMember[];
   /** Address of the primary, in sentinel mode. */
   readonly primaryAddress?: string;
+  /** The data that its volume was given before: it starts with that, or not at all. */
+  readonly restored?: string;
 }
 
 export interface NodeDeps {
@@ -40,7 +43,7 @@ export interface NodeDeps {
 /** How long a server may take from its start to its first answer; loading a large file is an answer too. */
 const ANSWER_WITHIN_MS = 30_000;
 const LINK_WITHIN_MS = 5000;
-const NEVER_STARTED = '0001-01-01T00:00:00Z';
+export const NEVER_STARTED = '0001-01-01T00:00:00Z';
 
 /**
  * The node's container runs and its server answers. Made from nothing, completed from any half-made state, or found as it is.
@@ -56,7 +59,10 @@ export async function ensureNode(
   if (before !== undefined) refuseForeign(before.Config.Labels, clusterId, `container ${place.name}`);
   else await createContainer(docker, request);
   const started = before !== undefined && before.State.StartedAt !== NEVER_STARTED;
-  if (!started && !(await isLaidOut(docker, place.name))) await layOut(docker, place.name, await filesOf(secrets, request));
+  if (!started && !(await isLaidOut(docker, place.name))) {
+    await requireWhole(docker, place.name, request.restored);
+    await layOut(docker, place.name, await filesOf(secrets, request));
+  }
   if (started && before?.State.Running !== true) await followNow(docker, request);
   if (before?.State.Running !== true) await engineCall(`start ${place.name}`, () => start(docker, place.name));
   const held = await secrets.require(spec.name);
@@ -88,7 +94,7 @@ const start = (docker: Docker, name: string) =>
       if (statusOf(error) !== 304) throw error;
     });
 
-async function ensureVolume(docker: Docker, { spec, clusterId, generation, place, newSince }: NodeRequest): Promise<void> {
+export async function ensureVolume(docker: Docker, { spec, clusterId, generation, place, newSince }: NodeRequest): Promise<void> {
   const name = volumeName(place.name);
   const create = () =>
     engineCall(`make volume ${name}`, () => docker.createVolume({ Name: name, Labels: nodeLabels(spec, clusterId, generation, place) }));
@@ -102,12 +108,12 @@ async function ensureVolume(docker: Docker, { spec, clusterId, generation, place
   refuseForeign((await look()).Labels, clusterId, `volume ${name}`);
 }
 
-function refuseForeign(found: Readonly<Record<string, string>> | null | undefined, clusterId: string, thing: string): void {
+export function refuseForeign(found: Readonly<Record<string, string>> | null | undefined, clusterId: string, thing: string): void {
   if (found?.[labels.clusterId] === clusterId) return;
   throw fatal(failures.nameTaken, `${thing} exists and is not this cluster's: remove or rename it, or choose another cluster name`);
 }
 
-async function createContainer(docker: Docker, { spec, clusterId, generation, place, subnet }: NodeRequest): Promise<void> {
+export async function createContainer(docker: Docker, { spec, clusterId, generation, place, subnet }: NodeRequest): Promise<void> {
   refuseWhenCancelled();
   try {
     await docker.createContainer(containerOptions(spec, clusterId, generation, place, subnet));
@@ -118,7 +124,7 @@ async function createContainer(docker: Docker, { spec, clusterId, generation, pl
 
 async function filesOf(
   secrets: SecretStore,
-  { spec, clusterId, place, subnet, members, primaryAddress }: NodeRequest,
+  { spec, clusterId, place, subnet, members, primaryAddress, restored }: NodeRequest,
 ): Promise<readonly NodeFile[]> {
   const held = await secrets.require(spec.name);
   const users = await secrets.hashUsers(spec, held);
@@ -143,7 +149,9 @@ async function filesOf(
     files.push({ path: nodePaths.nodesConf, text: renderNodesConf(spec, clusterId, all, nodeIdOf(clusterId, place.name)) });
   }
   const follows = spec.mode === 'sentinel' && primaryAddress !== address ? primaryAddress : undefined;
-  files.push({ path: nodePaths.serverConf, text: renderServerConf(spec, address, held.system, follows) });
+  // Data that is brought back is an append-only file, also where the spec wants none: it is switched off when it is loaded.
+  const first = restored === undefined ? spec : { ...spec, persistence: { ...spec.persistence, aof: true } };
+  files.push({ path: nodePaths.serverConf, text: renderServerConf(first, address, held.system, follows) });
   return files;
 }
 

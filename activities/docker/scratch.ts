@@ -2,7 +2,7 @@ import type { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import { type EngineVersion, findEngineVersion } from '../../config/engines.ts';
 import { failures } from '../../config/failures.ts';
-import { labels } from '../../config/names.ts';
+import { labels, nodePaths } from '../../config/names.ts';
 import { fatal } from '../support/failure.ts';
 import { NODE_UID } from './containers.ts';
 import { engineCall, engineFailure, statusOf } from './engine.ts';
@@ -16,12 +16,17 @@ export interface ScratchRequest {
   readonly backup: string;
   readonly engine: EngineVersion;
   readonly memoryBytes: number;
+  /**
+   * It serves in a network, at this address, with the configuration that is put into its volume, which is mounted as a node's. Without it the server reaches nothing and
+   * only looks.
+   */
+  readonly serves?: { readonly network: string; readonly address: string };
 }
 
 /** A container with a volume, not started yet. */
 export interface Scratch {
   readonly name: string;
-  /** Copies the files of a tar archive into its folder. Their names begin with `data/`. `signal` gives the copy up. */
+  /** Copies the files of a tar archive into its folder. Their names begin with `data/`, unless it serves. `signal` gives the copy up. */
   put(tar: Readable, signal: AbortSignal): Promise<void>;
   start(): Promise<void>;
   /** Removes both, whatever state they are in, also for a cancelled activity. What another attempt has made by then stays. */
@@ -45,19 +50,20 @@ export function engineOf(engine: EngineVersion['engine'], version: string): Engi
  * Makes a server that reaches nothing and that nothing reaches but the engine: no network, an unprivileged user, no capability, a socket in its own
  * folder. It is told to be a replica of nobody: a replica keeps keys that have expired, so that all that was loaded can be counted.
  */
-export async function makeScratch(docker: Docker, { name, backup, engine, memoryBytes }: ScratchRequest): Promise<Scratch> {
+export async function makeScratch(docker: Docker, { name, backup, engine, memoryBytes, serves }: ScratchRequest): Promise<Scratch> {
   await ensureImage(docker, engine.image);
   await removeScratch(docker, name);
+  const mount = serves === undefined ? MOUNT : nodePaths.mount;
   const marks = { [labels.scratch]: backup };
   await engineCall(`make volume ${name}`, () => docker.createVolume({ Name: name, Labels: marks }));
   const container = await engineCall(`make ${name}`, () =>
     docker.createContainer({
       name,
       Image: engine.image,
-      Entrypoint: [engine.server, ...serverArguments()],
+      Entrypoint: [engine.server, ...(serves === undefined ? serverArguments() : [nodePaths.serverConf])],
       Cmd: [],
       User: `${NODE_UID}:${NODE_UID}`,
-      WorkingDir: MOUNT,
+      WorkingDir: mount,
       Labels: marks,
       HostConfig: {
         Memory: memoryBytes,
@@ -67,16 +73,19 @@ export async function makeScratch(docker: Docker, { name, backup, engine, memory
         CapDrop: ['ALL'],
         SecurityOpt: ['no-new-privileges'],
         ReadonlyRootfs: true,
-        Mounts: [{ Type: 'volume', Source: name, Target: MOUNT }],
-        NetworkMode: 'none',
+        Mounts: [{ Type: 'volume', Source: name, Target: mount }],
+        NetworkMode: serves?.network ?? 'none',
         LogConfig: { Type: 'json-file', Config: { 'max-size': '1m', 'max-file': '1' } },
       },
+      ...(serves === undefined
+        ? {}
+        : { NetworkingConfig: { EndpointsConfig: { [serves.network]: { IPAMConfig: { IPv4Address: serves.address } } } } }),
     }),
   );
   return {
     name,
     put: async (tar, abortSignal) => {
-      await engineCall(`copy data to ${name}`, () => container.putArchive(tar, { path: MOUNT, abortSignal }));
+      await engineCall(`copy data to ${name}`, () => container.putArchive(tar, { path: mount, abortSignal }));
     },
     start: async () => {
       await engineCall(`start ${name}`, () => container.start());

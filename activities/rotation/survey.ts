@@ -73,7 +73,9 @@ function rulesOf(spec: ClusterSpec | undefined, backups: readonly BackupManifest
 async function readBackups(store: ObjectStore, cluster: string): Promise<readonly BackupFolder[]> {
   const root = backupKeys.backups(cluster);
   const objects = await store.listObjects(root);
-  const folders = Map.groupBy(objects, ({ key }) => key.slice(root.length).split('/', 1)[0] ?? '');
+  // What lies beside the folders is of no backup: the report of the last drill.
+  const within = objects.filter(({ key }) => key.indexOf('/', root.length) > 0);
+  const folders = Map.groupBy(within, ({ key }) => key.slice(root.length).split('/', 1)[0] ?? '');
   return sideBySide([...folders], MANIFESTS_AT_ONCE, async ([id, its]): Promise<BackupFolder> => {
     const folder = { prefix: backupKeys.backup(cluster, id), id, objects: its };
     const key = backupKeys.manifest(cluster, id);

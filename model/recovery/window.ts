@@ -78,7 +78,7 @@ export function shardWindow({ shard, timelines, bases }: ShardArchive): ShardRec
 }
 
 /** Whether the cluster did not have the shard then: it joined later, or had left. */
-function isAbsent({ timelines }: ShardArchive, ms: number): boolean {
+export function isAbsent({ timelines }: ShardArchive, ms: number): boolean {
   const inOrder = timelines.toSorted((a, b) => (a.begin.id < b.begin.id ? -1 : 1));
   const [first, last] = [inOrder[0], inOrder.at(-1)];
   if (first === undefined || last === undefined) return true;

@@ -30,6 +30,7 @@ const byFailure: Readonly<Partial<Record<FailureKind, ExitCode>>> = {
   [failures.clusterNotFound]: exitCodes.notFound,
   [failures.backupNotFound]: exitCodes.notFound,
   [failures.refused]: exitCodes.refused,
+  [failures.notRestorable]: exitCodes.refused,
   [failures.rejected]: exitCodes.refused,
   [failures.hostUnreachable]: exitCodes.unreachable,
   [failures.storeUnreachable]: exitCodes.unreachable,

@@ -84,3 +84,16 @@ export function addMove(text: string, given: readonly ExplicitMove[] | undefined
   if (move.data.from === move.data.to) throw new InvalidArgumentError(`Shard ${move.data.from} cannot give slots to itself.`);
   return [...(given ?? []), move.data];
 }
+
+/** A field of a spec by its path, with its value as YAML has it. */
+export interface FieldText {
+  readonly path: readonly string[];
+  readonly value: string;
+}
+
+/** `--set resources.memory=1Gi` */
+export function addField(text: string, given: readonly FieldText[] | undefined): readonly FieldText[] {
+  const [, path, value] = /^([a-zA-Z][\w-]*(?:\.[a-zA-Z][\w-]*)*)=(.*)$/s.exec(text) ?? [];
+  if (path === undefined || value === undefined) throw new InvalidArgumentError('It must look like resources.memory=1Gi.');
+  return [...(given ?? []), { path: path.split('.'), value }];
+}

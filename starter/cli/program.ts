@@ -10,6 +10,7 @@ import { type ExitCode, exitCodes, exitCodesHelp } from './exit-codes.ts';
 import { addOperationsCommands } from './operations-commands.ts';
 import { wholeNumber } from './option-values.ts';
 import { type OutputFormat, outputOption } from './output.ts';
+import { addRestoreCommands } from './restore-command.ts';
 import { addRotationCommands } from './rotation-commands.ts';
 import { addScalingCommands } from './scaling-commands.ts';
 import { type GlobalOptions, openSession, type Run } from './session.ts';
@@ -126,6 +127,7 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
   const backup = program.command('backup').description('make, list, look at, keep and rotate backups');
   addBackupCommands(backup, run);
   addRotationCommands(backup, run);
+  addRestoreCommands(program, run);
 
   program
     .command('recovery-window')

@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
-import { type Document, LineCounter, parseAllDocuments } from 'yaml';
+import { type Document, LineCounter, parse, parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 import { type ClusterSpec, type ClusterSpecInput, clusterSpec } from '../../config/cluster-spec.ts';
 import { CliError } from './explain-error.ts';
+import type { FieldText } from './option-values.ts';
 
 export interface LoadedSpec {
   /** As it was written: this is what an operation gets, so that its history shows what a person asked for. */
@@ -34,7 +35,27 @@ async function readSpecFile(file: string): Promise<string> {
   }
 }
 
-export function parseSpec(source: string, file: string): LoadedSpec {
+/** Reads fields of a spec, which need not be a whole one. @throws CliError */
+export async function loadFields(file: string): Promise<Readonly<Record<string, unknown>>> {
+  const { document } = oneDocument(await readSpecFile(file), file === '-' ? 'standard input' : file);
+  const fields = plainData(document, file);
+  if (typeof fields === 'object' && fields !== null && !Array.isArray(fields)) return { ...fields };
+  throw new CliError(`${file} must hold fields of a spec, such as resources: {memory: 1Gi}.`);
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** Fields of a spec with others put into them, each by its path. */
+export function withFields(fields: Fields, texts: readonly FieldText[]): Fields {
+  const put = (into: Fields, [name = '', ...rest]: readonly string[], value: unknown): Fields => {
+    const inner = into[name];
+    const under = typeof inner === 'object' && inner !== null ? { ...inner } : {};
+    return { ...into, [name]: rest.length === 0 ? value : put(under, rest, value) };
+  };
+  return texts.reduce((all, { path, value }) => put(all, path, parse(value)), fields);
+}
+
+function oneDocument(source: string, file: string): { readonly document: Document; readonly lines: LineCounter } {
   const lines = new LineCounter();
   const documents = parseAllDocuments(source, { lineCounter: lines, prettyErrors: true });
   const document = documents[0];
@@ -46,7 +67,11 @@ export function parseSpec(source: string, file: string): LoadedSpec {
     throw new CliError(`${file}:${line}:${col}: not valid YAML: ${broken.message.split(/ at line |\n/, 1)[0]}`);
   }
   if (documents.length > 1) throw new CliError(`${file} holds ${documents.length} documents. Give each cluster a file of its own.`);
+  return { document, lines };
+}
 
+export function parseSpec(source: string, file: string): LoadedSpec {
+  const { document, lines } = oneDocument(source, file);
   const input = plainData(document, file);
   const parsed = clusterSpec.safeParse(input);
   if (parsed.success) return { input: input as ClusterSpecInput, spec: parsed.data };

@@ -46,6 +46,8 @@ export class Holdfast implements AsyncDisposable {
   readonly rebalance: Operation<'rebalance'>;
   readonly repair: Operation<'repair'>;
   readonly backup: Operation<'backup'>;
+  readonly restore: Operation<'restore'>;
+  readonly drill: Operation<'drill'>;
   readonly rotate: Operation<'rotate'>;
   /** Holds a backup, or releases it. */
   readonly hold: Operation<'hold'>;
@@ -65,6 +67,8 @@ export class Holdfast implements AsyncDisposable {
     this.rebalance = operationStarter(temporal, 'rebalance');
     this.repair = operationStarter(temporal, 'repair');
     this.backup = operationStarter(temporal, 'backup');
+    this.restore = operationStarter(temporal, 'restore');
+    this.drill = operationStarter(temporal, 'drill');
     this.rotate = operationStarter(temporal, 'rotate');
     this.hold = operationStarter(temporal, 'hold');
     this.verifyBackup = operationStarter(temporal, 'verifyBackup');

@@ -16,6 +16,7 @@ export type {
 } from '../../config/migration.ts';
 export type { OperationInput, OperationName } from '../../config/operations.ts';
 export type { Decision, JournalEntry, OperationResult, Plan, PlanStep, Progress, Stage, StepProgress } from '../../config/progress.ts';
+export type { DrillReport, PlannedRecovery, RestoreReport } from '../../config/restore.ts';
 export type {
   ClusterSummary,
   Finding,

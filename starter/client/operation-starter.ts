@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { operationWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
-import { type OperationInput, type OperationName, operationInputs } from '../../config/operations.ts';
+import { type OperationInput, type OperationName, operationInputs, subjectOf } from '../../config/operations.ts';
 import type { OperationResult, Progress } from '../../config/progress.ts';
 import { InvalidInput } from './errors.ts';
 import { type OperationHandle, operationHandle } from './operation-handle.ts';
@@ -58,7 +58,7 @@ export function operationStarter<N extends OperationName>(temporal: Temporal, na
 export function checkInput(name: OperationName, input: unknown): string {
   const parsed = operationInputs[name].safeParse(input);
   if (!parsed.success) throw new InvalidInput(name, z.prettifyError(parsed.error), parsed.error.issues);
-  return 'cluster' in parsed.data ? parsed.data.cluster : parsed.data.spec.name;
+  return subjectOf(parsed.data);
 }
 
 export const shortUnique = () => randomUUID().slice(0, 8);

@@ -3,10 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { extract } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
 import { clusterSpec } from '../../config/cluster-spec.ts';
@@ -23,6 +20,7 @@ import { type Stack, startStack } from '../support/stack.ts';
 import { LIBRARY, writeStaticData } from '../support/static-data.ts';
 import { asApplication, ask, onNode, refusal } from './ask.ts';
 import { nothingLeft } from './backup-remains.ts';
+import { rdbOf } from './node-data.ts';
 
 let stack: Stack;
 let line: Line;
@@ -68,17 +66,6 @@ const start = (cluster: string, more: object = {}) =>
     args: [{ cluster, ...more }],
   });
 const idOf = ({ backup }: OperationResult): string => backup?.id ?? '';
-
-/**
- * A node's data as it saves it itself. Not by `valkey-cli --rdb`: that does not tell its version, and Valkey 9 makes no RDB with fields that expire for a
- * replica that tells none.
- */
-async function rdbOf(cluster: string, node: string): Promise<Buffer> {
-  await onNode(stack, cluster, node, (redis) => redis.save());
-  const archive = await stack.dependencies.docker.getContainer(node).getArchive({ path: `${nodePaths.db}/dump.rdb` });
-  for await (const entry of Readable.from(archive).pipe(extract())) return await buffer(entry);
-  throw new Error('no RDB');
-}
 
 /** Opens an object of the bucket by the script of the documentation, with the master key and copies of two files. */
 async function openByHand(cluster: string, key: string): Promise<Buffer> {
@@ -163,7 +150,7 @@ describe.each(['redis', 'valkey'] as const)('a cluster of %s', (engine) => {
     await sleep(1000); // brief keys end
     const { shards, acl } = await show(cluster, idOf(await backUp(cluster)));
     for (const { key, node, keys } of shards.slice(0, 2)) {
-      const [opened, source] = [await openByHand(cluster, key), await rdbOf(cluster, node)];
+      const [opened, source] = [await openByHand(cluster, key), await rdbOf(stack, cluster, node)];
       const loaded = (content: Buffer) =>
         load(stack.dependencies.docker, clusterSpec.parse(spec), [{ path: `${nodePaths.db}/dump.rdb`, content }]);
       const [ours, theirs] = [await loaded(opened), await loaded(source)];

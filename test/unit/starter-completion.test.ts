@@ -16,7 +16,7 @@ function complete(...words: readonly string[]): readonly string[] {
 
 test('bash completes commands and their commands', () => {
   expect(complete('holdfast', 'st')).toEqual(['status']);
-  expect(complete('holdfast', 're')).toEqual(['rebalance', 'repair', 'recovery-window']);
+  expect(complete('holdfast', 're')).toEqual(['rebalance', 'repair', 'restore', 'recovery-window']);
   expect(complete('holdfast', 'operations', '')).toEqual(['list', 'show', 'pause', 'resume', 'limits', 'cancel', 'approve', 'reject']);
 });
 

@@ -298,6 +298,23 @@ export function playedHost(current: () => World): HostActivities {
         ? { tookMs: 1 }
         : { tookMs: 1, counted: { shard: shard.shard, keys: shard.keys, functions: 0 }, server: shard.server };
     },
+    async fillShard({ node: { place }, source }) {
+      const { containers, volumes, damaged } = current();
+      containers.add(place.name);
+      volumes.add(volumeName(place.name));
+      if (damaged.has(place.shard)) throw ApplicationFailure.nonRetryable('frame 0 does not open', failures.objectDamaged);
+      return { id: `data of ${place.shard}`, bytes: source.base.object.plainBytes, did: 'laid out' };
+    },
+    async copyShard({ source: { shard, base } }) {
+      current().scratches.add(shard);
+      if (current().damaged.has(shard)) throw ApplicationFailure.nonRetryable('frame 0 does not open', failures.objectDamaged);
+      current().scratches.delete(shard);
+      return { shard, keys: base.keys, different: base.keys, mortal: 0 };
+    },
+    async removeCopySources() {
+      current().scratches.clear();
+    },
+    awaitLoaded: async ({ source: { shard, base } }) => ({ shard, keys: base.keys, expired: 0, functions: base.functions }),
     async removeScratches() {
       current().scratches.clear();
     },

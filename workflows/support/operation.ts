@@ -7,6 +7,7 @@ import type { MoveReport } from '../../config/migration.ts';
 import { keeperWorkflowId, lockWorkflowId, searchAttributes } from '../../config/names.ts';
 import { type OperationName, operationInputs } from '../../config/operations.ts';
 import type { JournalEntry, OperationResult } from '../../config/progress.ts';
+import type { RestoreReport } from '../../config/restore.ts';
 import { createControls } from './controls.ts';
 import { asCancelled, detailsOf, fail, isCancellation, plainly, reasonOf, typeOf } from './failure.ts';
 import { readInput } from './input.ts';
@@ -25,6 +26,7 @@ export interface Done {
   readonly generation?: number;
   readonly moved?: MoveReport;
   readonly backup?: BackupReport;
+  readonly restored?: RestoreReport;
 }
 
 /** A line of the journal is for reading; the whole is in the operation's own result. */
@@ -38,6 +40,7 @@ type Ending =
       readonly generation?: number;
       readonly moved?: MoveReport;
       readonly backup?: BackupReport;
+      readonly restored?: RestoreReport;
     }
   | { readonly outcome: 'failed' | 'cancelled' | 'rejected'; readonly summary: string; readonly failure: unknown };
 

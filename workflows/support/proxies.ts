@@ -119,6 +119,19 @@ export const verifies = (host: string, summary: string) =>
     summary,
   });
 
+/** Looks for what is to be brought back: one listing a shard, and the ends of their archives. */
+export const finds = proxyActivities<Pick<ControlActivities, 'findSource'>>({ ...shared, startToCloseTimeout: '10 minutes', retry: soon });
+
+/** Lays out and loads data that is brought back: as long as there is data. */
+export const restores = (host: string, summary: string) =>
+  proxyActivities<Pick<HostActivities, 'fillShard' | 'awaitLoaded' | 'copyShard'>>({
+    ...shared,
+    taskQueue: hostTaskQueue(host),
+    startToCloseTimeout: '1 day',
+    retry: patient,
+    summary,
+  });
+
 /** As `onData`, to leave things tidy after a failure that is told anyway. */
 export const tidies = (host: string) =>
   proxyActivities<Pick<DataActivities, 'repairSlots' | 'removeProbeKeys'>>({
@@ -141,7 +154,7 @@ export const looksAt = (host: string) =>
 export const controlReads = proxyActivities<ControlActivities>({ ...shared, scheduleToCloseTimeout: '20 seconds', retry: brief });
 
 /** What `status` can do without: it is not waited for long. */
-export const asides = proxyActivities<Pick<ControlActivities, 'readBackupStatus'>>({
+export const asides = proxyActivities<Pick<ControlActivities, 'readBackupStatus' | 'readDrill'>>({
   ...shared,
   scheduleToCloseTimeout: '8 seconds',
   retry: { maximumAttempts: 1 },

@@ -90,6 +90,7 @@ export function createStages({ by, title, input, known, board, controls, undos }
         refusals: plan.refusals,
         digest,
         ...(plan.moves === undefined ? {} : { moves: plan.moves }),
+        ...(plan.recovery === undefined ? {} : { recovery: plan.recovery }),
         ...(plan.backups === undefined ? {} : { backups: plan.backups }),
       });
       if (input.dryRun) throw new EndsHere('planned');

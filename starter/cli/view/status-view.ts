@@ -85,6 +85,11 @@ function facts({ spec, generation }: StatusReport): string {
   );
 }
 
+function drillLine({ ok, summary, startedAt }: NonNullable<StatusReport['drill']>, style: Style): string {
+  const said = `last drill ${formatTime(startedAt)}: ${summary}`;
+  return ok ? `  ${style.dim(said)}` : `  ${style.bad(`✖ ${said}`)}`;
+}
+
 /** How far the writes of each shard are archived. */
 function archiveTable({ running, shards }: ArchiveStatus, wide: boolean, style: Style): string {
   if (!running) return style.warn('  its writes are not archived now');
@@ -149,6 +154,7 @@ export function renderStatus(report: StatusReport, wide: boolean, style: Style):
   if (report.findings.length > 0) lines.push('', ...groupFindings(report.findings).map((finding) => renderFinding(finding, style)));
   if (report.shards.length + report.sentinels.length > 0) lines.push('', nodesTable(report, wide, style));
   if (report.archive !== undefined) lines.push('', archiveTable(report.archive, wide, style));
+  if (report.drill !== undefined) lines.push('', drillLine(report.drill, style));
   const recent = report.journal.slice(wide ? -10 : -3);
   if (recent.length > 0) lines.push('', renderJournal(recent, false, style));
   return lines.join('\n');

@@ -1,0 +1,72 @@
+import { cancellationSignal } from '@temporalio/activity';
+import { failures } from '../../config/failures.ts';
+import { nodePaths } from '../../config/names.ts';
+import { recoverShard } from '../../model/recovery/archive.ts';
+import type { ShardSource, WritesUntil } from '../../model/recovery/shard-recovery.ts';
+import { readArchive } from '../archive/read-archive.ts';
+import type { Opening } from '../backup/open.ts';
+import { openShard, pour, requireSame, type StreamedFile, tarOf, told, type UnpackDeps } from '../backup/unpack.ts';
+import type { NodeFile } from '../docker/node-files.ts';
+import { fatal } from '../support/failure.ts';
+import { type Writes, writesUpTo } from './writes-up-to.ts';
+
+/** What a server loads from its append-only directory. */
+export interface Whole {
+  /** Of all files together. */
+  readonly bytes: number;
+  /** The last moment that is in it for certain, ms since 1970; missing for a base alone. */
+  readonly reachedMs?: number;
+}
+
+/** As the servers name them. */
+const NAME = 'appendonly.aof';
+const [BASE, WRITES] = [`${NAME}.1.base.rdb`, `${NAME}.1.incr.aof`];
+
+const inside = (path: string) => path.slice(nodePaths.mount.length + 1);
+
+/**
+ * Sends a shard's data through the engine into a volume that is mounted as a node's. Nothing is written down on the way, and little is in memory. A server takes notice of the
+ * files when `list` lies beside them.
+ * @throws ObjectDamaged, ObjectMissing, NotRestorable, HostFull
+ */
+export async function layOutData(
+  deps: UnpackDeps,
+  source: ShardSource,
+  put: Parameters<typeof pour>[1],
+): Promise<{ readonly whole: Whole; readonly list: NodeFile }> {
+  const opening = await openShard(deps, source.cluster, source.base);
+  const writes = source.until === undefined ? undefined : await writesOf(deps, source, source.until);
+  await pour(tarOf([inside(nodePaths.db), inside(nodePaths.appendOnly)], filesOf(source, opening, writes)), put);
+  const lines = [`file ${BASE} seq 1 type b`, ...(writes === undefined ? [] : [`file ${WRITES} seq 1 type i`])];
+  return {
+    whole: {
+      bytes: source.base.object.plainBytes + (writes?.size ?? 0),
+      ...(writes === undefined ? {} : { reachedMs: writes.cut.timeMs }),
+    },
+    list: { path: `${nodePaths.appendOnly}/${NAME}.manifest`, text: `${lines.join('\n')}\n` },
+  };
+}
+
+/** The archive may have been merged since the plan was made: what it has now is read. */
+async function writesOf(
+  { store, secrets }: UnpackDeps,
+  { shard, cluster, base }: ShardSource,
+  { timeline, atMs }: WritesUntil,
+): Promise<Writes> {
+  const found = (await readArchive(store, cluster, shard)).filter(({ begin }) => begin.id === timeline);
+  const recovery = recoverShard(shard, found, [{ data: base }], atMs);
+  if (recovery === undefined)
+    throw fatal(
+      failures.notRestorable,
+      `the archive of shard ${shard} does not reach ${new Date(atMs).toISOString()} any more: was it rotated? See: holdfast restore ${cluster} --dry-run`,
+    );
+  const reading = { store, ring: await secrets.keyRing(cluster), signal: cancellationSignal() };
+  return writesUpTo(reading, recovery.pieces, base.offset, atMs);
+}
+
+async function* filesOf({ base }: ShardSource, opening: Opening, writes: Writes | undefined): AsyncGenerator<StreamedFile> {
+  const name = (file: string) => `${inside(nodePaths.appendOnly)}/${file}`;
+  yield { name: name(BASE), size: base.object.plainBytes, content: told(opening, base) };
+  requireSame(opening, base);
+  if (writes !== undefined) yield { name: name(WRITES), size: writes.size, content: writes.content };
+}

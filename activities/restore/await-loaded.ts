@@ -1,0 +1,129 @@
+import type Docker from 'dockerode';
+import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import { failures } from '../../config/failures.ts';
+import { networkName } from '../../config/names.ts';
+import { addressOf, type NodePlace } from '../../model/layout.ts';
+import type { ShardSource } from '../../model/recovery/shard-recovery.ts';
+import { inspectContainer, lastLogLines } from '../docker/containers.ts';
+import { reach } from '../docker/networks.ts';
+import { asOperator, type NodeAddress, withNode } from '../redis/connection.ts';
+import { parseInfo } from '../redis/parse.ts';
+import type { SecretStore } from '../secrets/secret-store.ts';
+import { report } from '../support/beating.ts';
+import { fatal, messageOf } from '../support/failure.ts';
+import { until } from '../support/until.ts';
+
+export interface LoadDeps {
+  readonly docker: Docker;
+  readonly secrets: SecretStore;
+}
+
+export interface LoadRequest {
+  readonly spec: ClusterSpec;
+  readonly place: NodePlace;
+  readonly subnet: string;
+  readonly source: ShardSource;
+  /** Of all files that were laid out. */
+  readonly bytes: number;
+}
+
+/** What the server has loaded. */
+export interface Loaded {
+  readonly shard: number;
+  /** Keys that were in its files at the base's point of the stream. */
+  readonly keys: number;
+  /** Of them, those whose time is over. */
+  readonly expired: number;
+  readonly functions: number;
+}
+
+/** A server says at least how far it has loaded; one that says nothing for so long hangs. */
+const SILENT_MS = 120_000;
+
+/**
+ * A node that was started with data serves all of it: every byte of its files was read, and as many keys were in its base as the source had at that point of its stream.
+ * @throws BackupNotGood, NodeDied with the server's last words, HostFull
+ */
+export async function awaitLoaded({ docker, secrets }: LoadDeps, { spec, place, subnet, source, bytes }: LoadRequest): Promise<Loaded> {
+  const held = await secrets.require(spec.name);
+  await reach(docker, networkName(spec.name));
+  const target = asOperator(held, spec.security.tls, { kind: 'data', address: addressOf(place, subnet) });
+  const server = { name: place.name, target };
+  return compare(await awaitServing(docker, server, bytes), server, source, bytes);
+}
+
+/** A server that loads data, and how to ask it. */
+export interface LoadingServer {
+  /** Of its container. */
+  readonly name: string;
+  readonly target: NodeAddress;
+}
+
+/** INFO of the server when it has loaded everything. */
+export async function awaitServing(docker: Docker, { name, target }: LoadingServer, bytes: number): Promise<ReadonlyMap<string, string>> {
+  let said = 'it does not answer';
+  let loaded = -1;
+  let deadline = Date.now() + SILENT_MS;
+  return until(
+    async () => {
+      const fields = await withNode(target, (node) => node.info()).then(parseInfo, (error: unknown) => {
+        said = messageOf(error);
+        return undefined;
+      });
+      if (fields?.get('loading') === '0') return fields;
+      await refuseEnded(docker, name);
+      const now = Number(fields?.get('loading_loaded_bytes') ?? loaded);
+      if (now > loaded) deadline = Date.now() + SILENT_MS;
+      loaded = Math.max(now, loaded);
+      report({ node: name, loadedBytes: loaded, of: bytes });
+      if (Date.now() > deadline)
+        throw fatal(failures.nodeSilent, `${name} does not get on with its data (${said}): look at docker logs ${name}`);
+      return undefined;
+    },
+    { timeoutMs: Number.POSITIVE_INFINITY, everyMs: 200, late: () => new Error('never') },
+  );
+}
+
+/** A server that cannot load its data ends, and the engine may start it again and again. */
+async function refuseEnded(docker: Docker, name: string): Promise<void> {
+  const container = await inspectContainer(docker, name);
+  if (container?.State.Running === true && container.RestartCount === 0) return;
+  if (container?.State.OOMKilled === true)
+    throw fatal(
+      failures.hostFull,
+      `${name} needs more memory for its data than ${Math.round((container.HostConfig.Memory ?? 0) / 1024 ** 2)} MiB: give nodes more (resources.memory in the changes) and restore again`,
+    );
+  throw fatal(
+    failures.nodeDied,
+    `${name} ended while it loaded its data${container === undefined ? ': it was removed' : `. Its last lines:\n${await lastLogLines(docker, name, 20)}`}`,
+  );
+}
+
+/** @throws BackupNotGood when it is not what was laid out */
+export function compare(
+  info: ReadonlyMap<string, string>,
+  { name }: LoadingServer,
+  { shard, slots, base, until: writes }: ShardSource,
+  bytes: number,
+): Loaded {
+  const number = (field: string) => Number(info.get(field) ?? 0);
+  const expired = number('rdb_last_load_keys_expired');
+  const keys = number('rdb_last_load_keys_loaded') + expired;
+  const functions = number('number_of_libraries');
+  const read = number('aof_current_size'); // it grows with what the server writes from now on
+  // The first database only is counted in a manifest, and the only one in cluster mode.
+  const asMany = slots !== '' ? keys === base.keys : keys >= base.keys;
+  const differs = [
+    ...(asMany ? [] : [`it has loaded ${keys} keys, and there were ${base.keys}`]),
+    ...(writes !== undefined || functions === base.functions
+      ? []
+      : [`it has ${functions} function libraries, and there were ${base.functions}`]),
+    ...(read >= bytes ? [] : [`it has read ${read} of ${bytes} bytes`]),
+  ];
+  if (differs.length > 0)
+    throw fatal(
+      failures.backupNotGood,
+      `${name} serves, but not what it was given: ${differs.join('; ')}. Use another backup, and report this`,
+    );
+  return { shard, keys, expired, functions };
+}

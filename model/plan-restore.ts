@@ -1,0 +1,176 @@
+import { type ClusterSpec, clusterSpec } from '../config/cluster-spec.ts';
+import type { PlanStep } from '../config/progress.ts';
+import type { KnownCluster } from './known-cluster.ts';
+import { limitsOf, type NodePlace, placesOf } from './layout.ts';
+import { answered, type Observation } from './observation.ts';
+import { type ProvisionPlan, planProvision, provisionSteps } from './plan-provision.ts';
+import { whyUnreadable } from './recovery/readable.ts';
+import { type ClusterSource, plannedRecovery, rangesOf, type ShardSource } from './recovery/shard-recovery.ts';
+import { maxmemoryOf } from './server-conf.ts';
+import { countSlots, SLOTS } from './slots.ts';
+import { count } from './words.ts';
+
+/** A plan of a new cluster, with the data that its primaries begin with, or that is copied into it. */
+export interface RestorePlan extends ProvisionPlan {
+  /** The node that each shard begins with, and its data; none when the data is copied. */
+  readonly primaries: readonly { readonly place: NodePlace; readonly source: ShardSource }[];
+  /** Shards that are loaded beside the cluster, and copied into it. */
+  readonly copies: readonly ShardSource[];
+  /** Memory of a server that loads one of these. */
+  readonly scratchBytes: number;
+}
+
+export const restoreSteps = {
+  ...provisionSteps,
+  layOut: (shard: number) => `lay out the data of shard ${shard}`,
+  load: 'load the data',
+  settle: 'switch the append-only file off',
+  copy: (shard: number) => `copy the keys of shard ${shard}`,
+  count: 'count the keys',
+} as const;
+
+/** What it takes to make a cluster of the spec that has this data. */
+export function planRestore(
+  spec: ClusterSpec,
+  known: KnownCluster,
+  source: ClusterSource,
+  include: readonly string[],
+  observation: Observation,
+  scheduled: Parameters<typeof planProvision>[3],
+): RestorePlan {
+  const ground = planProvision(spec, known, observation, scheduled);
+  // With the same shards, each begins with the data of one; else every key has to be sent where it belongs now.
+  const asItWas = include.length === 0 && modeOf(source) === spec.mode && source.shards.length === spec.shards;
+  const scratchBytes = Math.max(limitsOf(spec, 'data').memoryBytes, keptMemory(source));
+  const primaries = !asItWas
+    ? []
+    : source.shards.flatMap((shard) => {
+        const place = placesOf(spec).find((one) => one.kind === 'data' && one.shard === shard.shard && one.ordinal === 0);
+        return place === undefined ? [] : [{ place, source: shard }];
+      });
+  const first = new Set(primaries.map(({ place }) => provisionSteps.node(place)));
+  const starts = new Set(ground.nodes.map(provisionSteps.node));
+  const before = ground.steps.findIndex(
+    ({ name }) => starts.has(name) || name === provisionSteps.form || name === provisionSteps.schedule || name === provisionSteps.accept,
+  );
+  const [prepares, rest] = [ground.steps.slice(0, before), ground.steps.slice(before)];
+  const last = new Set<string>([restoreSteps.schedule, restoreSteps.accept]);
+  const bytes = source.shards.reduce((sum, { base }) => sum + base.object.plainBytes, 0);
+  return {
+    ...ground,
+    primaries,
+    copies: asItWas ? [] : source.shards,
+    scratchBytes,
+    summary: `${spec.name} gets the data of ${source.cluster}, ${source.what}: ${count(source.shards.length, 'shard')}, ${mebibytes(bytes)}${source.proven ? '' : '; no server has loaded it yet'}`,
+    steps: [
+      ...prepares,
+      ...primaries.map(({ place, source: shard }) => layOutStep(place, shard)),
+      ...rest.filter(({ name }) => first.has(name)),
+      ...(!asItWas ? [] : loadSteps(spec)),
+      ...rest.filter(({ name }) => !first.has(name) && !last.has(name)),
+      ...(asItWas
+        ? []
+        : [
+            ...source.shards.map((shard) => copyStep(shard, include, scratchBytes)),
+            { name: restoreSteps.count, change: 'the cluster has every key that was copied' },
+          ]),
+      ...rest.filter(({ name }) => last.has(name)),
+    ],
+    refusals: [
+      ...(known.source === 'none' ? [] : [exists(spec.name)]),
+      ...refuse(spec, source, asItWas),
+      ...(known.source === 'none' ? ground.refusals : []),
+    ],
+    recovery: source.shards.map(plannedRecovery),
+  };
+}
+
+function layOutStep({ name }: NodePlace, source: ShardSource): PlanStep {
+  return {
+    name: restoreSteps.layOut(source.shard),
+    change: `${source.base.keys} keys of ${dataOf(source)} go into the volume of ${name}`,
+    cost: `about ${Math.ceil(bytesOf(source) / BYTES_A_SECOND)} s`,
+    undo: 'remove the volume',
+  };
+}
+
+function dataOf({ backup, base, until }: ShardSource): string {
+  const from = `${backup === undefined ? 'the base of its archive' : `backup ${backup}`} (${mebibytes(base.object.plainBytes)})`;
+  if (until === undefined) return from;
+  const { reachedMs, bytes, segments } = until;
+  return `${from}, and what was written after it until ${new Date(reachedMs).toISOString()} (${mebibytes(bytes)} in ${count(segments, 'segment')}),`;
+}
+
+/** What was seen on two cores, with the bucket on the same machine. */
+const BYTES_A_SECOND = 100 * 1024 ** 2;
+
+const loadSteps = (spec: ClusterSpec): readonly PlanStep[] => [
+  {
+    name: restoreSteps.load,
+    change: 'the primaries load their data, and their keys are counted',
+    cost: 'as long as a server takes to load it',
+  },
+  ...(spec.persistence.aof
+    ? []
+    : [{ name: restoreSteps.settle, change: 'data is loaded from an append-only file, and the spec wants none' }]),
+];
+
+function copyStep(source: ShardSource, include: readonly string[], scratchBytes: number): PlanStep {
+  const { engine, version } = source.base.server;
+  const what = include.length === 0 ? `${source.base.keys} keys` : `what matches ${include.join(', ')} of ${source.base.keys} keys`;
+  return {
+    name: restoreSteps.copy(source.shard),
+    change: `a server of ${engine} ${version} loads ${dataOf(source)}; ${what} are sent to where they belong; then it is removed`,
+    cost: `up to ${mebibytes(scratchBytes)} of memory on the host, and disk for the data`,
+  };
+}
+
+const modeOf = ({ shards }: ClusterSource): ClusterSpec['mode'] => (shards.some(({ slots }) => slots !== '') ? 'cluster' : 'sentinel');
+
+const bytesOf = ({ base, until }: ShardSource): number => base.object.plainBytes + (until?.bytes ?? 0);
+
+/** What a node of the source had, for there the data did fit. */
+function keptMemory({ spec }: ClusterSource): number {
+  const kept = clusterSpec.safeParse(spec);
+  return kept.success ? limitsOf(kept.data, 'data').memoryBytes : 0;
+}
+
+const exists = (name: string): string =>
+  `a cluster named ${name} exists: restore into another name, look at the data there, and then let the applications use it; or remove what is there (holdfast deprovision ${name})`;
+
+function refuse(spec: ClusterSpec, source: ClusterSource, asItWas: boolean): readonly string[] {
+  const refusals: string[] = [];
+  const unreadable = source.shards.flatMap(({ base }) => whyUnreadable(base.server, spec) ?? []);
+  refusals.push(...new Set(unreadable));
+  const slots = source.shards.flatMap((shard) => rangesOf(shard.slots));
+  if (modeOf(source) === 'cluster' && countSlots(slots) !== SLOTS)
+    refusals.push(`its shards have ${countSlots(slots)} of ${SLOTS} slots: use another backup (holdfast backup list ${source.cluster})`);
+  const most = asItWas
+    ? Math.max(...source.shards.map(bytesOf))
+    : source.shards.reduce((sum, shard) => sum + bytesOf(shard), 0) / spec.shards;
+  if (asItWas && most > maxmemoryOf(spec))
+    refusals.push(
+      `a shard has ${mebibytes(most)} of data, and a node of ${spec.name} may hold ${mebibytes(maxmemoryOf(spec))}: give nodes more memory (resources.memory in the changes)`,
+    );
+  return refusals;
+}
+
+const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 1024 ** 2)} MiB`;
+
+/** How many keys of a shard were sent, and how many of them may be gone by themselves. */
+export interface CopiedKeys {
+  readonly keys: number;
+  readonly different: number;
+  readonly mortal: number;
+}
+
+/** Why a cluster does not have what was copied into it; undefined when it does. Keys whose time was over meanwhile are not missed. */
+export function whyNotCopied(copied: readonly CopiedKeys[], observation: Observation): string | undefined {
+  const sum = (of: keyof CopiedKeys) => copied.reduce((total, shard) => total + shard[of], 0);
+  const there = observation.nodes
+    .filter(answered)
+    .filter(({ role }) => role === 'primary')
+    .reduce((total, { keys }) => total + keys, 0);
+  if (there <= sum('keys') && there >= sum('different') - sum('mortal')) return undefined;
+  return `${sum('different')} keys were copied, ${sum('mortal')} keys of the data have a time to live, and the cluster has ${there}: who else writes to it?`;
+}

@@ -1,0 +1,50 @@
+import type { OperationInput } from '../../../config/operations.ts';
+import { carryOut } from '../carry-out.ts';
+import type { ExitCode } from '../exit-codes.ts';
+import type { FieldText } from '../option-values.ts';
+import type { Session } from '../session.ts';
+import { type StartingOptions, sharedInput } from '../shared-options.ts';
+import { loadFields, withFields } from '../spec-file.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+export interface RestoreOptions extends StartingOptions {
+  readonly into: string;
+  readonly backup?: string;
+  /** ISO 8601. */
+  readonly at?: string;
+  readonly latest?: true;
+  readonly include?: readonly string[];
+  /** Fields of the spec, from `--set` and from a file; the former count more. */
+  readonly set?: readonly FieldText[];
+  readonly filename?: string;
+  readonly shardsAtOnce?: number;
+}
+
+export function restoreInputOf(
+  cluster: string,
+  { into, backup, at, latest, include, shardsAtOnce, ...options }: RestoreOptions,
+  changes: Fields,
+): OperationInput<'restore'> {
+  return { cluster, into, backup, at, latest, include: include && [...include], changes, shardsAtOnce, ...sharedInput(options) };
+}
+
+/** `holdfast restore <cluster> --into <name>` */
+export async function restore(session: Session, cluster: string, options: RestoreOptions): Promise<ExitCode> {
+  const written = options.filename === undefined ? {} : await loadFields(options.filename);
+  const input = restoreInputOf(cluster, options, withFields(written, options.set ?? []));
+  return carryOut<'restore'>(session, { request: () => ({ operation: 'restore', input }), options });
+}
+
+export interface DrillOptions extends StartingOptions {
+  /** ISO 8601. */
+  readonly at?: string;
+  readonly shardsAtOnce?: number;
+}
+
+/** `holdfast drill <cluster>` */
+export async function drill(session: Session, cluster: string, options: DrillOptions): Promise<ExitCode> {
+  const { at, shardsAtOnce } = options;
+  const input = { cluster, at, shardsAtOnce, ...sharedInput(options) };
+  return carryOut<'drill'>(session, { request: () => ({ operation: 'drill', input }), options });
+}

@@ -1,0 +1,25 @@
+import { cancelAt } from '../support/crash-cancel.ts';
+import { surviveCrash } from '../support/crash-harness.ts';
+import { cancelledRestore, cancelledRestoreElsewhere, restore, restoreElsewhere } from '../support/crash-restore.ts';
+import { all, testPoints } from '../support/crash-suite.ts';
+
+testPoints('a restore ends with every key when its worker is killed around any of its activities', restore, surviveCrash, [
+  // The data lies there, and nobody knows; the other shard's is half there: it is laid out anew.
+  'fillShard#2 after',
+  // Servers have begun to load.
+  'awaitLoaded#1 before',
+]);
+
+testPoints('a restore that is cancelled at any of its activities leaves nothing but the backup', cancelledRestore, cancelAt, [
+  'fillShard#3 before',
+]);
+
+if (all) {
+  testPoints('a restore into another number of shards ends with every key', restoreElsewhere, surviveCrash, []);
+  testPoints(
+    'a restore into another number of shards that is cancelled leaves nothing but the backup',
+    cancelledRestoreElsewhere,
+    cancelAt,
+    [],
+  );
+}

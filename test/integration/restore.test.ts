@@ -1,0 +1,141 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
+import { labels, nodeName } from '../../config/names.ts';
+import type { OperationResult } from '../../config/progress.ts';
+import type { StatusReport } from '../../config/status.ts';
+import { piped } from '../cli/piped.ts';
+import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import type { Contents } from '../support/lone-shard.ts';
+import { type Stack, startStack } from '../support/stack.ts';
+import { findChanges, LIBRARY, STATIC_KEYS, writeStaticData } from '../support/static-data.ts';
+import { asApplication, ask, onNode, refusal } from './ask.ts';
+import { contentsOfNode } from './node-data.ts';
+
+let stack: Stack;
+const names: string[] = [];
+const named = () => {
+  names.push(uniqueName());
+  return names.at(-1) ?? '';
+};
+afterAll(async () => {
+  for (const name of names) await sweep(stack.dependencies.docker, name);
+  await stack?.stop();
+});
+
+const run = (type: string, input: object) => ask<OperationResult>(stack, type, input);
+
+const SHARDS = [0, 1, 2];
+const spec = testSpec(named(), { engine: 'valkey', version: '9.1', replicasPerShard: 0 });
+const source = spec.name;
+const slotsOf = async (cluster: string) => (await ask<StatusReport>(stack, 'status', { cluster })).shards.map(({ slots }) => slots);
+let before: readonly Contents[];
+let slots: unknown;
+let backup = '';
+
+beforeAll(async () => {
+  stack = await startStack();
+  await run('provision', { spec });
+  await asApplication(stack, source, writeStaticData);
+  for (const shard of SHARDS)
+    await onNode(stack, source, nodeName(source, shard, 0), async (redis) => {
+      await redis.call('FUNCTION', 'LOAD', LIBRARY);
+    });
+  await run('rebalance', { cluster: source, weights: { 1: 0.5 } });
+  const made = await run('backup', { cluster: source, fromPrimary: true, verify: 'checksum' });
+  backup = made.backup?.id ?? '';
+  before = await Promise.all(SHARDS.map((shard) => contentsOfNode(stack, spec, nodeName(source, shard, 0))));
+  slots = await slotsOf(source);
+  await run('deprovision', { cluster: source, confirm: source });
+});
+
+/** A copy is sent with what is left of each key's time, so no digest is equal: every value is looked at. */
+async function requireCopy(cluster: string, spec: Partial<ClusterSpecInput>): Promise<void> {
+  const { verdict, shards } = await ask<StatusReport>(stack, 'status', { cluster });
+  expect({ verdict, shards: shards.length }).toEqual({ verdict: 'healthy', shards: spec.shards });
+  expect(shards.reduce((sum, { keys = 0 }) => sum + keys, 0)).toBe(before.reduce((sum, { keys }) => sum + keys, 0));
+  expect(await asApplication(stack, cluster, findChanges)).toEqual([]);
+  const { docker } = stack.dependencies;
+  const filters = { label: [labels.scratch] };
+  expect((await docker.listContainers({ all: true, filters })).filter(({ Names }) => Names[0]?.includes(cluster))).toEqual([]);
+  expect((await docker.listVolumes({ filters })).Volumes.filter(({ Name }) => Name.includes(cluster))).toEqual([]);
+}
+
+test('a cluster that is gone comes back under another name: every key, the slots where they were, functions and users', async () => {
+  const into = named();
+  const restored = await piped(
+    ['restore', source, '--backup', backup, '--into', into, '--set', 'resources.memory=160Mi', '--set', 'replicasPerShard=1', '--yes'],
+    { env: stack.env },
+  );
+  expect(restored).toMatchObject({ code: 0 });
+  const now = await ask<StatusReport>(stack, 'status', { cluster: into });
+  expect(now).toMatchObject({ verdict: 'healthy', spec: { resources: { memory: '160Mi' }, replicasPerShard: 1 } });
+  const primaries = now.shards.map(({ nodes }) => nodes.find(({ role }) => role === 'primary')?.name ?? '');
+  expect(await Promise.all(primaries.map((node) => contentsOfNode(stack, spec, node, into)))).toEqual(before);
+  expect(await slotsOf(into)).toEqual(slots);
+  expect(await asApplication(stack, into, findChanges)).toEqual([]);
+  await run('deprovision', { cluster: into, confirm: into });
+});
+
+test('with another number of shards every key is where it belongs, and with a pattern only what matches is there', async () => {
+  const into = named();
+  const result = await run('restore', { cluster: source, backup, into, changes: { shards: 4 } });
+  expect(result.restored?.keys).toBe(before.reduce((sum, { keys }) => sum + keys, 0));
+  await requireCopy(into, { shards: 4 });
+  await run('deprovision', { cluster: into, confirm: into });
+
+  const part = named();
+  await run('restore', {
+    cluster: source,
+    backup,
+    into: part,
+    include: ['text:1*', 'text:*'],
+    changes: { mode: 'sentinel', replicasPerShard: 1, security: { tls: false } },
+  });
+  const { shards } = await ask<StatusReport>(stack, 'status', { cluster: part });
+  expect(shards).toMatchObject([{ keys: STATIC_KEYS }]);
+});
+
+test('what a server cannot load is refused with what to choose, and nothing is made', async () => {
+  const into = named();
+  const refused = async (changes: object) => (await refusal(run('restore', { cluster: source, backup, into, changes }))).message;
+  expect(await refused({ engine: 'redis', version: '8.0' })).toContain('redis 8.0 cannot load what valkey 9.1');
+  expect(await refused({ version: '8.1' })).toContain('choose version 9.1 or later');
+  expect(await refused({ shard: 4 })).toContain('Unrecognized key');
+  expect(await refusal(run('restore', { cluster: source, backup: '20200101T000000Z-00000000', into }))).toMatchObject({
+    type: 'BackupNotFound',
+  });
+  expect(await holdings(stack.dependencies.docker, into)).toEqual({ containers: [], volumes: [], networks: [] });
+});
+
+/** Every engine, between them both modes, with and without TLS; from one engine or version to another that can read it. */
+const trips = [
+  { from: { engine: 'redis', version: '7.0', mode: 'sentinel', tls: false }, to: { engine: 'valkey', version: '8.1' } },
+  { from: { engine: 'redis', version: '7.0', mode: 'cluster', tls: false }, to: { engine: 'redis', version: '8.0' } },
+  { from: { engine: 'redis', version: '8.0', mode: 'cluster', tls: true }, to: {} },
+  { from: { engine: 'valkey', version: '8.1', mode: 'cluster', tls: true }, to: { engine: 'valkey', version: '9.1' } },
+  { from: { engine: 'valkey', version: '9.1', mode: 'sentinel', tls: true }, to: {} },
+] as const;
+
+test.each(process.env.TEST_ALL === 'true' ? trips : trips.slice(0, 1))(
+  'all that $from.engine $from.version held in $from.mode mode is there afterwards: $to',
+  { timeout: 300_000 },
+  async ({ from: { tls, ...from }, to }) => {
+    const [one, into] = [named(), named()];
+    const origin = testSpec(one, { ...from, replicasPerShard: 1, security: { tls, users: [{ name: 'app' }] } });
+    await run('provision', { spec: origin });
+    await asApplication(stack, one, writeStaticData, { mode: from.mode, tls });
+    const shards = from.mode === 'cluster' ? SHARDS : [0];
+    for (const shard of shards)
+      await onNode(stack, one, nodeName(one, shard, 0), (redis) => redis.call('FUNCTION', 'LOAD', LIBRARY), { tls });
+    if (from.mode === 'sentinel')
+      await onNode(stack, one, nodeName(one, 0, 0), (redis) => redis.multi().select(3).set('other', 'database').exec(), { tls });
+    const made = await run('backup', { cluster: one, verify: 'checksum' });
+    const held = await Promise.all(shards.map((shard) => contentsOfNode(stack, origin, nodeName(one, shard, 0))));
+    await run('deprovision', { cluster: one, confirm: one });
+    const { restored } = await run('restore', { cluster: one, backup: made.backup?.id, into, changes: to });
+    const target = { ...origin, ...to };
+    expect(await Promise.all(shards.map((shard) => contentsOfNode(stack, target, nodeName(into, shard, 0), into)))).toEqual(held);
+    expect(restored?.keys).toBe(held.reduce((sum, { keys }) => sum + keys, 0));
+    expect(await asApplication(stack, into, findChanges, { mode: from.mode, tls })).toEqual([]);
+  },
+);
