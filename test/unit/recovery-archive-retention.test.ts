@@ -192,6 +192,7 @@ describe('a rotation', () => {
 
   test('removes what is out of the window, in an order in which no reader begins with what is not there', async () => {
     const { store, line, over, backup } = await stored();
+    await store.put(backupKeys.drill('orders'), '{}'); // of no backup, and no orphan
     const removed: string[] = [];
     const watching = {
       ...store,
