@@ -24,6 +24,8 @@ const layer = (
 
 const ORDER = ['unit', 'workflows', 'cli', 'integration', 'crash', 'crash-all', 'matrix-all'];
 
+const SAMPLED = ['archive', 'backup-faults', 'big-keys', 'matrix', 'point-in-time', 'restore', 'scale'];
+
 export default defineConfig({
   test: {
     // .ci/run reads the counts from the report.
@@ -34,10 +36,11 @@ export default defineConfig({
       layer('workflows', ['test/workflows/**/*.test.ts', 'test/replay/**/*.test.ts'], { timeoutMs: 60_000, atOnce: 2 }),
       layer('cli', ['test/cli/**/*.test.ts'], { timeoutMs: 120_000, atOnce: 2 }),
       layer('integration', ['test/integration/**/*.test.ts'], { timeoutMs: 180_000, atOnce: 2 }),
-      layer('crash', ['test/crash/**/*.test.ts'], { timeoutMs: 300_000, atOnce: 1 }),
+      layer('crash', ['test/crash/**/*.test.ts'], { timeoutMs: 300_000, atOnce: 2 }),
       layer('crash-all', ['test/crash/**/*.test.ts'], { timeoutMs: 900_000, atOnce: 1, env: { TEST_ALL: 'true' } }),
-      layer('matrix-all', ['test/integration/{matrix,backup-faults,backup-sizes}.test.ts'], {
-        timeoutMs: 900_000,
+      // All that the normal run takes a sample of, and what takes minutes by itself.
+      layer('matrix-all', [`test/integration/{${SAMPLED.join(',')}}.test.ts`, 'test/long/**/*.test.ts'], {
+        timeoutMs: 1_800_000,
         atOnce: 1,
         env: { TEST_ALL: 'true' },
       }),

@@ -3,13 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { residentMib } from '../../bench/measure.ts';
 import type { BackupManifest } from '../../config/backup.ts';
 import type { OperationResult } from '../../config/progress.ts';
+import { asApplication, ask } from '../integration/ask.ts';
+import { nothingLeft } from '../integration/backup-remains.ts';
 import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
 import { type Stack, startStack } from '../support/stack.ts';
-import { asApplication, ask } from './ask.ts';
-import { nothingLeft } from './backup-remains.ts';
 
 /** `npm run test:matrix`: all keys lie in one shard, the others are empty. */
-const all = process.env.TEST_ALL === 'true';
 const MIB = 1024 ** 2;
 const LARGE_MIB = 300;
 const SMALL_KEYS = 1_000_000;
@@ -18,7 +17,7 @@ const MOST_GROWTH_MIB = 140;
 const cluster = uniqueName();
 let stack: Stack;
 
-describe.runIf(all)('a cluster with one full shard and two empty ones', () => {
+describe('a cluster with one full shard and two empty ones', () => {
   beforeAll(async () => {
     stack = await startStack({ withWorker: false });
   });
