@@ -4,6 +4,7 @@ import { Client, Connection } from '@temporalio/client';
 import { createEngine, statusOf } from '../activities/docker/engine.ts';
 import { parseMasterKey } from '../activities/secrets/envelope.ts';
 import { createObjectStore } from '../activities/storage/object-store.ts';
+import { within } from '../activities/support/within.ts';
 import { engineCatalogue } from '../config/engines.ts';
 import { hostTaskQueue, searchAttributes, WORKFLOW_TASK_QUEUE } from '../config/names.ts';
 import { livePollers } from '../config/pollers.ts';
@@ -189,18 +190,6 @@ async function checkDocker(settings: Settings): Promise<readonly Check[]> {
         'start Docker, or set HOLDFAST_DOCKER_HOST; as a normal user: is the user in the group docker?',
       ),
     ];
-  }
-}
-
-async function within<T>(ms: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer within ${ms / 1000} s`)), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 

@@ -1,9 +1,8 @@
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
-import { systemUsers } from '../../config/names.ts';
 import { type BackupSource, backupSources } from '../../model/backup-source.ts';
 import type { Followable, StreamPlace } from '../../model/recovery/going-on.ts';
-import { asOperator, type NodeAddress, withNode } from '../redis/connection.ts';
+import { asFollower, asOperator, type NodeAddress, withNode } from '../redis/connection.ts';
 import { type ObserveDeps, observe } from '../redis/observe.ts';
 import { parseInfo } from '../redis/parse.ts';
 import type { ReplicationTarget } from '../replication/link.ts';
@@ -38,12 +37,7 @@ export const lookAtShard =
       found.sources.map(async (source): Promise<readonly ShardNode[]> => {
         const operator = asOperator(held, tls, { kind: 'data', address: source.address });
         const place = await placeOf(operator).catch(() => undefined); // it has gone in between
-        const target = {
-          address: source.address,
-          user: systemUsers.replication,
-          password: held.system.replication,
-          ...(tls ? { caCert: held.ca.cert } : {}),
-        };
+        const target = asFollower(held, tls, source.address);
         return place === undefined ? [] : [{ role: source.role, place, source, operator, target }];
       }),
     );

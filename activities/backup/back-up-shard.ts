@@ -4,8 +4,9 @@ import type Docker from 'dockerode';
 import type { ShardBackup } from '../../config/backup.ts';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
-import { backupKeys, systemUsers } from '../../config/names.ts';
+import { backupKeys } from '../../config/names.ts';
 import { type BackupSource, backupSources, chooseSource } from '../../model/backup-source.ts';
+import { asFollower } from '../redis/connection.ts';
 import { observe } from '../redis/observe.ts';
 import { handshake } from '../replication/handshake.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
@@ -53,15 +54,7 @@ export async function backUpShard(deps: BackupDeps, request: ShardRequest): Prom
   const { source, slots } = await findSource(deps, request);
   const signal = cancellationSignal();
   const startedAt = new Date();
-  const synced = await handshake(
-    {
-      address: source.address,
-      user: systemUsers.replication,
-      password: held.system.replication,
-      ...(spec.security.tls ? { caCert: held.ca.cert } : {}),
-    },
-    { rdbOnly: true, signal },
-  );
+  const synced = await handshake(asFollower(held, spec.security.tls, source.address), { rdbOnly: true, signal });
   if (synced.how !== 'full') throw new Error('a server cannot go on where nothing was asked for');
   const key = backupKeys.shard(cluster, backup, shard, randomBytes(4).toString('hex'));
   const stored = await storeRdb(store, {

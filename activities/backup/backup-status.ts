@@ -5,6 +5,7 @@ import { proofOf } from '../../model/recovery/retention.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { messageOf } from '../support/failure.ts';
 import { sideBySide } from '../support/side-by-side.ts';
+import { within } from '../support/within.ts';
 import { describeSchedule } from '../temporal/schedules.ts';
 import { backupIds, readManifest } from './catalogue.ts';
 
@@ -19,7 +20,7 @@ export async function readBackupStatus(client: Client, store: ObjectStore, clust
   const unknown: string[] = [];
   const ask = async <T>(what: string, question: Promise<T>): Promise<T | undefined> => {
     try {
-      return await within(question);
+      return await within(ANSWER_WITHIN_MS, question);
     } catch (error) {
       unknown.push(`${what}: ${messageOf(error)}`);
       return undefined;
@@ -50,15 +51,3 @@ const told = ({ id, startedAt }: BackupManifest) => ({ id, startedAt });
 
 /** A manifest of another version says nothing here, and one that cannot be read now is told by the listing. */
 const unreadable = (): undefined => undefined;
-
-async function within<T>(question: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no answer in ${ANSWER_WITHIN_MS / 1000} s`)), ANSWER_WITHIN_MS);
-  });
-  try {
-    return await Promise.race([question, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}

@@ -4,7 +4,7 @@ import type { EngineVersion } from '../../config/engines.ts';
 import { failures } from '../../config/failures.ts';
 import { scratchName } from '../../config/names.ts';
 import { inspectContainer, lastLogLines, runInContainer } from '../docker/containers.ts';
-import { engineOf, makeScratch, type Scratch, scratchPaths } from '../docker/scratch.ts';
+import { engineOf, type Scratch, scratchPaths, withScratch } from '../docker/scratch.ts';
 import { parseInfo } from '../redis/parse.ts';
 import { report } from '../support/beating.ts';
 import { fatal } from '../support/failure.ts';
@@ -53,22 +53,14 @@ export async function verifyShard(deps: VerifyDeps, request: VerifyRequest): Pro
     return { tookMs: Date.now() - startedAt };
   }
   const engine = engineOf(shard.server.engine, shard.server.version);
-  const scratch = await makeScratch(deps.docker, { name: scratchName(cluster, backup, shard.shard), backup, engine, memoryBytes });
-  let failure: unknown;
-  try {
+  const asked = { name: scratchName(cluster, backup, shard.shard), backup, engine, memoryBytes };
+  return withScratch(deps.docker, asked, async (scratch) => {
     await fill(scratch, opening, shard);
     requireSame(opening, shard);
     await scratch.start();
     const info = await awaitLoaded(deps.docker, scratch, engine, shard);
     return { ...compare(info, shard), tookMs: Date.now() - startedAt };
-  } catch (error) {
-    failure = error;
-    throw error;
-  } finally {
-    await scratch.remove().catch((error: unknown) => {
-      if (failure === undefined) throw error; // tried again: nothing may be left behind
-    });
-  }
+  });
 }
 
 /** The opened bytes go through the engine into the server's folder, as one file whose length the manifest tells: nothing is written down on the way. */

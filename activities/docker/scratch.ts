@@ -50,7 +50,7 @@ export function engineOf(engine: EngineVersion['engine'], version: string): Engi
  * Makes a server that reaches nothing and that nothing reaches but the engine: no network, an unprivileged user, no capability, a socket in its own
  * folder. It is told to be a replica of nobody: a replica keeps keys that have expired, so that all that was loaded can be counted.
  */
-export async function makeScratch(docker: Docker, { name, backup, engine, memoryBytes, serves }: ScratchRequest): Promise<Scratch> {
+async function makeScratch(docker: Docker, { name, backup, engine, memoryBytes, serves }: ScratchRequest): Promise<Scratch> {
   await ensureImage(docker, engine.image);
   await removeScratch(docker, name);
   const mount = serves === undefined ? MOUNT : nodePaths.mount;
@@ -124,5 +124,21 @@ async function unless(statuses: readonly number[], doing: string, call: () => Pr
     await call();
   } catch (error) {
     if (!statuses.includes(statusOf(error) ?? 0)) throw engineFailure(error, doing);
+  }
+}
+
+/** Makes one, and removes it however its use ends. That it could not be removed is told when nothing else went wrong. */
+export async function withScratch<T>(docker: Docker, request: ScratchRequest, use: (scratch: Scratch) => Promise<T>): Promise<T> {
+  const scratch = await makeScratch(docker, request);
+  let failure: unknown;
+  try {
+    return await use(scratch);
+  } catch (error) {
+    failure = error;
+    throw error;
+  } finally {
+    await scratch.remove().catch((error: unknown) => {
+      if (failure === undefined) throw error; // tried again: nothing may be left behind
+    });
   }
 }

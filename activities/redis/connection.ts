@@ -1,6 +1,7 @@
 import { Redis } from 'ioredis';
 import { failures } from '../../config/failures.ts';
 import { ports, systemUsers } from '../../config/names.ts';
+import type { ReplicationTarget } from '../replication/link.ts';
 import type { ClusterSecrets } from '../secrets/secret-store.ts';
 import { fatal } from '../support/failure.ts';
 
@@ -19,6 +20,14 @@ export const asOperator = (
   tls: boolean,
   { kind, address }: Pick<NodeAddress, 'kind' | 'address'>,
 ): NodeAddress => ({ address, kind, password: system.operator, ...(tls ? { caCert: ca.cert } : {}) });
+
+/** How to follow a data node, as a replica does. */
+export const asFollower = ({ system, ca }: Pick<ClusterSecrets, 'system' | 'ca'>, tls: boolean, address: string): ReplicationTarget => ({
+  address,
+  user: systemUsers.replication,
+  password: system.replication,
+  ...(tls ? { caCert: ca.cert } : {}),
+});
 
 const CONNECT_MS = 3000;
 const COMMAND_MS = 5000;

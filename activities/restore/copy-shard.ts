@@ -11,7 +11,7 @@ import type { UnpackDeps } from '../backup/unpack.ts';
 import { NODE_UID } from '../docker/containers.ts';
 import { reach } from '../docker/networks.ts';
 import type { NodeFile } from '../docker/node-files.ts';
-import { engineOf, makeScratch } from '../docker/scratch.ts';
+import { engineOf, withScratch } from '../docker/scratch.ts';
 import { asOperator } from '../redis/connection.ts';
 import { observe } from '../redis/observe.ts';
 import { openWire } from '../redis/wire.ts';
@@ -53,15 +53,8 @@ export async function copyShard(deps: CopyDeps, request: CopyRequest): Promise<C
   // Another guest may have it: then the next attempt takes another one.
   const address = guestAddress(subnet, source.shard + attempt() - 1);
   const serves = { network: networkName(spec.name), address };
-  const scratch = await makeScratch(docker, {
-    name,
-    backup: scratchMark(spec.name),
-    engine: engineOf(engine, version),
-    memoryBytes,
-    serves,
-  });
-  let failure: unknown;
-  try {
+  const asked = { name, backup: scratchMark(spec.name), engine: engineOf(engine, version), memoryBytes, serves };
+  return withScratch(docker, asked, async (scratch) => {
     const { whole, list } = await layOutData(deps, source, scratch.put);
     const password = randomBytes(24).toString('base64url');
     await put(scratch.put, [
@@ -92,14 +85,7 @@ export async function copyShard(deps: CopyDeps, request: CopyRequest): Promise<C
     } finally {
       wire.close();
     }
-  } catch (error) {
-    failure = error;
-    throw error;
-  } finally {
-    await scratch.remove().catch((error: unknown) => {
-      if (failure === undefined) throw error; // tried again: nothing may be left behind
-    });
-  }
+  });
 
   async function certificatesOf(): Promise<readonly NodeFile[]> {
     const pair = await issueNodeCertificate(held.ca, name, address);
