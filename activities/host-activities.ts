@@ -21,9 +21,22 @@ import { forgetNodes, joinCluster, promoteReplica, requireEmptied, resetSentinel
 import { type ObserveRequest, observe } from './redis/observe.ts';
 import { reinstateNodes, retireNodes } from './redis/retirement.ts';
 import { applyParameters, applyUsers } from './redis/settings.ts';
-import { awaitLoaded, type LoadRequest } from './restore/await-loaded.ts';
+import { awaitLoaded, awaitServes, type LoadRequest } from './restore/await-loaded.ts';
 import { type CopyRequest, copyShard, scratchMark } from './restore/copy-shard.ts';
 import { type FillRequest, fillShard } from './restore/fill-shard.ts';
+import { type BesideRequest, layOutBeside } from './restore/lay-out-beside.ts';
+import {
+  barAgain,
+  barNode,
+  clearFormerData,
+  commitData,
+  findUnfinished,
+  haltNode,
+  type NodeOf,
+  putBackData,
+  replaceData,
+} from './restore/replace-data.ts';
+import { type RewriteRequest, rewriteFiles } from './restore/rewrite-files.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import type { StreamStore } from './storage/object-store.ts';
 import { beating, report } from './support/beating.ts';
@@ -82,6 +95,18 @@ export function createHostActivities(deps: HostDeps) {
     /** No server is left from which data was copied into this cluster. */
     removeCopySources: (cluster: string) => removeScratches(docker, scratchMark(cluster)),
     awaitLoaded: (request: LoadRequest) => awaitLoaded(deps, request),
+    rewriteFiles: (request: RewriteRequest) => rewriteFiles(deps, request),
+    layOutBeside: (request: BesideRequest) => layOutBeside(deps, request),
+    haltNode: (node: NodeOf) => haltNode(deps, node),
+    barNode: (request: Parameters<typeof barNode>[1]) => barNode(deps, request),
+    barAgain: (node: NodeOf) => barAgain(deps, node),
+    replaceData: (request: Parameters<typeof replaceData>[1]) => replaceData(deps, request),
+    commitData: (node: NodeOf) => commitData(deps, node),
+    putBackData: (node: NodeOf) => putBackData(deps, node),
+    clearFormerData: (request: Parameters<typeof clearFormerData>[1]) => clearFormerData(deps, request),
+    findUnfinished: (spec: ClusterSpec) => findUnfinished(deps, spec),
+    /** Its server has loaded what it was started with. */
+    awaitServes: (request: RewriteRequest) => awaitServes(deps, request),
     removeNetwork: (cluster: string, clusterId?: string) => removeNetwork(docker, cluster, clusterId),
   });
 }

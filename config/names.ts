@@ -196,6 +196,8 @@ export const nodePaths = {
   nodesConf: '/data/db/nodes.conf',
   /** Of a node that is made with data: what the data is, and whether all of it is there. */
   restore: '/data/conf/restore.json',
+  /** Of a node whose data is being replaced, until that is done or taken back. */
+  replacing: '/data/conf/replacing.json',
   appendOnly: '/data/db/appendonlydir',
 } as const;
 

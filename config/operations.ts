@@ -173,7 +173,7 @@ export const verifyBackupInput = z.strictObject({
   ...shared,
 });
 
-/** Input of `restore`: a new cluster with the data that another one had. */
+/** Input of `restore`: a new cluster with the data that another one had; or, in place, the cluster itself with data that it had. */
 export const restoreInput = z
   .strictObject({
     cluster: clusterName.describe('Whose data: the cluster that was backed up. It may be gone.'),
@@ -185,7 +185,18 @@ export const restoreInput = z
         'The data as it was at this moment, such as 2026-11-21T14:03:26Z: what was written then or before, and nothing that was later.',
       ),
     latest: z.literal(true).optional().describe('The data at the last moment that every shard can be brought back to.'),
-    into: clusterName.describe('Name of the new cluster.'),
+    into: clusterName
+      .optional()
+      .describe(
+        "Name of the new cluster. The cluster's own, or left out: in place, when it exists; the data that it has then is replaced.",
+      ),
+    confirm: z.string().optional().describe("In place: the cluster's name once more; what is replaced is typed twice."),
+    ttl: z
+      .enum(['absolute', 'shift'])
+      .default('absolute')
+      .describe(
+        '`absolute`: a key ends when it was to end; one whose time has passed meanwhile is gone. `shift`: it has as much time left as it had at that moment.',
+      ),
     changes: z
       .record(z.string(), z.unknown())
       .default({})
@@ -204,7 +215,11 @@ export const restoreInput = z
     (input) => [input.backup, input.at, input.latest].filter((one) => one !== undefined).length === 1,
     'say which data, by one of backup, at and latest',
   )
-  .refine(({ changes }) => !('name' in changes), { path: ['changes'], message: 'the name of the new cluster stands in `into`' });
+  .refine(({ changes }) => !('name' in changes), { path: ['changes'], message: 'the name of the new cluster stands in `into`' })
+  .refine(({ cluster, confirm }) => confirm === undefined || confirm === cluster, {
+    path: ['confirm'],
+    message: 'confirm must repeat the name of the cluster',
+  });
 
 /** Input of `drill`: brings a cluster's data back beside it, and removes that again. */
 export const drillInput = z.strictObject({
@@ -234,8 +249,8 @@ export type OperationName = keyof typeof operationInputs;
 export type OperationInput<N extends OperationName> = z.input<(typeof operationInputs)[N]>;
 /** The cluster that an operation works on, and that nobody else may work on meanwhile: of a restore it is the new one. */
 export const subjectOf = (
-  input: { readonly into: string } | { readonly cluster: string } | { readonly spec: { readonly name: string } },
-): string => ('into' in input ? input.into : 'cluster' in input ? input.cluster : input.spec.name);
+  input: { readonly into?: string | undefined; readonly cluster: string } | { readonly spec: { readonly name: string } },
+): string => ('spec' in input ? input.spec.name : (input.into ?? input.cluster));
 export const operationNames = Object.keys(operationInputs) as readonly OperationName[];
 
 export type ProvisionInput = z.output<typeof provisionInput>;

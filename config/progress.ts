@@ -28,6 +28,8 @@ export interface Plan {
   readonly moves?: readonly PlannedMove[];
   /** What each shard of a restored cluster is made of. */
   readonly recovery?: readonly PlannedRecovery[];
+  /** What a cluster that is there loses, for a person, who is to type its name. */
+  readonly replaces?: string;
   /** Of a rotation: every backup, newest first, and why it stays or goes. */
   readonly backups?: readonly RotationRow[];
 }

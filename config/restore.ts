@@ -23,12 +23,14 @@ export interface RestoreReport {
   readonly source: string;
   /** As in the plan, with what was found. */
   readonly shards: readonly PlannedRecovery[];
-  /** Keys that its servers loaded. Those whose time was over are counted, and gone. */
+  /** Keys that its servers loaded: of a backup all that it has, and those whose time was over are gone by now; else those that there were in the end. */
   readonly keys: number;
   /** Of them: keys whose time was over. */
   readonly expired: number;
   /** Until every shard had its data and served it, without replicas; ms. */
   readonly loadedMs: number;
+  /** In place: the backup of what the cluster had before. It is held. */
+  readonly before?: string;
 }
 
 /** What the last drill of a cluster found; it lies in the bucket as JSON. */

@@ -20,7 +20,7 @@ export const specOfDrill = (source: ClusterSource): Parsed<ClusterSpec> =>
 
 /** What it takes to bring the data back, and to remove it again. */
 export function planDrill(spec: ClusterSpec, known: KnownCluster, source: ClusterSource, observation: Observation): RestorePlan {
-  const plan = planRestore(spec, known, source, [], observation, null);
+  const plan = planRestore(spec, known, source, { include: [], ttl: 'absolute' }, observation, null);
   return {
     ...plan,
     summary: `${plan.summary}; then it is removed`,

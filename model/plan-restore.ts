@@ -1,4 +1,5 @@
 import { type ClusterSpec, clusterSpec } from '../config/cluster-spec.ts';
+import type { RestoreInput } from '../config/operations.ts';
 import type { PlanStep } from '../config/progress.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { limitsOf, type NodePlace, placesOf } from './layout.ts';
@@ -25,6 +26,7 @@ export const restoreSteps = {
   layOut: (shard: number) => `lay out the data of shard ${shard}`,
   load: 'load the data',
   settle: 'switch the append-only file off',
+  rewrite: 'write the append-only files anew',
   copy: (shard: number) => `copy the keys of shard ${shard}`,
   count: 'count the keys',
 } as const;
@@ -34,7 +36,7 @@ export function planRestore(
   spec: ClusterSpec,
   known: KnownCluster,
   source: ClusterSource,
-  include: readonly string[],
+  { include, ttl }: Pick<RestoreInput, 'include' | 'ttl'>,
   observation: Observation,
   scheduled: Parameters<typeof planProvision>[3],
 ): RestorePlan {
@@ -66,19 +68,19 @@ export function planRestore(
       ...prepares,
       ...primaries.map(({ place, source: shard }) => layOutStep(place, shard)),
       ...rest.filter(({ name }) => first.has(name)),
-      ...(!asItWas ? [] : loadSteps(spec)),
+      ...(!asItWas ? [] : loadSteps(spec, ttl)),
       ...rest.filter(({ name }) => !first.has(name) && !last.has(name)),
       ...(asItWas
         ? []
         : [
-            ...source.shards.map((shard) => copyStep(shard, include, scratchBytes)),
+            ...source.shards.map((shard) => copyStep(shard, include, ttl, scratchBytes)),
             { name: restoreSteps.count, change: 'the cluster has every key that was copied' },
           ]),
       ...rest.filter(({ name }) => last.has(name)),
     ],
     refusals: [
       ...(known.source === 'none' ? [] : [exists(spec.name)]),
-      ...refuse(spec, source, asItWas),
+      ...refuseData(spec, source, asItWas),
       ...(known.source === 'none' ? ground.refusals : []),
     ],
     recovery: source.shards.map(plannedRecovery),
@@ -89,12 +91,15 @@ function layOutStep({ name }: NodePlace, source: ShardSource): PlanStep {
   return {
     name: restoreSteps.layOut(source.shard),
     change: `${source.base.keys} keys of ${dataOf(source)} go into the volume of ${name}`,
-    cost: `about ${Math.ceil(bytesOf(source) / BYTES_A_SECOND)} s`,
+    cost: layingOutCost(source),
     undo: 'remove the volume',
   };
 }
 
-function dataOf({ backup, base, until }: ShardSource): string {
+export const layingOutCost = (source: ShardSource): string => `about ${Math.ceil(bytesOf(source) / BYTES_A_SECOND)} s`;
+
+/** In words, what the data of a shard is made of. */
+export function dataOf({ backup, base, until }: ShardSource): string {
   const from = `${backup === undefined ? 'the base of its archive' : `backup ${backup}`} (${mebibytes(base.object.plainBytes)})`;
   if (until === undefined) return from;
   const { reachedMs, bytes, segments } = until;
@@ -104,28 +109,44 @@ function dataOf({ backup, base, until }: ShardSource): string {
 /** What was seen on two cores, with the bucket on the same machine. */
 const BYTES_A_SECOND = 100 * 1024 ** 2;
 
-const loadSteps = (spec: ClusterSpec): readonly PlanStep[] => [
+/** What becomes of keys with a time to live, for people. */
+const timesOf = (ttl: RestoreInput['ttl']): string =>
+  ttl === 'shift'
+    ? 'keys have as much time left as they had then'
+    : 'keys whose time has passed since then are gone (ttl: shift keeps them)';
+
+export const loadSteps = (spec: ClusterSpec, ttl: RestoreInput['ttl']): readonly PlanStep[] => [
   {
     name: restoreSteps.load,
-    change: 'the primaries load their data, and their keys are counted',
+    change: `the primaries load their data, and their keys are counted; ${timesOf(ttl)}`,
     cost: 'as long as a server takes to load it',
   },
+  ...(ttl === 'shift' && spec.persistence.aof
+    ? [
+        {
+          name: restoreSteps.rewrite,
+          change: 'else times to live would be shifted once more when a server starts again',
+          cost: 'a fork of each primary',
+        },
+      ]
+    : []),
   ...(spec.persistence.aof
     ? []
     : [{ name: restoreSteps.settle, change: 'data is loaded from an append-only file, and the spec wants none' }]),
 ];
 
-function copyStep(source: ShardSource, include: readonly string[], scratchBytes: number): PlanStep {
+function copyStep(source: ShardSource, include: readonly string[], ttl: RestoreInput['ttl'], scratchBytes: number): PlanStep {
   const { engine, version } = source.base.server;
   const what = include.length === 0 ? `${source.base.keys} keys` : `what matches ${include.join(', ')} of ${source.base.keys} keys`;
   return {
     name: restoreSteps.copy(source.shard),
-    change: `a server of ${engine} ${version} loads ${dataOf(source)}; ${what} are sent to where they belong; then it is removed`,
+    change: `a server of ${engine} ${version} loads ${dataOf(source)}; ${what} are sent to where they belong; then it is removed; ${timesOf(ttl)}`,
     cost: `up to ${mebibytes(scratchBytes)} of memory on the host, and disk for the data`,
   };
 }
 
-const modeOf = ({ shards }: ClusterSource): ClusterSpec['mode'] => (shards.some(({ slots }) => slots !== '') ? 'cluster' : 'sentinel');
+export const modeOf = ({ shards }: ClusterSource): ClusterSpec['mode'] =>
+  shards.some(({ slots }) => slots !== '') ? 'cluster' : 'sentinel';
 
 const bytesOf = ({ base, until }: ShardSource): number => base.object.plainBytes + (until?.bytes ?? 0);
 
@@ -138,7 +159,8 @@ function keptMemory({ spec }: ClusterSource): number {
 const exists = (name: string): string =>
   `a cluster named ${name} exists: restore into another name, look at the data there, and then let the applications use it; or remove what is there (holdfast deprovision ${name})`;
 
-function refuse(spec: ClusterSpec, source: ClusterSource, asItWas: boolean): readonly string[] {
+/** Why a cluster of the spec cannot take this data. @param asItWas each shard begins with the data of one */
+export function refuseData(spec: ClusterSpec, source: ClusterSource, asItWas: boolean): readonly string[] {
   const refusals: string[] = [];
   const unreadable = source.shards.flatMap(({ base }) => whyUnreadable(base.server, spec) ?? []);
   refusals.push(...new Set(unreadable));

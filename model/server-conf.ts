@@ -117,11 +117,27 @@ export const renderScratchConf = (spec: ClusterSpec, address: string, password: 
     '',
   ].join('\n');
 
+const without = (conf: string, names: RegExp): string =>
+  `${conf
+    .split('\n')
+    .filter((line) => !names.test(line))
+    .join('\n')
+    .trimEnd()}\n`;
+
+/** A server.conf, whoever wrote it, for a server that shall start as a primary. */
+export const withoutReplicaOf = (conf: string): string => without(conf, /^\s*(replicaof|slaveof)\s/i);
+
 /** A server.conf, whoever wrote it, for a server that shall start as a replica of another. */
-export function withReplicaOf(conf: string, primaryAddress: string): string {
-  const lines = conf.split('\n').filter((line) => !/^\s*(replicaof|slaveof)\s/i.test(line));
-  return `${lines.join('\n').trimEnd()}\nreplicaof ${primaryAddress} ${ports.server}\n`;
-}
+export const withReplicaOf = (conf: string, primaryAddress: string): string =>
+  `${withoutReplicaOf(conf)}replicaof ${primaryAddress} ${ports.server}\n`;
+
+/** A server.conf, whoever wrote it, for a server that shall load the append-only files of this folder; or begin empty, when it is not there. */
+export const withData = (conf: string, folder: string): string =>
+  `${without(conf, /^\s*(appendonly|appenddirname)\s/i)}appendonly yes\nappenddirname ${folder}\n`;
+
+/** A server.conf that no server starts with; what it says about it stands in its log. */
+export const barredConf = (replacement: string): string =>
+  `the-data-of-this-node-is-being-replaced "by a restore in place (${replacement}) that has not ended: run it again"\n`;
 
 /** `normal 0 0 0 pubsub 32mb 8mb 60` has one class every four words; the file wants one a line. */
 function bufferLimits(value: string | undefined): readonly string[] {

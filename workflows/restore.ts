@@ -1,56 +1,131 @@
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import { failures } from '../config/failures.ts';
-import type { RestoreInput } from '../config/operations.ts';
+import { type RestoreInput, subjectOf } from '../config/operations.ts';
 import type { OperationResult } from '../config/progress.ts';
 import { hostOf } from '../model/known-cluster.ts';
+import type { Observation } from '../model/observation.ts';
+import { inPlaceSteps, planInPlace, planUnfinished, type Unfinished } from '../model/plan-in-place.ts';
 import { planRestore } from '../model/plan-restore.ts';
 import { restoredSpec } from '../model/recovery/restored-spec.ts';
-import { type ClusterSource, rangesOf } from '../model/recovery/shard-recovery.ts';
+import { type ClusterSource, rangesOf, withTtl } from '../model/recovery/shard-recovery.ts';
+import { sentinelPrimary } from '../model/topology.ts';
+import { backUp } from './support/backing-up.ts';
 import { copyIn, loadIn } from './support/bringing-back.ts';
 import { prepareGround } from './support/building.ts';
-import { fail } from './support/failure.ts';
-import { operation } from './support/operation.ts';
-import { control, finds } from './support/proxies.ts';
+import { detailsOf, fail, isCancellation, reasonOf, typeOf } from './support/failure.ts';
+import { requireKept } from './support/kept.ts';
+import { type Done, operation } from './support/operation.ts';
+import { control, finds, looksAt } from './support/proxies.ts';
+import { admit, putBack, type Replacing, replaceAll } from './support/replacing.ts';
+import type { Operation } from './support/stages.ts';
+
+/**
+ * Brings data back: into a new cluster; or in place, into the cluster itself, when that is asked for and it exists.
+ */
+export async function restore(raw: unknown): Promise<OperationResult> {
+  return operation('restore', raw, subjectOf, (op, input) =>
+    subjectOf(input) === input.cluster && op.known.source !== 'none' ? restoreInPlace(op, input) : restoreBeside(op, input),
+  );
+}
 
 /**
  * Makes a new cluster with the data that another one had. With as many shards, its primaries find the data in their volumes when they first start; else it is copied in by servers that load it. When
  * it fails, all of it is removed again. The source is only read, and may be gone.
  */
-export async function restore(raw: unknown): Promise<OperationResult> {
-  return operation(
-    'restore',
-    raw,
-    (input) => input.into,
-    async (op, input) => {
-      const startedAt = Date.now();
-      const source = await finds.findSource({ cluster: input.cluster, which: whichData(input) });
-      const spec = specOf(input, source);
-      await control.requireHostWorker(hostOf(spec));
-      const { plan, seen } = await op.propose(
-        async () => ({ observed: await op.observe(spec), scheduled: await control.readSchedule(spec.name) }),
-        ({ observed, scheduled }) => planRestore(spec, op.known, source, input.include, observed, scheduled),
-      );
-      const asItWas = plan.primaries.length > 0;
-      const slots = asItWas ? source.shards.map((shard) => rangesOf(shard.slots)) : undefined;
-      const ground = await prepareGround(op, spec, plan, seen, slots);
-      const parts = { op, spec, plan, ground, source, shardsAtOnce: input.shardsAtOnce };
-      const { shards, keys, expired, loadedAt } = await (asItWas ? loadIn(parts) : copyIn(parts, input.include));
-      await ground.accept();
-      const without = expired > 0 ? `, ${expired} of them with their time over` : '';
-      return {
-        summary: `${spec.name} is healthy and has the data of ${source.cluster}, ${source.what}: ${keys} keys${without}`,
-        generation: plan.generation,
-        restored: { source: source.cluster, shards, keys, expired, loadedMs: loadedAt - startedAt },
-      };
-    },
+async function restoreBeside(op: Operation, input: RestoreInput): Promise<Done> {
+  const startedAt = Date.now();
+  const source = withTtl(await finds.findSource({ cluster: input.cluster, which: whichData(input) }), input.ttl);
+  const spec = specOf(input, source);
+  await control.requireHostWorker(hostOf(spec));
+  const { plan, seen } = await op.propose(
+    async () => ({ observed: await op.observe(spec), scheduled: await control.readSchedule(spec.name) }),
+    ({ observed, scheduled }) => planRestore(spec, op.known, source, input, observed, scheduled),
   );
+  const asItWas = plan.primaries.length > 0;
+  const slots = asItWas ? source.shards.map((shard) => rangesOf(shard.slots)) : undefined;
+  const ground = await prepareGround(op, spec, plan, seen, slots);
+  const parts = { op, spec, plan, ground, source, shardsAtOnce: input.shardsAtOnce };
+  const { shards, keys, expired, loadedAt } = await (asItWas ? loadIn(parts) : copyIn(parts, input.include));
+  await ground.accept();
+  const without = expired > 0 ? `, ${expired} of them with their time over` : '';
+  return {
+    summary: `${spec.name} is healthy and has the data of ${source.cluster}, ${source.what}: ${keys} keys${without}`,
+    generation: plan.generation,
+    restored: { source: source.cluster, shards, keys, expired, loadedMs: loadedAt - startedAt },
+  };
 }
+
+/**
+ * Replaces the data of a running cluster with data that it had. What it has now is backed up first, verified, and held. When it fails, or is cancelled, before the applications are let in again, the cluster gets
+ * back what it had. What an earlier one has left that somebody terminated is put in order, and nothing else is done then.
+ */
+async function restoreInPlace(op: Operation, input: RestoreInput): Promise<Done> {
+  const startedAt = Date.now();
+  const { spec, clusterId } = requireKept(input.cluster, op.known);
+  await control.requireHostWorker(hostOf(spec));
+  const left = await looksAt(hostOf(spec)).findUnfinished(spec);
+  if (left !== undefined) return endUnfinished(op, spec, clusterId, left);
+
+  const source = withTtl(await finds.findSource({ cluster: input.cluster, which: whichData(input) }), input.ttl);
+  const { plan, seen } = await op.propose(
+    () => op.observe(spec),
+    (observed) => planInPlace(spec, op.known, source, input, observed),
+  );
+  const reason = `what ${spec.name} had before it was restored in place`;
+  const hold = { by: op.by, reason, since: new Date(startedAt).toISOString() };
+  const { shardsAtOnce } = input;
+  const { id } = await backUp(op, {
+    spec,
+    clusterId,
+    shards: plan.backup,
+    verify: 'load',
+    fromPrimary: true,
+    shardsAtOnce,
+    label: reason,
+    hold,
+  });
+  const kept = `what it had before is backup ${id}, which is held`;
+  op.soFar(kept);
+  try {
+    const { shards, keys, expired, loadedAt } = await replaceAll(partsOf(op, spec, clusterId, seen), plan, source, input);
+    return {
+      summary: `${spec.name} is healthy and has its data again, ${source.what}: ${keys} keys; ${kept}: holdfast backup release ${spec.name} ${id} when nobody needs it`,
+      restored: { source: source.cluster, shards, keys, expired, loadedMs: loadedAt - startedAt, before: id },
+    };
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    throw fail(
+      typeOf(error),
+      `${reasonOf(error)}
+The cluster is to get back what it had: holdfast status ${spec.name}. And ${kept}; if it is needed: holdfast restore ${spec.name} --backup ${id} --into <another name>`,
+      ...detailsOf(error),
+    );
+  }
+}
+
+/** Puts in order what a restore in place has left that was terminated: forwards when all was there already, else back. */
+async function endUnfinished(op: Operation, spec: ClusterSpec, clusterId: string, left: Unfinished): Promise<Done> {
+  const { plan, seen } = await op.propose(
+    () => op.observe(spec),
+    () => planUnfinished(spec, left),
+  );
+  const parts = partsOf(op, spec, clusterId, seen);
+  if (left.committed === true) await admit(parts, left.replacement);
+  else await op.step(inPlaceSteps.putBack, () => putBack(parts, left));
+  await op.verify(spec);
+  return { summary: plan.summary };
+}
+
+const partsOf = (op: Operation, spec: ClusterSpec, clusterId: string, seen: Observation): Replacing => {
+  const subnet = seen.network?.subnet ?? '';
+  return { op, spec, clusterId, subnet, primaryAddress: sentinelPrimary(spec, subnet, seen) };
+};
 
 const whichData = ({ backup, at }: RestoreInput) =>
   backup !== undefined ? { backup } : at !== undefined ? { atMs: Date.parse(at) } : ('latest' as const);
 
-function specOf({ into, changes }: RestoreInput, source: ClusterSource): ClusterSpec {
-  const parsed = restoredSpec(source.spec, into, changes);
+function specOf(input: RestoreInput, source: ClusterSource): ClusterSpec {
+  const parsed = restoredSpec(source.spec, subjectOf(input), input.changes);
   if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
   return parsed.value;
 }

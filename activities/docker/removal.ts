@@ -42,12 +42,7 @@ export async function removeNode(
 ): Promise<void> {
   const container = await inspectContainer(docker, node);
   if (container !== undefined && owns(container.Config.Labels, cluster, clusterId)) {
-    if (orderly && container.State.Running)
-      await engineCall(
-        `stop ${node}`,
-        () => docker.getContainer(node).stop().catch(alreadyStopped),
-        () => undefined,
-      );
+    if (orderly && container.State.Running) await stopContainer(docker, node);
     await engineCall(
       `remove ${node}`,
       () => docker.getContainer(node).remove({ force: true }).catch(alreadyGoing),
@@ -59,6 +54,15 @@ export async function removeNode(
     });
   }
   if (withVolume) await removeVolume(docker, cluster, volumeName(node), clusterId, newSince);
+}
+
+/** The server is asked to end, and has ended. The engine does not start it again by itself; what is gone already is no error. */
+export async function stopContainer(docker: Docker, node: string): Promise<void> {
+  await engineCall(
+    `stop ${node}`,
+    () => docker.getContainer(node).stop().catch(alreadyStopped),
+    () => undefined,
+  );
 }
 
 const alreadyStopped = (error: unknown): void => {

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { cancellationSignal } from '@temporalio/activity';
 import { failures } from '../../config/failures.ts';
 import { nodePaths } from '../../config/names.ts';
@@ -8,6 +9,7 @@ import type { Opening } from '../backup/open.ts';
 import { openShard, pour, requireSame, type StreamedFile, tarOf, told, type UnpackDeps } from '../backup/unpack.ts';
 import type { NodeFile } from '../docker/node-files.ts';
 import { fatal } from '../support/failure.ts';
+import { shiftingCommand } from './shift-times.ts';
 import { type Writes, writesUpTo } from './writes-up-to.ts';
 
 /** What a server loads from its append-only directory. */
@@ -20,30 +22,37 @@ export interface Whole {
 
 /** As the servers name them. */
 const NAME = 'appendonly.aof';
-const [BASE, WRITES] = [`${NAME}.1.base.rdb`, `${NAME}.1.incr.aof`];
+const [BASE, WRITES, SHIFT] = [`${NAME}.1.base.rdb`, `${NAME}.1.incr.aof`, `${NAME}.2.incr.aof`];
 
 const inside = (path: string) => path.slice(nodePaths.mount.length + 1);
 
 /**
  * Sends a shard's data through the engine into a volume that is mounted as a node's. Nothing is written down on the way, and little is in memory. A server takes notice of the
  * files when `list` lies beside them.
+ * @param folder of the append-only files
  * @throws ObjectDamaged, ObjectMissing, NotRestorable, HostFull
  */
 export async function layOutData(
   deps: UnpackDeps,
   source: ShardSource,
   put: Parameters<typeof pour>[1],
+  folder: string = nodePaths.appendOnly,
 ): Promise<{ readonly whole: Whole; readonly list: NodeFile }> {
   const opening = await openShard(deps, source.cluster, source.base);
   const writes = source.until === undefined ? undefined : await writesOf(deps, source, source.until);
-  await pour(tarOf([inside(nodePaths.db), inside(nodePaths.appendOnly)], filesOf(source, opening, writes)), put);
-  const lines = [`file ${BASE} seq 1 type b`, ...(writes === undefined ? [] : [`file ${WRITES} seq 1 type i`])];
+  const shift = source.ttl === 'shift' ? shiftingCommand(source) : undefined;
+  await pour(tarOf([inside(nodePaths.db), inside(folder)], filesOf(source, opening, writes, shift, folder)), put);
+  const lines = [
+    `file ${BASE} seq 1 type b`,
+    ...(writes === undefined ? [] : [`file ${WRITES} seq 1 type i`]),
+    ...(shift === undefined ? [] : [`file ${SHIFT} seq 2 type i`]),
+  ];
   return {
     whole: {
-      bytes: source.base.object.plainBytes + (writes?.size ?? 0),
+      bytes: source.base.object.plainBytes + (writes?.size ?? 0) + (shift?.length ?? 0),
       ...(writes === undefined ? {} : { reachedMs: writes.cut.timeMs }),
     },
-    list: { path: `${nodePaths.appendOnly}/${NAME}.manifest`, text: `${lines.join('\n')}\n` },
+    list: { path: `${folder}/${NAME}.manifest`, text: `${lines.join('\n')}\n` },
   };
 }
 
@@ -64,9 +73,16 @@ async function writesOf(
   return writesUpTo(reading, recovery.pieces, base.offset, atMs);
 }
 
-async function* filesOf({ base }: ShardSource, opening: Opening, writes: Writes | undefined): AsyncGenerator<StreamedFile> {
-  const name = (file: string) => `${inside(nodePaths.appendOnly)}/${file}`;
+async function* filesOf(
+  { base }: ShardSource,
+  opening: Opening,
+  writes: Writes | undefined,
+  shift: Buffer | undefined,
+  folder: string,
+): AsyncGenerator<StreamedFile> {
+  const name = (file: string) => `${inside(folder)}/${file}`;
   yield { name: name(BASE), size: base.object.plainBytes, content: told(opening, base) };
   requireSame(opening, base);
   if (writes !== undefined) yield { name: name(WRITES), size: writes.size, content: writes.content };
+  if (shift !== undefined) yield { name: name(SHIFT), size: shift.length, content: Readable.from([shift]) };
 }

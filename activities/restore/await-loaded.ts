@@ -30,7 +30,7 @@ export interface LoadRequest {
 /** What the server has loaded. */
 export interface Loaded {
   readonly shard: number;
-  /** Keys that were in its files at the base's point of the stream. */
+  /** Keys that were in its base; or, where writes came after it, that there are now. */
   readonly keys: number;
   /** Of them, those whose time is over. */
   readonly expired: number;
@@ -45,11 +45,22 @@ const SILENT_MS = 120_000;
  * @throws BackupNotGood, NodeDied with the server's last words, HostFull
  */
 export async function awaitLoaded({ docker, secrets }: LoadDeps, { spec, place, subnet, source, bytes }: LoadRequest): Promise<Loaded> {
+  const server = await serverOf({ docker, secrets }, { spec, place, subnet });
+  return compare(await awaitServing(docker, server, bytes), server, source, bytes);
+}
+
+/** A node that was started has loaded what it has. @throws NodeDied with the server's last words, HostFull */
+export async function awaitServes(deps: LoadDeps, node: Pick<LoadRequest, 'spec' | 'place' | 'subnet'>): Promise<void> {
+  await awaitServing(deps.docker, await serverOf(deps, node), 0);
+}
+
+async function serverOf(
+  { docker, secrets }: LoadDeps,
+  { spec, place, subnet }: Pick<LoadRequest, 'spec' | 'place' | 'subnet'>,
+): Promise<LoadingServer> {
   const held = await secrets.require(spec.name);
   await reach(docker, networkName(spec.name));
-  const target = asOperator(held, spec.security.tls, { kind: 'data', address: addressOf(place, subnet) });
-  const server = { name: place.name, target };
-  return compare(await awaitServing(docker, server, bytes), server, source, bytes);
+  return { name: place.name, target: asOperator(held, spec.security.tls, { kind: 'data', address: addressOf(place, subnet) }) };
 }
 
 /** A server that loads data, and how to ask it. */
@@ -73,7 +84,8 @@ export async function awaitServing(docker: Docker, { name, target }: LoadingServ
       if (fields?.get('loading') === '0') return fields;
       await refuseEnded(docker, name);
       const now = Number(fields?.get('loading_loaded_bytes') ?? loaded);
-      if (now > loaded) deadline = Date.now() + SILENT_MS;
+      // A script that shifts times to live is at work for as long as there are keys.
+      if (now > loaded || /^BUSY/.test(said)) deadline = Date.now() + SILENT_MS;
       loaded = Math.max(now, loaded);
       report({ node: name, loadedBytes: loaded, of: bytes });
       if (Date.now() > deadline)
@@ -125,5 +137,10 @@ export function compare(
       failures.backupNotGood,
       `${name} serves, but not what it was given: ${differs.join('; ')}. Use another backup, and report this`,
     );
-  return { shard, keys, expired, functions };
+  // Writes after the base have changed how many there are.
+  return { shard, keys: writes === undefined ? keys : keysNow(info), expired, functions };
 }
+
+/** Of all databases. */
+const keysNow = (info: ReadonlyMap<string, string>): number =>
+  [...info].reduce((sum, [name, text]) => (/^db\d+$/.test(name) ? sum + Number(/keys=(\d+)/.exec(text)?.[1] ?? 0) : sum), 0);

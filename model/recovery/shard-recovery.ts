@@ -27,6 +27,8 @@ export interface ShardSource {
   readonly slots: string;
   /** What was written after the base; missing when it is the base alone. */
   readonly until?: WritesUntil;
+  /** Keys have as much time left as they had then; else they end when they were to end. */
+  readonly ttl?: 'shift';
 }
 
 /** Where the data of a cluster comes from. */
@@ -54,11 +56,20 @@ export function sourceOfBackup(manifest: BackupManifest): ClusterSource {
 }
 
 /** Tells the data of a shard from any other. What was laid out from the same source need not be laid out again. */
-export const sourceId = ({ cluster, base, slots, until }: ShardSource): string =>
-  digest(canonicalJson({ cluster, base: base.object.id, slots, ...(until && { timeline: until.timeline, atMs: until.atMs }) })).slice(
-    0,
-    16,
-  );
+export const sourceId = ({ cluster, base, slots, until, ttl }: ShardSource): string =>
+  digest(
+    canonicalJson({
+      cluster,
+      base: base.object.id,
+      slots,
+      ...(until && { timeline: until.timeline, atMs: until.atMs }),
+      ...(ttl && { ttl }),
+    }),
+  ).slice(0, 16);
+
+/** The same data, with times to live as they are wanted. */
+export const withTtl = (source: ClusterSource, ttl: 'absolute' | 'shift'): ClusterSource =>
+  ttl === 'absolute' ? source : { ...source, shards: source.shards.map((shard) => ({ ...shard, ttl })) };
 
 export const rangesOf = (slots: string): readonly SlotRange[] => (slots === '' ? [] : slots.split(',').map(parseRange));
 

@@ -2,6 +2,7 @@ import type { OperationInput, OperationName } from '../../config/operations.ts';
 import type { OperationResult, Plan } from '../../config/progress.ts';
 import type { Holdfast, Operation } from '../client/index.ts';
 import { askYes } from './ask.ts';
+import { confirmName } from './confirm-name.ts';
 import { type ExitCode, exitCodes } from './exit-codes.ts';
 import { CliError } from './explain-error.ts';
 import { followOperation } from './follow-operation.ts';
@@ -34,6 +35,8 @@ export interface CarryOut<N extends OperationName> {
   readonly confirm?: () => Promise<void>;
   /** What shows only the plan, for a script that forgot to say yes. Default `--dry-run`. */
   readonly planOnly?: string;
+  /** The name that was given for what replaces data of a cluster that is there. */
+  readonly named?: string;
   readonly options: Pick<StartingOptions, 'output' | 'dryRun' | 'yes' | 'watch' | 'needsApproval'>;
 }
 
@@ -94,7 +97,9 @@ export async function carryOut<N extends OperationName>(session: Session, { opti
   }
   say(renderPlan(plan, output === 'wide', style));
   if (plan.refusals.length > 0) return exitCodes.refused;
-  if (options.yes !== true) {
+  if (plan.replaces !== undefined)
+    await confirmName(session, cluster, { fate: plan.replaces, ...(todo.named === undefined ? {} : { given: todo.named }) });
+  else if (options.yes !== true) {
     if (todo.confirm === undefined) await confirmYes(session, `${operation} ${cluster}`, todo.planOnly ?? '--dry-run');
     else await todo.confirm();
   }

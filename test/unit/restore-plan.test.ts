@@ -69,7 +69,7 @@ const specWith = (changes: Record<string, unknown> = {}) => {
 };
 const planWith = (changes: Record<string, unknown> = {}, include: readonly string[] = []) => {
   const spec = specWith(changes);
-  return planRestore(spec, nobody, source, include, emptyObservation(spec), null);
+  return planRestore(spec, nobody, source, { include: [...include], ttl: 'absolute' }, emptyObservation(spec), null);
 };
 
 describe('the spec of what is brought back', () => {
@@ -163,7 +163,7 @@ describe('a plan to bring data back', () => {
       spec,
       { clusterId: CLUSTER_ID, spec, generation: 3, source: 'keeper' },
       source,
-      [],
+      { include: [], ttl: 'absolute' },
       healthyObservation(spec),
       null,
     );
@@ -173,7 +173,7 @@ describe('a plan to bring data back', () => {
     const [first, ...others] = source.shards;
     if (first === undefined) throw new Error('no shard');
     const plan = (shards: ClusterSource['shards']) =>
-      planRestore(spec, nobody, { ...source, shards }, [], emptyObservation(spec), null).refusals;
+      planRestore(spec, nobody, { ...source, shards }, { include: [], ttl: 'absolute' }, emptyObservation(spec), null).refusals;
     expect(plan([{ ...first, slots: '0-99' }, ...others])).toEqual([expect.stringContaining('of 16384 slots')]);
     const huge = { ...first.base, object: { ...first.base.object, plainBytes: 1024 ** 4 } };
     expect(plan([{ ...first, base: huge }, ...others])).toEqual([expect.stringContaining('give nodes more memory')]);

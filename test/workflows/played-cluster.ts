@@ -19,6 +19,7 @@ import type { Closing } from '../../model/migration/open-slots.ts';
 import { ownersOf } from '../../model/migration/planned-moves.ts';
 import { type BigKeyScan, noScan, type SlotSurvey } from '../../model/migration/survey.ts';
 import type { ClusterMember, Observation } from '../../model/observation.ts';
+import type { Unfinished } from '../../model/plan-in-place.ts';
 import { liveParameters, maxmemoryOf } from '../../model/server-conf.ts';
 import { evenSlotRanges, formatRange, SLOTS } from '../../model/slots.ts';
 import { uniqueName } from '../support/clusters.ts';
@@ -70,6 +71,10 @@ export interface World {
   /** Shards whose backup is damaged; scratch servers that were left. */
   readonly damaged: Set<number>;
   readonly scratches: Set<number>;
+  /** Of a restore in place: whose data each node has, those that cannot be started, and whether an operation was broken off. */
+  readonly replaced: Set<string>;
+  readonly barred: Set<string>;
+  unfinished: Unfinished | undefined;
   /** Shards whose writes are archived now. */
   readonly archived: Set<number>;
   /** Changes what is observed, from now on. */
@@ -117,6 +122,9 @@ export function createWorld(changes: Partial<ClusterSpecInput>): World {
     stands,
     damaged: new Set(),
     scratches: new Set(),
+    replaced: new Set(),
+    barred: new Set(),
+    unfinished: undefined,
     archived: new Set(),
     distort: (seen) => seen,
     befores,
@@ -216,6 +224,10 @@ export function playedHost(current: () => World): HostActivities {
     async ensureNode({ spec, place }) {
       const world = current();
       const did = world.containers.has(place.name) ? 'found' : 'made';
+      if (world.barred.has(place.name)) throw fatal(`${place.name} is barred`);
+      const others = [...world.containers].filter((name) => !name.includes('sentinel'));
+      if (place.kind === 'data' && others.some((name) => world.replaced.has(name) !== world.replaced.has(place.name)))
+        throw fatal('nodes with the data before would serve beside nodes with other data');
       world.shape = larger(world.shape, spec);
       world.containers.add(place.name);
       world.volumes.add(volumeName(place.name));
@@ -314,6 +326,46 @@ export function playedHost(current: () => World): HostActivities {
     async removeCopySources() {
       current().scratches.clear();
     },
+    async layOutBeside({ place, source }) {
+      if (current().damaged.has(place.shard)) throw ApplicationFailure.nonRetryable('frame 0 does not open', failures.objectDamaged);
+      return { bytes: source.base.object.plainBytes, folder: 'beside' };
+    },
+    async haltNode({ place }) {
+      current().containers.delete(place.name);
+    },
+    async barNode({ place, replacement, leaders }) {
+      const { containers, barred } = current();
+      containers.delete(place.name);
+      barred.add(place.name);
+      current().unfinished = { replacement, leaders };
+    },
+    async barAgain({ place }) {
+      const { containers, barred, unfinished } = current();
+      containers.delete(place.name);
+      if (unfinished !== undefined) barred.add(place.name);
+    },
+    async replaceData({ place }) {
+      const { barred, replaced, shape } = current();
+      const data = placesOf(shape).filter(({ kind }) => kind === 'data');
+      if (data.some(({ name }) => !barred.has(name) && !replaced.has(name))) throw fatal('not all of them are barred');
+      barred.delete(place.name);
+      replaced.add(place.name);
+    },
+    async putBackData({ place }) {
+      const { barred, replaced } = current();
+      if ([...replaced].some((name) => !barred.has(name))) throw fatal('one of them could still serve the other data');
+      barred.delete(place.name);
+      replaced.delete(place.name);
+    },
+    async commitData({ replacement }) {
+      current().unfinished = { replacement, leaders: [], committed: true };
+    },
+    async clearFormerData() {
+      current().unfinished = undefined;
+    },
+    findUnfinished: async () => current().unfinished,
+    rewriteFiles: async () => undefined,
+    awaitServes: async () => undefined,
     awaitLoaded: async ({ source: { shard, base } }) => ({ shard, keys: base.keys, expired: 0, functions: base.functions }),
     async removeScratches() {
       current().scratches.clear();
@@ -338,7 +390,7 @@ export function playedData(current: () => World, store: StreamStore): DataActivi
       const place = {
         replid: '0'.repeat(40),
         offset: 1000,
-        slots: toRanges(own).map(formatRange).join(','),
+        slots: spec.mode === 'sentinel' ? '' : toRanges(own).map(formatRange).join(','),
         node,
         server,
         database: 0,

@@ -9,6 +9,7 @@ import type { Ground } from './building.ts';
 import { fail } from './failure.ts';
 import { onHost, restores } from './proxies.ts';
 import type { Operation } from './stages.ts';
+import { settleAll } from './undo.ts';
 
 /** What a restore does once the ground of the new cluster is prepared. */
 export interface BringingBack {
@@ -62,6 +63,10 @@ export async function loadIn({ op, spec, plan, ground, source, shardsAtOnce }: B
     (all) => `${all.reduce((sum, { keys }) => sum + keys, 0)} keys`,
   );
   const loadedAt = Date.now();
+  if (plan.steps.some(({ name }) => name === steps.rewrite))
+    await op.step(steps.rewrite, () =>
+      settleAll(first.map((place) => restores(hostName, place.name).rewriteFiles({ spec, place, subnet: ground.subnet }))),
+    );
   if (!spec.persistence.aof) await op.step(steps.settle, () => onHost(hostName).applyParameters(spec, { appendonly: 'no' }));
   const others = plan.nodes.filter(({ name }) => !first.some((place) => place.name === name));
   for (const kind of KINDS) await ground.start(others.filter((node) => node.kind === kind));
@@ -113,7 +118,7 @@ export async function copyIn(
 }
 
 /** As in the plan, with the moments that were found. */
-const recovered = (source: ClusterSource, reachedMs: ReadonlyMap<number, number | undefined>): RestoreReport['shards'] =>
+export const recovered = (source: ClusterSource, reachedMs: ReadonlyMap<number, number | undefined>): RestoreReport['shards'] =>
   source.shards.map((shard) => {
     const ms = reachedMs.get(shard.shard);
     return { ...plannedRecovery(shard), ...(ms === undefined ? {} : { at: new Date(ms).toISOString() }) };

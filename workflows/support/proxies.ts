@@ -124,7 +124,7 @@ export const finds = proxyActivities<Pick<ControlActivities, 'findSource'>>({ ..
 
 /** Lays out and loads data that is brought back: as long as there is data. */
 export const restores = (host: string, summary: string) =>
-  proxyActivities<Pick<HostActivities, 'fillShard' | 'awaitLoaded' | 'copyShard'>>({
+  proxyActivities<Pick<HostActivities, 'fillShard' | 'layOutBeside' | 'awaitLoaded' | 'awaitServes' | 'rewriteFiles' | 'copyShard'>>({
     ...shared,
     taskQueue: hostTaskQueue(host),
     startToCloseTimeout: '1 day',
@@ -143,7 +143,7 @@ export const tidies = (host: string) =>
 
 /** As `onHost`, for looking only. */
 export const looksAt = (host: string) =>
-  proxyActivities<Pick<HostActivities, 'observe' | 'surveySlots' | 'scanBigKeys' | 'findOpenSlots'>>({
+  proxyActivities<Pick<HostActivities, 'observe' | 'surveySlots' | 'scanBigKeys' | 'findOpenSlots' | 'findUnfinished'>>({
     ...shared,
     taskQueue: hostTaskQueue(host),
     startToCloseTimeout: '2 minutes',

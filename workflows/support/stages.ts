@@ -91,6 +91,7 @@ export function createStages({ by, title, input, known, board, controls, undos }
         digest,
         ...(plan.moves === undefined ? {} : { moves: plan.moves }),
         ...(plan.recovery === undefined ? {} : { recovery: plan.recovery }),
+        ...(plan.replaces === undefined ? {} : { replaces: plan.replaces }),
         ...(plan.backups === undefined ? {} : { backups: plan.backups }),
       });
       if (input.dryRun) throw new EndsHere('planned');

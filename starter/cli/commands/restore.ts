@@ -1,5 +1,6 @@
 import type { OperationInput } from '../../../config/operations.ts';
 import { carryOut } from '../carry-out.ts';
+import { requireName } from '../confirm-name.ts';
 import type { ExitCode } from '../exit-codes.ts';
 import type { FieldText } from '../option-values.ts';
 import type { Session } from '../session.ts';
@@ -9,7 +10,10 @@ import { loadFields, withFields } from '../spec-file.ts';
 type Fields = Readonly<Record<string, unknown>>;
 
 export interface RestoreOptions extends StartingOptions {
-  readonly into: string;
+  /** Left out: in place. */
+  readonly into?: string;
+  readonly confirm?: string;
+  readonly ttl?: 'absolute' | 'shift';
   readonly backup?: string;
   /** ISO 8601. */
   readonly at?: string;
@@ -23,17 +27,25 @@ export interface RestoreOptions extends StartingOptions {
 
 export function restoreInputOf(
   cluster: string,
-  { into, backup, at, latest, include, shardsAtOnce, ...options }: RestoreOptions,
+  { into, backup, at, latest, include, ttl, shardsAtOnce, ...options }: RestoreOptions,
   changes: Fields,
 ): OperationInput<'restore'> {
-  return { cluster, into, backup, at, latest, include: include && [...include], changes, shardsAtOnce, ...sharedInput(options) };
+  // In place the name is asked for once the plan was shown.
+  const confirm = into === undefined || into === cluster ? { confirm: cluster } : {};
+  const which = { backup, at, latest, include: include && [...include] };
+  return { cluster, into, ...confirm, ...which, ttl, changes, shardsAtOnce, ...sharedInput(options) };
 }
 
-/** `holdfast restore <cluster> --into <name>` */
+/** `holdfast restore <cluster> [--into <name>]` */
 export async function restore(session: Session, cluster: string, options: RestoreOptions): Promise<ExitCode> {
+  requireName(cluster, options.confirm);
   const written = options.filename === undefined ? {} : await loadFields(options.filename);
   const input = restoreInputOf(cluster, options, withFields(written, options.set ?? []));
-  return carryOut<'restore'>(session, { request: () => ({ operation: 'restore', input }), options });
+  return carryOut<'restore'>(session, {
+    request: () => ({ operation: 'restore', input }),
+    ...(options.confirm === undefined ? {} : { named: options.confirm }),
+    options,
+  });
 }
 
 export interface DrillOptions extends StartingOptions {

@@ -1,0 +1,50 @@
+import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import { failures } from '../../config/failures.ts';
+import { networkName } from '../../config/names.ts';
+import { addressOf, type NodePlace } from '../../model/layout.ts';
+import { reach } from '../docker/networks.ts';
+import { asOperator, pipeline, withNode } from '../redis/connection.ts';
+import { parseInfo } from '../redis/parse.ts';
+import { report } from '../support/beating.ts';
+import { fatal } from '../support/failure.ts';
+import { until } from '../support/until.ts';
+import type { LoadDeps } from './await-loaded.ts';
+
+export interface RewriteRequest {
+  readonly spec: ClusterSpec;
+  readonly place: NodePlace;
+  readonly subnet: string;
+}
+
+/** As long as a fork of much memory takes to write it down. */
+const REWRITTEN_WITHIN_MS = 6 * 3_600_000;
+
+/** A server has written its append-only files anew since it was started: what it was given to load is not loaded again. @throws HostFull */
+export async function rewriteFiles({ docker, secrets }: LoadDeps, { spec, place, subnet }: RewriteRequest): Promise<void> {
+  const held = await secrets.require(spec.name);
+  await reach(docker, networkName(spec.name));
+  const target = asOperator(held, spec.security.tls, { kind: 'data', address: addressOf(place, subnet) });
+  let failed = 0;
+  await until(
+    () =>
+      withNode(target, async (node) => {
+        const info = parseInfo(await node.info());
+        report({ node: place.name, rewrites: info.get('aof_rewrites') });
+        if (info.get('aof_rewrite_in_progress') === '1' || info.get('aof_rewrite_scheduled') === '1') return undefined;
+        const begun = Number(info.get('aof_rewrites') ?? 0) > 0;
+        if (begun && info.get('aof_last_bgrewrite_status') === 'ok') return true;
+        if (begun && ++failed > 3)
+          throw fatal(
+            failures.hostFull,
+            `${place.name} cannot write its append-only file anew: is its disk full? docker logs ${place.name}`,
+          );
+        await pipeline(node, [['BGREWRITEAOF']]); // refused while another child runs: it is asked again
+        return undefined;
+      }),
+    {
+      timeoutMs: REWRITTEN_WITHIN_MS,
+      everyMs: 200,
+      late: () => fatal(failures.nodeSilent, `${place.name} does not get on with its append-only file`),
+    },
+  );
+}

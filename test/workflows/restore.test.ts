@@ -1,0 +1,273 @@
+import { ApplicationFailure } from '@temporalio/common';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { BackupManifest } from '../../config/backup.ts';
+import { failures } from '../../config/failures.ts';
+import { drillName, lockWorkflowId, objectKeys, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import type { StatusReport } from '../../config/status.ts';
+import { type Bench, failureOf, startBench, type World } from './bench.ts';
+
+let bench: Bench;
+beforeAll(async () => {
+  bench = await startBench();
+});
+afterAll(() => bench.stop());
+
+const broken = (message = 'the disk is full') => {
+  throw ApplicationFailure.nonRetryable(message, failures.hostFull);
+};
+const names = (world: World) => world.calls.map((call) => call.split(' ')[0]);
+const lockOf = async (world: World) => (await bench.client.workflow.getHandle(lockWorkflowId(world.spec.name)).describe()).status.name;
+const reading = async <T>(world: World, type: string, input: object = {}): Promise<T> =>
+  bench.client.workflow.execute(type, {
+    workflowId: `${world.spec.name}:${type}:${Math.random()}`,
+    taskQueue: WORKFLOW_TASK_QUEUE,
+    args: [{ cluster: world.spec.name, ...input }],
+  }) as Promise<T>;
+
+/** A cluster with a backup. */
+async function standing(changes = {}): Promise<{ readonly world: World; readonly backup: string }> {
+  const world = bench.world(changes);
+  await bench.execute(world, 'provision');
+  const made = await bench.execute(world, 'backup');
+  world.calls.length = 0;
+  return { world, backup: made.backup?.id ?? '' };
+}
+
+/** Nothing of a cluster is left. */
+async function requireNothing(world: World): Promise<void> {
+  expect([...world.containers, ...world.volumes]).toEqual([]);
+  expect([world.network, world.secrets, world.scratches.size]).toEqual([false, false, 0]);
+  expect(await bench.objects(objectKeys.clusterPrefix(world.spec.name))).toEqual([]);
+}
+
+describe('a restore into another name', () => {
+  const bringing = async (into: World, more: object = {}) => {
+    const { world, backup } = await standing();
+    return bench.start(into, 'restore', { cluster: world.spec.name, backup, into: into.spec.name, ...more });
+  };
+
+  test('lays out every shard before the first server starts, and hands the spec to the keeper last', async () => {
+    const into = bench.world();
+    expect(await (await bringing(into)).result()).toMatchObject({ outcome: 'done', restored: { keys: 163_840 } });
+    const order = names(into);
+    expect(order.lastIndexOf('fillShard')).toBeLessThan(order.indexOf('ensureNode'));
+    expect(order.indexOf('awaitLoaded')).toBeLessThan(order.indexOf('awaitFormed'));
+    expect(order.indexOf('acceptSpec')).toBeGreaterThan(order.lastIndexOf('awaitFormed'));
+    expect(order).not.toContain('rewriteFiles');
+    expect(await lockOf(into)).toBe('COMPLETED');
+  });
+
+  test('with times to live shifted has the append-only files written anew before a replica starts', async () => {
+    const into = bench.world();
+    await (await bringing(into, { ttl: 'shift' })).result();
+    const order = into.calls.filter((call) => /^(rewriteFiles|ensureNode)/.test(call)).map((call) => call.split(' ')[0]);
+    expect(order.slice(0, 6)).toEqual(['ensureNode', 'ensureNode', 'ensureNode', 'rewriteFiles', 'rewriteFiles', 'rewriteFiles']);
+  });
+
+  test('that is only planned makes nothing, and says what becomes of keys whose time has passed', async () => {
+    const into = bench.world();
+    const { outcome, plan } = (await (await bringing(into, { dryRun: true })).result()) as Awaited<ReturnType<Bench['execute']>>;
+    expect(outcome).toBe('planned');
+    expect(plan.steps.find(({ name }) => name === 'load the data')?.change).toContain('keys whose time has passed since then are gone');
+    await requireNothing(into);
+  });
+
+  test('is refused where the name is taken, and what is there stays', async () => {
+    const { world, backup } = await standing();
+    const other = (await standing()).world;
+    const input = { cluster: world.spec.name, backup, into: other.spec.name };
+    const { type, message } = await failureOf(bench.execute(other, 'restore', input));
+    expect([type, message]).toEqual([failures.refused, expect.stringContaining(`a cluster named ${other.spec.name} exists`)]);
+    expect(names(other)).not.toContain('fillShard');
+    expect(await lockOf(other)).toBe('COMPLETED');
+  });
+
+  test('that fails undoes all in reverse: nodes, then the network, and what opens them last', async () => {
+    const into = bench.world();
+    into.before('awaitLoaded', () => broken());
+    expect((await failureOf((await bringing(into)).result())).type).toBe(failures.hostFull);
+    await requireNothing(into);
+    const order = names(into);
+    expect(order.lastIndexOf('removeNode')).toBeLessThan(order.indexOf('removeNetwork'));
+    expect(order.indexOf('removeNetwork')).toBeLessThan(order.indexOf('removeSecrets'));
+  });
+
+  test.each(['fillShard', 'awaitLoaded', 'acceptSpec'] as const)('that is cancelled in %s leaves nothing', async (activity) => {
+    const into = bench.world();
+    const holding = into.hold(activity);
+    const handle = await bringing(into);
+    await holding.reached;
+    await handle.cancel();
+    await expect(handle.result()).rejects.toThrow();
+    await requireNothing(into);
+    expect(await lockOf(into)).toBe('COMPLETED');
+  });
+
+  test('holds the new name: another one meanwhile is told who has it', async () => {
+    const into = bench.world();
+    const holding = into.hold('fillShard');
+    const first = await bringing(into);
+    await holding.reached;
+    const { type, message } = await failureOf((await bringing(into)).result());
+    expect([type, message]).toEqual([failures.clusterBusy, expect.stringContaining(first.workflowId)]);
+    holding.release();
+    expect(await first.result()).toMatchObject({ outcome: 'done' });
+  });
+});
+
+describe('a restore in place', () => {
+  const inPlace = ({ world, backup }: Awaited<ReturnType<typeof standing>>, more: object = {}) =>
+    bench.start(world, 'restore', { cluster: world.spec.name, backup, confirm: world.spec.name, ...more });
+  const nodesOf = ({ world }: Awaited<ReturnType<typeof standing>>) => [...world.containers].toSorted();
+  const requireBefore = async (world: World, nodes: readonly string[]) => {
+    expect([...world.containers].toSorted()).toEqual(nodes);
+    expect([world.replaced.size, world.barred.size, world.unfinished]).toEqual([0, 0, undefined]);
+    expect(await lockOf(world)).toBe('COMPLETED');
+  };
+
+  test.each([{ mode: 'cluster' }, { mode: 'sentinel' }] as const)(
+    'in $mode mode backs up, verifies and holds first, stops every node before one gets other data, and lets applications in when all have it',
+    async (changes) => {
+      const found = await standing(changes);
+      const { world, backup } = found;
+      const nodes = nodesOf(found);
+      const result = (await (await inPlace(found)).result()) as Awaited<ReturnType<Bench['execute']>>;
+      const kept = result.restored?.before ?? '';
+      expect(kept).not.toBe(backup);
+      expect(await reading<BackupManifest>(world, 'showBackup', { backup: kept })).toMatchObject({
+        hold: { reason: expect.stringContaining('in place') },
+        verified: { how: 'loaded' },
+      });
+      expect([...world.containers].toSorted()).toEqual(nodes);
+      expect([world.replaced.size, world.barred.size, world.unfinished]).toEqual([
+        nodes.filter((name) => !name.includes('sentinel')).length,
+        0,
+        undefined,
+      ]);
+      const order = names(world);
+      const [first, last] = [(name: string) => order.indexOf(name), (name: string) => order.lastIndexOf(name)];
+      expect(last('verifyShard')).toBeLessThan(first('layOutBeside'));
+      expect(last('layOutBeside')).toBeLessThan(first('haltNode'));
+      expect(last('barNode')).toBeLessThan(first('replaceData'));
+      expect(last('replaceData')).toBeLessThan(first('ensureNode'));
+      expect(last('awaitFormed')).toBeGreaterThan(last('awaitLoaded'));
+      expect(first('applyUsers')).toBeGreaterThan(last('commitData'));
+      expect(first('applyUsers')).toBeGreaterThan(last('ensureNode'));
+    },
+  );
+
+  test('without the name typed once more is refused, and so is one with other shards; a plan stops nothing', async () => {
+    const found = await standing();
+    const { world, backup } = found;
+    const refused = async (more: object) => (await failureOf((await inPlace(found, more)).result())).message;
+    expect(await refused({ confirm: undefined })).toContain(`type its name once more (confirm: "${world.spec.name}")`);
+    expect(await refused({ include: ['a*'] })).toContain('a part of the keys cannot take the place of all');
+    expect(await refused({ changes: { shards: 4 } })).toContain('apply the spec afterwards');
+    const { outcome, plan } = (await (await inPlace(found, { dryRun: true })).result()) as Awaited<ReturnType<Bench['execute']>>;
+    expect([outcome, plan.refusals, plan.replaces]).toEqual(['planned', [], expect.stringContaining('is replaced')]);
+    expect(names(world)).not.toContain('backUpShard');
+    await bench.execute(world, 'scale', { cluster: world.spec.name, shards: 4 });
+    expect(await refused({ backup })).toContain('it had 3 shards then, and has 4 now: restore into another name');
+  });
+
+  test.each(['layOutBeside', 'barNode', 'replaceData', 'awaitLoaded', 'awaitFormed'] as const)(
+    'that fails in %s gives the cluster back what it had, and says where else that is',
+    async (activity) => {
+      const found = await standing();
+      const nodes = nodesOf(found);
+      let failed = false;
+      found.world.before(activity, () => {
+        if (failed) return; // putting back needs some of them, too
+        failed = true;
+        broken();
+      });
+      const { message } = await failureOf((await inPlace(found)).result());
+      expect(message).toMatch(/the disk is full[\s\S]*what it had before is backup \d{8}T\d{6}Z-[0-9a-f]{8}, which is held/);
+      await requireBefore(found.world, nodes);
+    },
+  );
+
+  test.each(['layOutBeside', 'haltNode', 'replaceData', 'awaitLoaded'] as const)(
+    'that is cancelled in %s gives the cluster back what it had',
+    async (activity) => {
+      const found = await standing();
+      const nodes = nodesOf(found);
+      const holding = found.world.hold(activity);
+      const handle = await inPlace(found);
+      await holding.reached;
+      await handle.cancel();
+      holding.release();
+      await expect(handle.result()).rejects.toThrow();
+      await requireBefore(found.world, nodes);
+    },
+  );
+
+  test('locks the cluster for every other operation', async () => {
+    const found = await standing();
+    const holding = found.world.hold('layOutBeside');
+    const handle = await inPlace(found);
+    await holding.reached;
+    expect((await failureOf(bench.execute(found.world, 'backup'))).type).toBe(failures.clusterBusy);
+    holding.release();
+    expect(await handle.result()).toMatchObject({ outcome: 'done' });
+  });
+
+  test('after one that was terminated puts back what was before, and ends one that had all its data', async () => {
+    const found = await standing();
+    const { world } = found;
+    const nodes = nodesOf(found);
+    world.unfinished = { replacement: 'abcd', leaders: [`${world.spec.name}-0-0`] };
+    for (const name of nodes) world.barred.add(name);
+    world.containers.clear();
+    expect(await (await inPlace(found)).result()).toMatchObject({ outcome: 'done', summary: expect.stringContaining('is put back') });
+    await requireBefore(world, nodes);
+    world.calls.length = 0;
+    world.unfinished = { replacement: 'abcd', leaders: [], committed: true };
+    expect(await (await inPlace(found)).result()).toMatchObject({ outcome: 'done', summary: expect.stringContaining('it is ended') });
+    expect(names(world)).toContain('applyUsers');
+    expect(names(world)).not.toContain('haltNode');
+    await requireBefore(world, nodes);
+  });
+});
+
+describe('a drill', () => {
+  const drilling = async (more: object = {}) => {
+    const { world } = await standing({ replicasPerShard: 1 });
+    const scratch = bench.world({ name: drillName(world.spec.name), replicasPerShard: 0, pitr: { enabled: false } });
+    const start = () => bench.start(scratch, 'drill', { cluster: world.spec.name, ...more });
+    const told = async () => (await reading<StatusReport>(world, 'status')).drill;
+    return { world, scratch, start, told };
+  };
+
+  test('leaves nothing but its report, and no keeper ever hears of it', async () => {
+    const { scratch, start, told } = await drilling();
+    expect(await (await start()).result()).toMatchObject({ outcome: 'done', restored: { keys: 163_840 } });
+    await requireNothing(scratch);
+    expect(names(scratch)).not.toContain('acceptSpec');
+    expect(await told()).toMatchObject({ ok: true, keys: 163_840 });
+  });
+
+  test('that fails is recorded as that, and leaves nothing', async () => {
+    const { scratch, start, told } = await drilling();
+    scratch.before('awaitLoaded', () => broken());
+    expect((await failureOf((await start()).result())).type).toBe(failures.hostFull);
+    await requireNothing(scratch);
+    expect(await told()).toMatchObject({ ok: false, summary: expect.stringContaining('the disk is full') });
+  });
+
+  test('that is cancelled, rejected, or only planned is none: nothing is recorded', async () => {
+    const { scratch, start, told } = await drilling();
+    const holding = scratch.hold('fillShard');
+    const handle = await start();
+    await holding.reached;
+    expect((await failureOf((await start()).result())).type).toBe(failures.clusterBusy);
+    await handle.cancel();
+    await expect(handle.result()).rejects.toThrow();
+    await requireNothing(scratch);
+    holding.release();
+    const planned = await bench.execute(scratch, 'drill', { cluster: scratch.spec.name.replace(/-drill$/, ''), dryRun: true });
+    expect(planned.outcome).toBe('planned');
+    await requireNothing(scratch);
+    expect(await told()).toBeUndefined();
+  });
+});
