@@ -192,6 +192,14 @@ const fields = z.strictObject({
         .describe('Begin up to so many seconds later, at random: not all clusters at once.'),
       verify: z.enum(['load', 'checksum']).default('load').describe('How scheduled backups are verified.'),
       retention: retention.prefault({}).describe('Which backups stay when they are rotated.'),
+      drillEveryDays: z
+        .int()
+        .min(0)
+        .max(366)
+        .default(0)
+        .describe(
+          'After a scheduled backup the newest data is brought back beside the cluster and removed again (`drill`), when the last drill is so many days old; 0: never.',
+        ),
     })
     .prefault({})
     .describe('Backups on a schedule, and how long they stay.'),

@@ -31,3 +31,9 @@ export function planDrill(spec: ClusterSpec, known: KnownCluster, source: Cluste
     ],
   };
 }
+
+const [DAY_MS, SLACK_MS] = [86_400_000, 12 * 3_600_000];
+
+/** Whether it is time for another one. A run of the schedule that comes a little early in its day, by its jitter, is not left out. */
+export const isDrillDue = (everyDays: number, last: { readonly startedAt: string } | undefined, nowMs: number): boolean =>
+  everyDays > 0 && (last === undefined || Date.parse(last.startedAt) + everyDays * DAY_MS - SLACK_MS <= nowMs);

@@ -121,7 +121,7 @@ export const loadSteps = (spec: ClusterSpec, ttl: RestoreInput['ttl']): readonly
     change: `the primaries load their data, and their keys are counted; ${timesOf(ttl)}`,
     cost: 'as long as a server takes to load it',
   },
-  ...(ttl === 'shift' && spec.persistence.aof
+  ...(ttl === 'shift'
     ? [
         {
           name: restoreSteps.rewrite,

@@ -112,7 +112,7 @@ export const renderScratchConf = (spec: ClusterSpec, address: string, password: 
     'appendonly yes',
     'appendfsync no',
     'auto-aof-rewrite-percentage 0',
-    'user default off resetkeys resetchannels -@all',
+    `user default off ${defaultRules.runsScript}`,
     `user ${systemUsers.operator} on #${digest(password)} ${systemRules.operator}`,
     '',
   ].join('\n');
@@ -165,10 +165,21 @@ const replicationRules = (spec: ClusterSpec): string =>
     ? '~* &* +@all -@admin +psync +replconf +cluster|syncslots'
     : systemRules.replication;
 
+/**
+ * The default user is off: nobody can be it. But what scripts in an append-only file may do while a server loads it goes by its rules, and servers up to Redis 8.0 and Valkey 8.1 end with a segmentation fault
+ * when they may not.
+ */
+export const defaultRules = { usual: 'resetkeys resetchannels -@all', runsScript: 'resetchannels ~* &* +@all' } as const;
+
 /** The ACL file of a data node: nobody is anybody by default, and each system user has what it needs and no more. */
-export function renderAcl(spec: ClusterSpec, passwords: SystemPasswords, users: readonly HashedUser[]): string {
+export function renderAcl(
+  spec: ClusterSpec,
+  passwords: SystemPasswords,
+  users: readonly HashedUser[],
+  { runsScript = false }: { readonly runsScript?: boolean } = {},
+): string {
   const lines = [
-    'user default off resetkeys resetchannels -@all',
+    `user default off ${runsScript ? defaultRules.runsScript : defaultRules.usual}`,
     acl(systemUsers.operator, digest(passwords.operator), systemRules.operator),
     acl(systemUsers.replication, digest(passwords.replication), replicationRules(spec)),
     ...(spec.mode === 'sentinel' ? [acl(systemUsers.sentinel, digest(passwords.sentinel), systemRules.sentinel)] : []),

@@ -33,6 +33,8 @@ export interface NodeRequest {
   readonly primaryAddress?: string;
   /** The data that its volume was given before: it starts with that, or not at all. */
   readonly restored?: string;
+  /** That data ends with a script. */
+  readonly shifts?: true;
 }
 
 export interface NodeDeps {
@@ -124,7 +126,7 @@ export async function createContainer(docker: Docker, { spec, clusterId, generat
 
 async function filesOf(
   secrets: SecretStore,
-  { spec, clusterId, place, subnet, members, primaryAddress, restored }: NodeRequest,
+  { spec, clusterId, place, subnet, members, primaryAddress, restored, shifts }: NodeRequest,
 ): Promise<readonly NodeFile[]> {
   const held = await secrets.require(spec.name);
   const users = await secrets.hashUsers(spec, held);
@@ -143,7 +145,7 @@ async function filesOf(
     files.push({ path: nodePaths.serverConf, text: renderSentinelConf(spec, address, primaryAddress ?? '', held.system) });
     return files;
   }
-  files.push({ path: nodePaths.aclFile, text: renderAcl(spec, held.system, users) });
+  files.push({ path: nodePaths.aclFile, text: renderAcl(spec, held.system, users, { runsScript: shifts === true }) });
   if (spec.mode === 'cluster') {
     const all = members ?? initialMembers(spec, clusterId, subnet);
     files.push({ path: nodePaths.nodesConf, text: renderNodesConf(spec, clusterId, all, nodeIdOf(clusterId, place.name)) });

@@ -115,7 +115,7 @@ async function refuseEnded(docker: Docker, name: string): Promise<void> {
 export function compare(
   info: ReadonlyMap<string, string>,
   { name }: LoadingServer,
-  { shard, slots, base, until: writes }: ShardSource,
+  { shard, slots, base, until: writes, ttl }: ShardSource,
   bytes: number,
 ): Loaded {
   const number = (field: string) => Number(info.get(field) ?? 0);
@@ -130,6 +130,7 @@ export function compare(
     ...(writes !== undefined || functions === base.functions
       ? []
       : [`it has ${functions} function libraries, and there were ${base.functions}`]),
+    ...(ttl === 'shift' && number('unexpected_error_replies') > 0 ? ['it has not shifted times to live'] : []),
     ...(read >= bytes ? [] : [`it has read ${read} of ${bytes} bytes`]),
   ];
   if (differs.length > 0)

@@ -76,11 +76,13 @@ export async function replaceData(
     readonly slots: InitialSlots;
     /** The append-only folder that it loads. */
     readonly folder?: string;
+    /** That data ends with a script. */
+    readonly shifts: boolean;
     /** Of sentinel mode. */
     readonly primaryAddress: string;
   },
 ): Promise<void> {
-  const { spec, clusterId, place, replacement, subnet, slots, folder, primaryAddress } = request;
+  const { spec, clusterId, place, replacement, subnet, slots, folder, shifts, primaryAddress } = request;
   const before = await readFromNode(docker, place.name, keptPath(replacement, nodePaths.serverConf));
   if (before === undefined) throw fatal(failures.refused, `${place.name} is not barred: who else works on it?`);
   const held = await secrets.require(spec.name);
@@ -91,7 +93,7 @@ export async function replaceData(
       ? [{ path: nodePaths.nodesConf, text: renderNodesConf(spec, clusterId, members, nodeIdOf(clusterId, place.name)) }]
       : []),
     // Nobody but Holdfast may speak to it before all of it is known to be there.
-    { path: nodePaths.aclFile, text: renderAcl(spec, held.system, []) },
+    { path: nodePaths.aclFile, text: renderAcl(spec, held.system, [], { runsScript: shifts && folder !== undefined }) },
     {
       path: nodePaths.serverConf,
       text: spec.mode === 'cluster' ? conf : folder === undefined ? withReplicaOf(conf, primaryAddress) : withoutReplicaOf(conf),

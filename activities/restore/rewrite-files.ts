@@ -2,8 +2,9 @@ import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import { networkName } from '../../config/names.ts';
 import { addressOf, type NodePlace } from '../../model/layout.ts';
+import { defaultRules } from '../../model/server-conf.ts';
 import { reach } from '../docker/networks.ts';
-import { asOperator, pipeline, withNode } from '../redis/connection.ts';
+import { asOperator, pipeline, pipelineAll, withNode } from '../redis/connection.ts';
 import { parseInfo } from '../redis/parse.ts';
 import { report } from '../support/beating.ts';
 import { fatal } from '../support/failure.ts';
@@ -19,7 +20,10 @@ export interface RewriteRequest {
 /** As long as a fork of much memory takes to write it down. */
 const REWRITTEN_WITHIN_MS = 6 * 3_600_000;
 
-/** A server has written its append-only files anew since it was started: what it was given to load is not loaded again. @throws HostFull */
+/**
+ * A server has written its append-only files anew since it was started: the script at the end of what it was given is not run again. And the default user, by whose rules that went, has none.
+ * @throws HostFull
+ */
 export async function rewriteFiles({ docker, secrets }: LoadDeps, { spec, place, subnet }: RewriteRequest): Promise<void> {
   const held = await secrets.require(spec.name);
   await reach(docker, networkName(spec.name));
@@ -32,7 +36,13 @@ export async function rewriteFiles({ docker, secrets }: LoadDeps, { spec, place,
         report({ node: place.name, rewrites: info.get('aof_rewrites') });
         if (info.get('aof_rewrite_in_progress') === '1' || info.get('aof_rewrite_scheduled') === '1') return undefined;
         const begun = Number(info.get('aof_rewrites') ?? 0) > 0;
-        if (begun && info.get('aof_last_bgrewrite_status') === 'ok') return true;
+        if (begun && info.get('aof_last_bgrewrite_status') === 'ok') {
+          await pipelineAll(node, [
+            ['ACL', 'SETUSER', 'default', 'off', ...defaultRules.usual.split(' ')],
+            ['ACL', 'SAVE'],
+          ]);
+          return true;
+        }
         if (begun && ++failed > 3)
           throw fatal(
             failures.hostFull,

@@ -35,7 +35,7 @@ end`;
 
 /**
  * A last command for an append-only file, after which every key has as much time left as it had at the moment of the data. While a server loads it lets no key expire, so that those whose time has passed
- * since are there. It takes the time of the load: a server that loads the same file again moves it on once more, so the file is to be written anew before it is used.
+ * since are there. Scripts go by the rights of the default user then (`defaultRules`). It takes the time of the load: a server that loads the same file again moves it on once more, so the file is to be written anew before it is used.
  */
 export const shiftingCommand = ({ base, until }: Pick<ShardSource, 'base' | 'until'>): Buffer =>
   Buffer.from(encodeCommand(['EVAL', SHIFT, 0, until?.atMs ?? Date.parse(base.startedAt)]));

@@ -52,6 +52,11 @@ describe('a wrong command line ends with 2 and says what was meant', () => {
     [['apply'], /required option '-f, --filename <spec>' not specified/],
     [['status', '-o', 'xml'], /Allowed choices are table, json, yaml, wide/],
     [['events', 'demo', '--limit', 'many'], /whole number/],
+    [['restore', 'demo', '--into', 'two', '--at', '2026-11-21T14:03:26'], /has no time zone: 2026-11-21T14:03:26Z is UTC/],
+    [['restore', 'demo', '--into', 'two', '--at', '2026-11-21'], /a moment with its time zone, such as 2026-11-21T14:03:26Z/],
+    [['drill', 'demo', '--at', 'yesterday'], /a moment with its time zone/],
+    [['restore', 'demo', '--latest', '--ttl', 'relative'], /Allowed choices are absolute, shift/],
+    [['restore', 'demo', '--latest', '--confirm', 'dmeo'], /--confirm says "dmeo", but the cluster is "demo". Nothing was changed/],
     [['schema', 'nope'], /Allowed choices are cluster-spec/],
   ])('%j', async (args, message) => {
     const { code, stderr } = await mistake(args);

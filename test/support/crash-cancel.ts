@@ -36,6 +36,8 @@ export async function holdAt(
 export interface Cancellable extends Survivor {
   /** What must be true when it was cancelled at the point, while a worker runs. */
   readonly undone: (subject: Subject, good: GoodRun, point: Point) => Promise<void>;
+  /** Activities at which there is no way back any more: it ends as if nobody had cancelled it. */
+  readonly tooLate?: readonly string[];
 }
 
 /** All is done and verified when the journal is written: a cancellation then comes too late, and must not undo anything. */
@@ -50,7 +52,7 @@ export const cancelAt = (stack: Stack, survivor: Cancellable, good: GoodRun, poi
     await prepared(subject, survivor);
     const { handle, worker: doer, open } = await holdAt(subject, survivor, point);
     await handle.cancel();
-    if (point.activity === TOO_LATE) {
+    if (point.activity === TOO_LATE || survivor.tooLate?.includes(point.activity) === true) {
       open();
       await survivor.check(subject, await whileRuns(subject, doer, resultOf(handle)));
       await expectRemains(stack, subject.cluster, good.remains);

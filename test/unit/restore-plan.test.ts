@@ -4,7 +4,7 @@ import { type BackupManifest, backupManifest } from '../../config/backup.ts';
 import { type ClusterSpec, clusterSpec } from '../../config/cluster-spec.ts';
 import { restoreInput } from '../../config/operations.ts';
 import type { KnownCluster } from '../../model/known-cluster.ts';
-import { planDrill, specOfDrill } from '../../model/plan-drill.ts';
+import { isDrillDue, planDrill, specOfDrill } from '../../model/plan-drill.ts';
 import { planRestore, restoreSteps, whyNotCopied } from '../../model/plan-restore.ts';
 import { whyUnreadable } from '../../model/recovery/readable.ts';
 import { restoredSpec } from '../../model/recovery/restored-spec.ts';
@@ -251,4 +251,12 @@ test('other data has another identity, and the same data the same one', () => {
   expect(new Set(ids).size).toBe(ids.length);
   // What was merged meanwhile is the same data.
   expect(sourceId({ ...first, until: { ...until, segments: 1, bytes: 11 } })).toBe(ids[1]);
+});
+
+test('a drill is due when the last one is so many days old, half a day early at most; never, when none is asked for', () => {
+  const now = Date.parse('2026-11-21T03:00:00Z');
+  const last = (startedAt: string) => ({ startedAt });
+  expect([isDrillDue(0, undefined, now), isDrillDue(7, undefined, now)]).toEqual([false, true]);
+  expect(isDrillDue(7, last('2026-11-14T03:09:00Z'), now)).toBe(true);
+  expect(isDrillDue(7, last('2026-11-15T03:00:00Z'), now)).toBe(false);
 });

@@ -2,7 +2,14 @@ import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
-import { backupKeys, backupScheduleId, lockWorkflowId, scheduledBackupWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import {
+  backupKeys,
+  backupScheduleId,
+  drillName,
+  lockWorkflowId,
+  scheduledBackupWorkflowId,
+  WORKFLOW_TASK_QUEUE,
+} from '../../config/names.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { type Bench, failureOf, startBench, type World } from './bench.ts';
 
@@ -146,6 +153,15 @@ describe('a scheduled run', () => {
     holding.release();
     await Promise.all([first.result(), scheduled.result()]);
     expect(await list(world)).toHaveLength(1);
+  });
+
+  test('drills when the last drill is long ago, and not with every run', async () => {
+    const { world } = await standing(0, { backup: { drillEveryDays: 7, retention: RETENTION } });
+    const scratch = bench.world({ name: drillName(world.spec.name), replicasPerShard: 0 });
+    expect(await (await run(world)).result()).toMatchObject({ drill: expect.stringContaining('came back with') });
+    expect((await reading<StatusReport>(world, 'status')).drill).toMatchObject({ ok: true });
+    expect([...scratch.containers]).toEqual([]);
+    expect(await (await run(world)).result()).not.toHaveProperty('drill');
   });
 
   test('rotates nothing when its backup failed, and says why', async () => {

@@ -50,7 +50,10 @@ export async function loadIn({ op, spec, plan, ground, source, shardsAtOnce }: B
     ),
     shardsAtOnce,
   );
-  await ground.start(first, new Map([...laidOut].map(([name, { id }]) => [name, id])));
+  await ground.start(
+    first,
+    new Map([...laidOut].map(([name, { id }]) => [name, { id, shifts: source.shards.some(({ ttl }) => ttl === 'shift') }])),
+  );
   const loaded = await op.step(
     steps.load,
     () =>
@@ -108,6 +111,8 @@ export async function copyIn(
     shardsAtOnce,
   );
   const loadedAt = Date.now();
+  if (include.length > 0 && copied.every(({ keys }) => keys === 0))
+    throw fail(failures.refused, `no key of ${source.cluster} matches ${include.join(', ')}, ${source.what}: nothing was brought back`);
   await op.step(steps.count, async () => {
     const why = whyNotCopied(copied, await op.observe(spec));
     if (why !== undefined) throw fail(failures.verificationFailed, why);

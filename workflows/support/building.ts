@@ -8,14 +8,21 @@ import { control, onHost } from './proxies.ts';
 import type { Operation } from './stages.ts';
 import { settleAll } from './undo.ts';
 
+/** Data that a node begins with. */
+export interface RestoredData {
+  readonly id: string;
+  /** It ends with a script that shifts times to live. */
+  readonly shifts: boolean;
+}
+
 /** What a cluster's nodes stand on. */
 export interface Ground {
   readonly clusterId: string;
   readonly subnet: string;
   /** What it takes to make or start a node. `restored` tells the data that its volume was given. */
-  requestFor(place: NodePlace, restored?: string): Parameters<ReturnType<typeof onHost>['ensureNode']>[0];
+  requestFor(place: NodePlace, restored?: RestoredData): Parameters<ReturnType<typeof onHost>['ensureNode']>[0];
   /** Starts those of the plan's nodes that are among these, side by side. */
-  start(places: readonly NodePlace[], restored?: ReadonlyMap<string, string>): Promise<void>;
+  start(places: readonly NodePlace[], restored?: ReadonlyMap<string, RestoredData>): Promise<void>;
   /** All nodes run: waits until they agree. */
   form(): Promise<void>;
   /** The cluster is as its spec says, and that is the spec that holds from now on. */
@@ -92,7 +99,8 @@ export async function prepareGround(
     primaryAddress,
     ...members(place),
     ...(volumes.has(place.name) ? {} : { newSince: before.observedAt }),
-    ...(restored === undefined ? {} : { restored }),
+    ...(restored === undefined ? {} : { restored: restored.id }),
+    ...(restored?.shifts === true ? { shifts: true } : {}),
   });
   return {
     clusterId,

@@ -1,4 +1,4 @@
-import { uuid4 } from '@temporalio/workflow';
+import { CancellationScope, uuid4 } from '@temporalio/workflow';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import type { RestoreInput } from '../../config/operations.ts';
@@ -92,7 +92,7 @@ export async function replaceAll(
   await op.step(steps.replace, () =>
     nodes.each(nodes.data, (place) => {
       const folder = laidOut.get(place.name)?.folder;
-      const request = { ...nodes.of(place), spec, subnet, slots, primaryAddress };
+      const request = { ...nodes.of(place), spec, subnet, slots, primaryAddress, shifts: ttl === 'shift' };
       return nodes.host(place).replaceData({ ...request, ...(folder === undefined ? {} : { folder }) });
     }),
   );
@@ -143,16 +143,20 @@ export async function replaceAll(
   return { shards: recovered(source, reachedMs), keys: sum('keys'), expired: sum('expired'), loadedAt };
 }
 
-/** All of it is there: applications are let in, and what was before goes. From here on nothing is put back, for what they write must not be lost. */
-export async function admit(parts: Replacing, replacement: string): Promise<void> {
+/**
+ * All of it is there: applications are let in, and what was before goes. From here on nothing is put back, for what they write must not be lost; so a cancellation comes too late, which would keep them out.
+ */
+export function admit(parts: Replacing, replacement: string): Promise<void> {
   const { op, spec } = parts;
   const nodes = nodesOf(parts, replacement);
-  await op.step(steps.admit, async () => {
-    op.keep();
-    await nodes.each(nodes.data, (place) => nodes.host(place).commitData(nodes.of(place)));
-    await onHost(hostOf(spec)).applyUsers(spec);
+  return CancellationScope.nonCancellable(async () => {
+    await op.step(steps.admit, async () => {
+      op.keep();
+      await nodes.each(nodes.data, (place) => nodes.host(place).commitData(nodes.of(place)));
+      await onHost(hostOf(spec)).applyUsers(spec);
+    });
+    await op.step(steps.clear, () => nodes.clear(nodes.data));
   });
-  await op.step(steps.clear, () => nodes.clear(nodes.data));
 }
 
 /** Every node has what it had before, and serves it. Those that led come first: they have the last writes. */
