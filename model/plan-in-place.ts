@@ -93,7 +93,7 @@ export function planInPlace(
       {
         name: inPlaceSteps.stop,
         change: 'from here on nobody reads or writes',
-        cost: `${spec.name} is away until the applications are let in again`,
+        cost: `a pause: ${spec.name} is away until the applications are let in again`,
         undo: inPlaceSteps.putBack,
       },
       {
@@ -164,7 +164,7 @@ export function planUnfinished(spec: ClusterSpec, { leaders, committed }: Unfini
       {
         name: inPlaceSteps.putBack,
         change: `every node is stopped, gets its own data and settings back, and starts, ${leaders.join(', ')} first`,
-        cost: `${spec.name} is away meanwhile`,
+        cost: `a pause: ${spec.name} is away meanwhile`,
       },
     ],
     refusals: [],

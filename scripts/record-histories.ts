@@ -125,6 +125,7 @@ async function record(): Promise<void> {
     await run('hold-release', 'hold', { cluster, backup: id, held: false });
     await run('rotate', 'rotate', { cluster });
     await run('rotate-unchanged', 'rotate', { cluster });
+    await run('restore-in-place', 'restore', { cluster, backup: 'latest', confirm: cluster, ttl: 'shift' });
     await run('provision-cancelled', 'provision', { spec: testSpec(cancelled) }, async (handle) => {
       await until(
         'a node starts',

@@ -29,11 +29,13 @@ let at = '';
 const run = (type: string, input: object) => ask<OperationResult>(stack, type, input);
 const status = () => ask<StatusReport>(stack, 'status', { cluster });
 const window = () => readRecoveryWindow(stack.dependencies.store, cluster);
-/** A moment after this one at which each shard has a stamp: of all that was written before it, nothing is missing. */
+/** Stamps stand five a second, but for a machine that is too busy. */
+const BETWEEN_STAMPS_MS = 3000;
+/** A moment so long after this one that each shard has a stamp in between: of all that was written before, nothing is missing. */
 const archivedTo = (ms: number) =>
   until('it is archived', async () => {
     const { latest = '' } = await window();
-    return latest > new Date(ms).toISOString() ? latest : undefined;
+    return latest > new Date(ms + BETWEEN_STAMPS_MS).toISOString() ? latest : undefined;
   });
 
 /** The first node of a shard leads it, unless a failover came in between. */

@@ -255,7 +255,7 @@ describe('a drill', () => {
     expect(await told()).toMatchObject({ ok: false, summary: expect.stringContaining('the disk is full') });
   });
 
-  test('that is cancelled, rejected, or only planned is none: nothing is recorded', async () => {
+  test('that is cancelled, or only planned, is none: nothing is recorded', async () => {
     const { scratch, start, told } = await drilling();
     const holding = scratch.hold('fillShard');
     const handle = await start();
