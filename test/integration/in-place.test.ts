@@ -27,6 +27,8 @@ let ends: readonly number[] = [];
 let at = '';
 
 const run = (type: string, input: object) => ask<OperationResult>(stack, type, input);
+const slotsOf = ({ shards }: StatusReport) => shards.map((shard) => shard.slots);
+let slots: unknown;
 const status = () => ask<StatusReport>(stack, 'status', { cluster });
 const window = () => readRecoveryWindow(stack.dependencies.store, cluster);
 /** Stamps stand five a second, but for a machine that is too busy. */
@@ -77,6 +79,7 @@ beforeAll(async () => {
     await app.call('HPEXPIRE', 'fields', 600_000, 'FIELDS', 1, 'mortal');
   });
   at = await archivedTo(Date.now());
+  slots = slotsOf(await status());
   // The wrong keys are dropped, nonsense is written, and slots move.
   await asApplication(stack, cluster, async (app) => {
     for (let i = 0; i < STATIC_KEYS; i++) await app.set(`text:${i}`, 'nonsense');
@@ -132,8 +135,7 @@ test('a cluster gets its data of before the accident in place, with as much time
   expect(await asApplication(stack, cluster, (app) => app.exists('later:1'))).toBe(0);
   const after = await status();
   expect(after).toMatchObject({ verdict: 'healthy', generation: before.generation });
-  const slotsOf = ({ shards }: StatusReport) => shards.map(({ slotCount }) => slotCount);
-  expect(slotsOf(after)).toEqual([5461, 5462, 5461]);
+  expect(slotsOf(after)).toEqual(slots);
   expect(slotsOf(before)).not.toEqual(slotsOf(after));
   for (const { nodes } of after.shards) expect(nodes.map(({ role }) => role)).toEqual(['primary', 'replica']);
 
