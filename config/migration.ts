@@ -28,7 +28,12 @@ export const moveLimits = z.strictObject({
     .default(64 * 1024 ** 2)
     .describe('A key above so many bytes stalls its shard while it moves, and stops the operation unless `bigKeys` says `move`.'),
   slotsAtOnce: z.int().min(1).max(1024).default(256).describe('Slots of one pair of shards that are open at a time, at most.'),
-  batchKeys: z.int().min(1).max(10_000).default(1000).describe('Keys that are sent in one go, at most; how many there are follows the latency.'),
+  batchKeys: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(1000)
+    .describe('Keys that are sent in one go, at most; how many there are follows the latency.'),
   batchBytes: z
     .int()
     .min(1024)

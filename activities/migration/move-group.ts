@@ -30,8 +30,8 @@ export interface Throttle {
   readonly keep?: (copies: KeyCopies) => void;
 }
 
-/** For what a MIGRATE waits for bytes of the other side. Below the servers' own patience with one another. */
-export const MIGRATE_TIMEOUT_MS = 2000;
+/** For what a MIGRATE waits for bytes of the other side. Two of them are below the servers' own patience with one another. */
+export const MIGRATE_TIMEOUT_MS = 1500;
 
 /**
  * Moves a group of slots: opens them, moves their keys, hands them over. Once opened there is only one way, forward: a client may have written a
@@ -99,11 +99,15 @@ async function* sendKeys(
     let room = throttle.batchKeys();
     const wants: KeysWanted[] = [];
     const last: number[] = [];
-    const isCareful = left[0] !== undefined && careful?.has(left[0].slot) === true;
+    let isCareful = false;
     for (let one = left[0]; one !== undefined && room > 0; one = left[0]) {
-      if (wants.length > 0 && (isCareful || careful?.has(one.slot) === true)) break;
+      const alone = careful?.has(one.slot) === true;
+      if (wants.length > 0 && (isCareful || alone)) break;
       const most = Math.min(room, one.keys);
-      if (most > 0) wants.push({ slot: one.slot, most });
+      if (most > 0) {
+        wants.push({ slot: one.slot, most });
+        isCareful = alone;
+      }
       room -= most;
       one.keys -= most;
       if (one.keys > 0) break;

@@ -116,19 +116,25 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
       });
     },
     async migrate(lists, destination, timeoutMs, keep) {
-      // The names go back as they came: the server's reply is the end of the next command.
-      const parts = lists.flatMap((list) => {
+      const words = ['MIGRATE', destination.address, String(ports.server), '', '0', String(timeoutMs), 'REPLACE', ...login, 'KEYS'];
+      const send = async (list: KeyBatch): Promise<void> => {
         if (!(list instanceof RawList)) throw new TypeError('keys of another node');
-        const words = ['MIGRATE', destination.address, String(ports.server), '', '0', String(timeoutMs), 'REPLACE', ...login, 'KEYS'];
+        // The names go back as they came: the server's reply is the end of the next command. In one write: hardly anything can come in between.
         const move = [`*${words.length + list.count}\r\n${words.map(encodeText).join('')}`, list.body];
-        return keep === undefined ? move : [copyHead(list.count), list.body, ...move];
-      });
-      const waitMs = timeoutMs * (lists.length + 1) + 5000;
+        const all = keep === undefined ? move : [copyHead(list.count), list.body, ...move];
+        const replies = await wire.askRaw(all, keep === undefined ? 1 : 2, timeoutMs * (1 + UNDER_WAY) + 5000);
+        for (const reply of replies) if (reply instanceof RawList) keep?.(reply);
+        for (const reply of replies) if (reply instanceof Error) throw reply;
+      };
       const start = performance.now();
-      // In one write: hardly anything can come in between.
-      const replies = await wire.askRaw(parts, keep === undefined ? lists.length : 2 * lists.length, waitMs);
-      for (const reply of replies) if (reply instanceof RawList) keep?.(reply);
-      for (const reply of replies) if (reply instanceof Error) throw reply;
+      const underWay: Promise<void>[] = [];
+      for (const list of lists) {
+        if (underWay.length === UNDER_WAY) await underWay.shift();
+        const sent = send(list);
+        sent.catch(() => undefined); // it is thrown where it is awaited
+        underWay.push(sent);
+      }
+      for (const sent of underWay) await sent;
       return performance.now() - start;
     },
     async split(batch, bytes) {
@@ -173,6 +179,11 @@ const closeAll = (wires: readonly Wire[]): void => {
   for (const wire of wires) wire.close();
 };
 
+/**
+ * Commands that send keys, at a time: the next one waits at the source, and not for us. Should the destination stand still, the source waits for
+ * it with each of them, and no longer than its replicas are patient with it.
+ */
+const UNDER_WAY = 2;
 const SIDE_BY_SIDE = 16;
 
 /** Connections for SETSLOT. */

@@ -202,6 +202,31 @@ describe('a driver that may die at any command, of any number of attempts', () =
   });
 });
 
+test('keys of a slot that may hold large ones are measured before they are sent, and those of others are not', async () => {
+  const keys = ['1:a', '1:b', '1:c', '2:a', '4:a', '5:a', '5:b'];
+  const model = createSlotModel(2, [0, 0, 0, 0, 0, 0], keys);
+  const [node, destination] = model.connect({ meanwhile: () => undefined, steps: 0 });
+  if (node === undefined || destination === undefined) throw new Error('it has two');
+  const measured: number[] = [];
+  const sent: (readonly number[])[] = [];
+  const source: ConnectedNode = {
+    ...node,
+    split: (batch, bytes) => {
+      measured.push(batch.count);
+      return node.split(batch, bytes);
+    },
+    migrate: (lists, to, timeoutMs) => {
+      sent.push(lists.map(({ count }) => count));
+      return node.migrate(lists, to, timeoutMs);
+    },
+  };
+  const group = { source, destination, others: [], slots: [0, 1, 2, 3, 4, 5], careful: new Set([1, 4]) };
+  await moveGroup(group, throttleOf({ batchKeys: 10 }));
+  expect(measured).toEqual([3, 1]);
+  expect(sent).toEqual([[2], [1], [1], [1], [2]]);
+  expect(amissAtTheEnd(model, [1, 1, 1, 1, 1, 1])).toEqual([]);
+});
+
 describe('the model finds out', () => {
   const busy = scenario.filter(({ writes, gossip, keysPerSlot }) => writes > 0 && gossip > 0 && keysPerSlot > 0);
   const wrongDrivers: Readonly<Record<string, typeof moveGroup>> = {
