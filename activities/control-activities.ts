@@ -9,16 +9,8 @@ import type { Orphans } from '../model/recovery/orphans.ts';
 import { endTimelines } from './archive/end-timelines.ts';
 import { readRecoveryWindow } from './archive/read-window.ts';
 import { readBackupStatus } from './backup/backup-status.ts';
-import {
-  backupIds,
-  commitBackup,
-  discardUnnamed,
-  findManifest,
-  listBackups,
-  recordDamage,
-  recordVerification,
-  setHold,
-} from './backup/catalogue.ts';
+import { backupIds, commitBackup, discardUnnamed, findManifest, recordDamage, recordVerification, setHold } from './backup/catalogue.ts';
+import { listBackups } from './backup/list-backups.ts';
 import { readDrill, writeDrill } from './restore/drills.ts';
 import { findSource, type SourceRequest } from './restore/find-source.ts';
 import { missingBackups, removeArchive, removeBackups, removeOrphans } from './rotation/remove.ts';

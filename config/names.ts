@@ -160,6 +160,8 @@ export const backupKeys = {
     `archive/${cluster}/${shard}/${timeline}/${digits(offset, OFFSET_DIGITS)}-${digits(ms, TIME_DIGITS)}.${kind}.json`,
   /** What the last drill found. */
   drill: (cluster: string) => `backups/${cluster}/drill.json`,
+  /** What is known of the manifests, so that they need not all be read: never the truth. */
+  index: (cluster: string) => `backups/${cluster}/index.json`,
   keyCopies: (cluster: string) => `keys/${cluster}/`,
   /** One key-encryption key under one master key. */
   keyCopy: (cluster: string, id: string, masterKeyId: string) => `keys/${cluster}/${id}.${masterKeyId}.sealed`,

@@ -35,13 +35,19 @@ export async function readArchive(store: ObjectStore, cluster: string, shard: nu
     ({ timeline }) => timeline,
   );
   const begins = keys.flatMap((key) => /\/([^/]+)\/begin\.json$/.exec(key)?.[1] ?? []).toSorted();
-  return sideBySide(begins, SIDE_BY_SIDE, async (id) =>
-    timelineOf(
-      await readBegin(store, cluster, shard, id),
-      await sideBySide(facts.get(id) ?? [], SIDE_BY_SIDE, (name) => readFact(store, name)),
-      segments.get(id) ?? [],
-    ),
-  );
+  const timelines = await sideBySide(begins, SIDE_BY_SIDE, async (id) => {
+    const begin = await readBegin(store, cluster, shard, id);
+    const known = await sideBySide(facts.get(id) ?? [], SIDE_BY_SIDE, (name) => readFact(store, name));
+    // What was listed may have been rotated since: without its beginning it is no timeline.
+    return begin === undefined
+      ? undefined
+      : timelineOf(
+          begin,
+          known.flatMap((fact) => fact ?? []),
+          segments.get(id) ?? [],
+        );
+  });
+  return timelines.flatMap((timeline) => timeline ?? []);
 }
 
 /** The shards of which anything was archived; also of a cluster that is gone. */
@@ -75,18 +81,22 @@ function timelineOf(begin: TimelineBegin, facts: readonly Fact[], segments: read
   };
 }
 
-async function readBegin(store: ObjectStore, cluster: string, shard: number, id: string): Promise<TimelineBegin> {
+async function readBegin(store: ObjectStore, cluster: string, shard: number, id: string): Promise<TimelineBegin | undefined> {
   const key = backupKeys.begin(cluster, shard, id);
-  const parsed = timelineBegin.safeParse(readJson(await store.get(key)));
+  const bytes = await store.get(key);
+  if (bytes === undefined) return undefined;
+  const parsed = timelineBegin.safeParse(readJson(bytes));
   if (parsed.success && parsed.data.id === id && parsed.data.shard === shard && parsed.data.cluster === cluster) return parsed.data;
   throw unreadable(key, parsed.error?.issues[0]?.message ?? 'it is of another timeline');
 }
 
-async function readFact(store: ObjectStore, name: FactName): Promise<Fact> {
+async function readFact(store: ObjectStore, name: FactName): Promise<Fact | undefined> {
   const key = backupKeys.fact(name);
   const { kind, offset, ms } = name;
   if (!isFactKind(kind)) throw unreadable(key, `it is a fact of the kind ${kind}`);
-  const parsed = archiveFacts[kind].safeParse(readJson(await store.get(key)));
+  const bytes = await store.get(key);
+  if (bytes === undefined) return undefined;
+  const parsed = archiveFacts[kind].safeParse(readJson(bytes));
   if (!parsed.success) throw unreadable(key, parsed.error.issues[0]?.message ?? '');
   return { kind, offset, ms, value: parsed.data } as Fact;
 }

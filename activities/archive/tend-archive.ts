@@ -1,4 +1,6 @@
+import { ApplicationFailure } from '@temporalio/common';
 import type { ShardArchiveSummary } from '../../config/archive.ts';
+import { failures } from '../../config/failures.ts';
 import { backupKeys } from '../../config/names.ts';
 import type { Timeline } from '../../model/recovery/archive.ts';
 import { covered, type MergeRules, planMerges } from '../../model/recovery/merge-plan.ts';
@@ -21,16 +23,19 @@ export async function tendArchive(deps: MergeDeps, cluster: string, rules = RULE
     for (const timeline of timelines) {
       const now = { ...rules, nowMs: Date.now() };
       const gone = new Set(covered(timeline, now));
-      for (const name of gone) {
-        deps.signal.throwIfAborted();
-        await deps.store.remove(backupKeys.segment(name));
-      }
+      deps.signal.throwIfAborted();
+      await deps.store.removeAll([...gone].map(backupKeys.segment));
       const left: Timeline = { ...timeline, segments: timeline.segments.filter((segment) => !gone.has(segment)) };
-      for (const merge of planMerges(left, now)) await mergeSegments(deps, merge);
+      for (const merge of planMerges(left, now)) await mergeSegments(deps, merge).catch(unlessRotated);
     }
     summaries.push(summarize(shard, timelines));
   }
   return summaries;
+}
+
+/** What is out of the window may go at any time. */
+function unlessRotated(error: unknown): void {
+  if (!(error instanceof ApplicationFailure && error.type === failures.objectMissing)) throw error;
 }
 
 function summarize(shard: number, timelines: readonly Timeline[]): ShardArchiveSummary {

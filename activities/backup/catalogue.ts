@@ -4,7 +4,6 @@ import {
   type BackupDamage,
   type BackupHold,
   type BackupManifest,
-  type BackupSummary,
   backupManifest,
   type ShardBackup,
   type Verification,
@@ -15,7 +14,6 @@ import { withDamage, withVerification } from '../../model/recovery/verification.
 import { readJson } from '../storage/json.ts';
 import type { ObjectStore, StreamStore } from '../storage/object-store.ts';
 import { fatal } from '../support/failure.ts';
-import { sideBySide } from '../support/side-by-side.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
 
 /** The manifest of a backup; undefined when there is none. @throws FormatNotSupported */
@@ -23,12 +21,23 @@ export async function readManifest(store: ObjectStore, cluster: string, id: stri
   const key = backupKeys.manifest(cluster, id);
   const bytes = await store.get(key);
   if (bytes === undefined) return undefined;
+  const parsed = parseOwnManifest(bytes, cluster, id);
+  if ('manifest' in parsed) return parsed.manifest;
+  throw fatal(failures.formatNotSupported, parsed.unreadable);
+}
+
+/** A manifest that lies under its own key; or why it is none, for a person. */
+export function parseOwnManifest(
+  bytes: Uint8Array,
+  cluster: string,
+  id: string,
+): { readonly manifest: BackupManifest } | { readonly unreadable: string } {
   const parsed = backupManifest.safeParse(readJson(bytes));
-  if (parsed.success && parsed.data.id === id && parsed.data.cluster === cluster) return parsed.data;
-  throw fatal(
-    failures.formatNotSupported,
-    `${key} is no manifest that this version of Holdfast can read: ${parsed.error?.issues[0]?.message ?? 'it is of another backup'}. Put back an intact copy, or use a later version`,
-  );
+  if (parsed.success && parsed.data.id === id && parsed.data.cluster === cluster) return { manifest: parsed.data };
+  const why = parsed.error?.issues[0]?.message ?? 'it is of another backup';
+  return {
+    unreadable: `${backupKeys.manifest(cluster, id)} is no manifest that this version of Holdfast can read: ${why}. Put back an intact copy, or use a later version`,
+  };
 }
 
 /** A manifest that lies elsewhere; undefined when it cannot be read. */
@@ -109,40 +118,8 @@ export async function discardUnnamed(store: StreamStore, cluster: string, id: st
   const prefix = backupKeys.backup(cluster, id);
   for (const upload of await store.listUploads(prefix)) await store.abortUpload(upload);
   const rest = (await store.list(prefix)).filter((key) => !named.has(key));
-  for (const key of rest) await store.remove(key);
+  await store.removeAll(rest);
   return { objects: rest.length };
-}
-
-/** Manifests that are read at once. */
-const SIDE_BY_SIDE = 32;
-
-/** Backups of a cluster, newest first. What has no manifest is none, and is not shown. */
-export async function listBackups(store: ObjectStore, cluster: string, limit: number): Promise<readonly BackupSummary[]> {
-  const ids = (await backupIds(store, cluster)).slice(0, limit);
-  const manifests = await sideBySide(ids, SIDE_BY_SIDE, (id) => readManifest(store, cluster, id));
-  return manifests.flatMap((manifest) => (manifest === undefined ? [] : [summarize(manifest)]));
-}
-
-function summarize(manifest: BackupManifest): BackupSummary {
-  const { id, cluster, label, keepUntil, hold, startedAt, finishedAt, shards, verified, damaged } = manifest;
-  const sum = (of: (shard: BackupManifest['shards'][number]) => number) => shards.reduce((total, shard) => total + of(shard), 0);
-  const { engine, version } = shards[0]?.server ?? { engine: '', version: '' };
-  return {
-    id,
-    cluster,
-    ...(label === undefined ? {} : { label }),
-    ...(keepUntil === undefined ? {} : { keepUntil }),
-    held: hold !== undefined,
-    startedAt,
-    finishedAt,
-    server: `${engine} ${version}`,
-    shards: shards.length,
-    keys: sum(({ keys }) => keys),
-    plainBytes: sum(({ object }) => object.plainBytes),
-    storedBytes: sum(({ object }) => object.storedBytes),
-    ...(verified === undefined || damaged !== undefined ? {} : { proof: { how: verified.how, at: verified.at } }),
-    ...(damaged === undefined ? {} : { damaged }),
-  };
 }
 
 /** The backup is held, or is not. One that is held already keeps its own word. */

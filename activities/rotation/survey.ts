@@ -1,4 +1,4 @@
-import { type BackupManifest, backupManifest } from '../../config/backup.ts';
+import type { BackupManifest } from '../../config/backup.ts';
 import { type ClusterSpec, clusterSpec, retention } from '../../config/cluster-spec.ts';
 import { backupKeys } from '../../config/names.ts';
 import type { RotationRow } from '../../config/rotation.ts';
@@ -6,9 +6,9 @@ import { planRotate, type RotationPlan } from '../../model/plan-rotate.ts';
 import { retainArchive } from '../../model/recovery/archive-retention.ts';
 import { type Folder, findOrphans } from '../../model/recovery/orphans.ts';
 import { proofOf, retain } from '../../model/recovery/retention.ts';
-import { readJson } from '../storage/json.ts';
+import { objectsOf } from '../backup/catalogue.ts';
+import { type Catalogued, readManifests } from '../backup/read-manifests.ts';
 import type { ObjectStore, StoredObject, StreamStore } from '../storage/object-store.ts';
-import { sideBySide } from '../support/side-by-side.ts';
 import { listed, readShards } from './archived-shards.ts';
 
 export interface RotationRequest {
@@ -18,15 +18,12 @@ export interface RotationRequest {
   readonly spec?: ClusterSpec;
 }
 
-/** Manifests that are read at once: enough to hide the way to the bucket. */
-const MANIFESTS_AT_ONCE = 32;
-
 interface BackupFolder {
   readonly prefix: string;
   readonly id: string;
   readonly objects: readonly StoredObject[];
-  readonly hasManifest: boolean;
-  readonly manifest?: BackupManifest;
+  /** Missing when there is no manifest; one that cannot be read stays. */
+  readonly backup?: Catalogued;
 }
 
 /** What a rotation removes, and why all else stays, by what lies in the bucket now. Reads the clock once. */
@@ -38,7 +35,7 @@ export async function planRotation(store: StreamStore, { cluster, graceSeconds, 
     store.listUploads(backupKeys.backups(cluster)),
     store.listUploads(backupKeys.archives(cluster)),
   ]);
-  const backups = folders.flatMap(({ manifest }) => (manifest === undefined ? [] : [manifest]));
+  const backups = folders.flatMap(({ backup }) => backup?.manifest ?? []);
   const { rules, windowDays } = rulesOf(spec, backups);
   const graceMs = graceSeconds * 1000;
   const trusted = backups.filter(
@@ -46,8 +43,15 @@ export async function planRotation(store: StreamStore, { cluster, graceSeconds, 
   );
   const { cuts, needed } = retainArchive(archive.timelines, trusted, { nowMs, windowDays, archiving: spec?.pitr.enabled === true });
   const unreadable = folders
-    .filter(({ hasManifest, manifest }) => hasManifest && manifest === undefined)
-    .map(({ id }): RotationRow => ({ id, proof: 'unreadable', stays: true, why: ['another version of Holdfast wrote its manifest'] }));
+    .filter(({ backup }) => backup !== undefined && backup.manifest === undefined)
+    .map(
+      ({ id }): RotationRow => ({
+        id,
+        proof: 'unreadable',
+        stays: true,
+        why: ['its manifest cannot be read: another version wrote it, or it was altered'],
+      }),
+    );
   const rows = retain(backups, { retention: rules.retention, asked: rules.verify, graceMs, nowMs, needed });
   const orphans = findOrphans(
     [...folders.map(backupFolder), ...archive.folders],
@@ -73,27 +77,20 @@ function rulesOf(spec: ClusterSpec | undefined, backups: readonly BackupManifest
 async function readBackups(store: ObjectStore, cluster: string): Promise<readonly BackupFolder[]> {
   const root = backupKeys.backups(cluster);
   const objects = await store.listObjects(root);
-  // What lies beside the folders is of no backup: the report of the last drill.
+  const found = new Map((await readManifests(store, cluster, objects)).map((one) => [one.id, one]));
+  // What lies beside the folders is of no backup: the report of the last drill, the index.
   const within = objects.filter(({ key }) => key.indexOf('/', root.length) > 0);
   const folders = Map.groupBy(within, ({ key }) => key.slice(root.length).split('/', 1)[0] ?? '');
-  return sideBySide([...folders], MANIFESTS_AT_ONCE, async ([id, its]): Promise<BackupFolder> => {
+  return [...folders].map(([id, its]): BackupFolder => {
+    const backup = found.get(id);
     const folder = { prefix: backupKeys.backup(cluster, id), id, objects: its };
-    const key = backupKeys.manifest(cluster, id);
-    if (its.every((object) => object.key !== key)) return { ...folder, hasManifest: false };
-    const bytes = await store.get(key);
-    if (bytes === undefined) return { ...folder, hasManifest: false };
-    const manifest = backupManifest.safeParse(readJson(bytes)).data; // one that cannot be read stays, and is shown as that
-    const mine = manifest?.id === id && manifest.cluster === cluster;
-    return { ...folder, hasManifest: true, ...(mine ? { manifest } : {}) };
+    return { ...folder, ...(backup === undefined ? {} : { backup }) };
   });
 }
 
-function backupFolder({ prefix, objects, hasManifest, manifest }: BackupFolder): Folder {
-  if (!hasManifest) return { prefix, objects: listed(objects) };
-  const named = new Set(
-    manifest === undefined
-      ? []
-      : [...manifest.shards.map(({ key }) => key), ...(manifest.acl === undefined ? [] : [manifest.acl.key]), `${prefix}manifest.json`],
-  );
+function backupFolder({ prefix, objects, backup }: BackupFolder): Folder {
+  if (backup === undefined) return { prefix, objects: listed(objects) };
+  const { manifest } = backup;
+  const named = new Set(manifest === undefined ? [] : [...objectsOf(manifest).map(({ key }) => key), `${prefix}manifest.json`]);
   return { prefix, objects: listed(objects), named: (key) => manifest === undefined || named.has(key) };
 }
