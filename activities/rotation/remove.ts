@@ -1,6 +1,7 @@
 import { backupKeys } from '../../config/names.ts';
 import { type ArchiveCut, baseGoes } from '../../model/recovery/archive-retention.ts';
 import type { Orphans } from '../../model/recovery/orphans.ts';
+import { backupsInUse, type Reading } from '../../model/recovery/readings.ts';
 import { discardUnnamed, readManifest } from '../backup/catalogue.ts';
 import type { StreamStore } from '../storage/object-store.ts';
 import { report } from '../support/beating.ts';
@@ -11,21 +12,27 @@ import { readShards } from './archived-shards.ts';
 /** Removals that are under way at once. */
 const AT_ONCE = 16;
 
-/** `kept`: backups that somebody held in the meantime. */
+/** `kept`: backups that somebody holds or reads by now. */
 export interface RemovedBackups {
   readonly removed: number;
   readonly kept: readonly string[];
 }
 
 /** These backups are gone: the manifest of each first, so that none is ever there in part. What an earlier attempt has removed counts as removed. */
-export async function removeBackups(store: StreamStore, cluster: string, ids: readonly string[]): Promise<RemovedBackups> {
+export async function removeBackups(
+  store: StreamStore,
+  cluster: string,
+  ids: readonly string[],
+  readings: readonly Reading[] = [],
+): Promise<RemovedBackups> {
   const kept: string[] = [];
+  const read = backupsInUse(readings);
   let removed = 0;
   await sideBySide(ids, AT_ONCE, async (id) => {
     refuseWhenCancelled();
     const manifest = await readManifest(store, cluster, id);
     // Its plan may be as old as an approval takes, and a hold that is there now counts, whoever put it there.
-    if (manifest?.hold !== undefined || Date.parse(manifest?.keepUntil ?? '') > Date.now()) {
+    if (read.has(id) || manifest?.hold !== undefined || Date.parse(manifest?.keepUntil ?? '') > Date.now()) {
       kept.push(id);
       return;
     }
@@ -86,7 +93,8 @@ export async function removeOrphans(store: StreamStore, { folders, objects, uplo
   const rest: string[] = [...objects];
   for (const prefix of folders) {
     const keys = await store.list(prefix);
-    if (keys.every((key) => key !== `${prefix}manifest.json` && key !== `${prefix}begin.json`)) rest.push(...keys);
+    const owned = keys.some((key) => key === `${prefix}manifest.json` || key === `${prefix}begin.json`);
+    if (!owned || keys.length === 1) rest.push(...keys);
   }
   await sideBySide(rest, AT_ONCE, async (key) => {
     refuseWhenCancelled();

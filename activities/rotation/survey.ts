@@ -4,7 +4,8 @@ import { backupKeys } from '../../config/names.ts';
 import type { RotationRow } from '../../config/rotation.ts';
 import { planRotate, type RotationPlan } from '../../model/plan-rotate.ts';
 import { retainArchive } from '../../model/recovery/archive-retention.ts';
-import { type Folder, findOrphans } from '../../model/recovery/orphans.ts';
+import { beingMade, type Folder, findOrphans } from '../../model/recovery/orphans.ts';
+import { backupsInUse, cutsBesides, type Reading } from '../../model/recovery/readings.ts';
 import { proofOf, retain } from '../../model/recovery/retention.ts';
 import { readJson } from '../storage/json.ts';
 import type { ObjectStore, StoredObject, StreamStore } from '../storage/object-store.ts';
@@ -29,8 +30,18 @@ interface BackupFolder {
   readonly manifest?: BackupManifest;
 }
 
+/** What Temporal says of a cluster's data: who reads it, and whether it is archived now. */
+export interface InUse {
+  readonly readings: readonly Reading[];
+  readonly archiving: boolean;
+}
+
 /** What a rotation removes, and why all else stays, by what lies in the bucket now. Reads the clock once. */
-export async function planRotation(store: StreamStore, { cluster, graceSeconds, spec }: RotationRequest): Promise<RotationPlan> {
+export async function planRotation(
+  store: StreamStore,
+  { cluster, graceSeconds, spec }: RotationRequest,
+  { readings, archiving }: InUse = { readings: [], archiving: false },
+): Promise<RotationPlan> {
   const nowMs = Date.now();
   const [folders, archive, ...uploads] = await Promise.all([
     readBackups(store, cluster),
@@ -48,17 +59,18 @@ export async function planRotation(store: StreamStore, { cluster, graceSeconds, 
   const unreadable = folders
     .filter(({ hasManifest, manifest }) => hasManifest && manifest === undefined)
     .map(({ id }): RotationRow => ({ id, proof: 'unreadable', stays: true, why: ['another version of Holdfast wrote its manifest'] }));
-  const rows = retain(backups, { retention: rules.retention, asked: rules.verify, graceMs, nowMs, needed });
+  const inUse = new Map([...needed, ...backupsInUse(readings)]);
+  const rows = retain(backups, { retention: rules.retention, asked: rules.verify, graceMs, nowMs, needed: inUse });
   const orphans = findOrphans(
     [...folders.map(backupFolder), ...archive.folders],
     uploads.flat().map(({ begunAt, ...upload }) => ({ ...upload, begunMs: begunAt.getTime() })),
-    { nowMs, graceMs },
+    { nowMs, graceMs, ...(archiving ? { isBeingMade: beingMade(archive.folders) } : {}) },
   );
   return planRotate({
     cluster,
     exists: spec !== undefined || folders.length + archive.folders.length + uploads.flat().length > 0,
     rows: [...rows, ...unreadable].toSorted((a, b) => (a.id < b.id ? 1 : -1)),
-    cuts,
+    cuts: cutsBesides(cuts, readings),
     orphans,
   });
 }
@@ -79,7 +91,8 @@ async function readBackups(store: ObjectStore, cluster: string): Promise<readonl
   return sideBySide([...folders], MANIFESTS_AT_ONCE, async ([id, its]): Promise<BackupFolder> => {
     const folder = { prefix: backupKeys.backup(cluster, id), id, objects: its };
     const key = backupKeys.manifest(cluster, id);
-    if (its.every((object) => object.key !== key)) return { ...folder, hasManifest: false };
+    // One that stands alone came late, when all that it names had been removed.
+    if (its.length === 1 || its.every((object) => object.key !== key)) return { ...folder, hasManifest: false };
     const bytes = await store.get(key);
     if (bytes === undefined) return { ...folder, hasManifest: false };
     const manifest = backupManifest.safeParse(readJson(bytes)).data; // one that cannot be read stays, and is shown as that
