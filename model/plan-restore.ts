@@ -41,6 +41,8 @@ export function planRestore(
   const ground = planProvision(spec, known, observation, scheduled);
   // With the same shards, each begins with the data of one; else every key has to be sent where it belongs now.
   const asItWas = include.length === 0 && modeOf(source) === spec.mode && source.shards.length === spec.shards;
+  // A shard without slots has no key of its own.
+  const copies = asItWas ? [] : source.shards.filter(({ slots }) => slots !== '' || modeOf(source) === 'sentinel');
   const scratchBytes = Math.max(limitsOf(spec, 'data').memoryBytes, keptMemory(source));
   const primaries = !asItWas
     ? []
@@ -59,7 +61,7 @@ export function planRestore(
   return {
     ...ground,
     primaries,
-    copies: asItWas ? [] : source.shards,
+    copies,
     scratchBytes,
     summary: `${spec.name} gets the data of ${source.cluster}, ${source.what}: ${count(source.shards.length, 'shard')}, ${mebibytes(bytes)}${source.proven ? '' : '; no server has loaded it yet'}`,
     steps: [
@@ -71,7 +73,7 @@ export function planRestore(
       ...(asItWas
         ? []
         : [
-            ...source.shards.map((shard) => copyStep(shard, include, scratchBytes)),
+            ...copies.map((shard) => copyStep(shard, include, scratchBytes)),
             { name: restoreSteps.count, change: 'the cluster has every key that was copied' },
           ]),
       ...rest.filter(({ name }) => last.has(name)),
