@@ -11,7 +11,13 @@ import { STAMPED, type Stamps, stampedIn, startStampedWrites, wrongWithCut } fro
 import { ask, loginOf, onNode, refusal } from './ask.ts';
 
 /** What happens to a cluster that is archived and written to. */
-type Event = 'a failover' | 'a worker that is killed' | 'an archiver that is away' | 'a scale out';
+type Event =
+  | 'a failover'
+  | 'a primary that is restarted'
+  | 'a replica that is restarted'
+  | 'a worker that is killed'
+  | 'an archiver that is away'
+  | 'a scale out';
 
 interface Life {
   readonly name: string;
@@ -36,6 +42,12 @@ const lives: readonly Life[] = [
     spec: { engine: 'redis', version: '7.0', replicasPerShard: 1, persistence: { aof: false } },
     events: ['a failover', 'a scale out'],
     during: 4,
+  },
+  {
+    name: 'redis 8.0, servers started again',
+    spec: { engine: 'redis', version: '8.0', replicasPerShard: 1 },
+    events: ['a replica that is restarted', 'a primary that is restarted'],
+    during: 2,
   },
 ];
 const AWAY_MS = 30_000;
@@ -78,6 +90,11 @@ async function happen(event: Event, cluster: string): Promise<void> {
     await container.kill();
     await until('another node leads', async () => ![undefined, primary].includes(await primaryOf(cluster, 0)), 120_000);
     await container.start();
+    await until('it is healthy again', async () => (await status(cluster)).verdict === 'healthy', 120_000);
+  } else if (event === 'a primary that is restarted' || event === 'a replica that is restarted') {
+    const role = event === 'a primary that is restarted' ? 'primary' : 'replica';
+    const name = (await status(cluster)).shards[1]?.nodes.find((node) => node.role === role)?.name ?? '';
+    await stack.dependencies.docker.getContainer(name).restart();
     await until('it is healthy again', async () => (await status(cluster)).verdict === 'healthy', 120_000);
   } else if (event === 'a scale out') await run('scale', { cluster, shards: 4 });
   else {
