@@ -3,6 +3,7 @@ import calculateSlot from 'cluster-key-slot';
 import { formatRange, type SlotRange } from '../../model/slots.ts';
 import type { NodeAddress } from '../redis/connection.ts';
 import { parseClusterNodes, parseInfo } from '../redis/parse.ts';
+import { ServerError } from '../redis/protocol.ts';
 import { openWire, type Wire } from '../redis/wire.ts';
 import { clockCommand } from '../replication/clock.ts';
 import { messageOf } from '../support/failure.ts';
@@ -76,8 +77,11 @@ export function keepClock({ mode, findPrimary, onSlots, signal: outer }: ClockDe
       }
       if (tag !== '') {
         const [reply] = await wire.ask([clockCommand(tag)], ANSWER_MS);
-        if (reply instanceof Error) throw reply; // it is no primary any more, the slot has moved, or it takes no writes: look again
-        [writtenAtMs, problem] = [Date.now(), undefined];
+        // Without one of its shards a whole cluster takes no writes. It takes them again at once, and then the time must be there.
+        const waits = reply instanceof ServerError && reply.kind === 'CLUSTERDOWN';
+        if (reply instanceof Error && !waits) throw reply; // it is no primary any more, the slot has moved, or it takes no writes: look again
+        if (waits) problem = reply.message;
+        else [writtenAtMs, problem] = [Date.now(), undefined];
       }
       await sleep(EVERY_MS, undefined, { signal });
     }

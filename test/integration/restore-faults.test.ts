@@ -36,24 +36,21 @@ const another = async (entry?: string) => {
   worker = stack.startWorker(entry === undefined ? {} : { entry: join(checkout, 'test', 'support', entry) });
 };
 const NOTHING = { containers: [], volumes: [], networks: [] };
-/** When the large key was there, and before it was dropped; and until when the archive reaches. */
+/** When the large key was there, and before it was dropped. */
 let whole = 0;
-let end = 0;
 
 beforeAll(async () => {
   stack = await startStack({ withWorker: false });
   worker = stack.startWorker();
   await run('provision', { spec });
-  await until('the archive reaches something', async () => (await windowOf()).latest, 60_000);
-  const reached = async (ms: number) => until('it is archived', async () => Date.parse((await windowOf()).latest ?? '') > ms, 60_000);
+  await until('the archive reaches something', async () => (await windowOf()).latest, 120_000);
+  const reached = async (ms: number) => until('it is archived', async () => Date.parse((await windowOf()).latest ?? '') > ms, 120_000);
   await onNode(stack, cluster, nodeName(cluster, 0, 0), (redis) => redis.set('large', randomBytes(LARGE)), plain);
   whole = Date.now() + 500;
   await reached(whole + 500);
   await onNode(stack, cluster, nodeName(cluster, 0, 0), (redis) => redis.del('large'), plain);
   await reached(Date.now());
-  await run('deprovision', { cluster, confirm: cluster });
-  end = Date.parse((await windowOf()).latest ?? '');
-});
+}, 300_000);
 afterAll(async () => {
   for (const name of names) await sweep(stack.dependencies.docker, name);
   await stack?.stop();
@@ -61,7 +58,9 @@ afterAll(async () => {
 
 const at = (ms: number) => new Date(ms).toISOString();
 
-test('on a disk that is full nothing is left, and what is to be done is said; with room the same restore works', async () => {
+test('on a disk that is full nothing is left, and what is to be done is said; with room the same restore works', {
+  timeout: 300_000,
+}, async () => {
   const into = named();
   await another('small-disk-worker.ts');
   const input = { cluster, at: at(whole), into, changes };
@@ -87,7 +86,7 @@ test('a moment that is no moment, or that nothing reaches, is refused with what 
     expect(stderr, text).toContain('such as 2027-01-01 or 2027-01-01T12:00:00Z');
   }
   expect(await refusal(run('restore', { cluster, at: '2026-11-21', into }))).toMatchObject({ type: 'InvalidInput' });
-  for (const ms of [whole - 3_600_000, end + 60_000]) {
+  for (const ms of [whole - 3_600_000, Date.now() + 600_000]) {
     const { message, type } = await refusal(run('restore', { cluster, at: at(ms), into }));
     expect(type).toBe('NotRestorable');
     expect(message).toMatch(/cannot be brought back to .*It can be brought back to\n {2}\d{4}-.*Z to \d{4}-.*Z/s);
