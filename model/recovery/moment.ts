@@ -3,7 +3,7 @@ import { countSlots, SLOTS } from '../slots.ts';
 import { liesOn, recoverShard, type ShardRecovery, type Timeline } from './archive.ts';
 import { isMoving } from './moving-slots.ts';
 import { rangesOf } from './shard-recovery.ts';
-import { areSharded, isAbsent, isIdle, recoveryWindow, type ShardArchive } from './window.ts';
+import { areSharded, isAbsent, isIdle, recoveryWindow, type ShardArchive, shardWindow } from './window.ts';
 
 /** A shard at a moment: what brings it back, and the slots that it had. */
 export interface ShardMoment extends ShardRecovery {
@@ -39,11 +39,19 @@ export function recoverAll(cluster: string, archives: readonly ShardArchive[], a
     archives.length === 0
       ? 'nothing of it was archived'
       : missing.length > 0 || shards.length === 0
-        ? `the archive of ${missing.length === 0 ? 'its shards' : `shard ${missing.join(', ')}`} does not reach it`
+        ? `the archive of ${missing.length === 0 ? 'its shards' : `shard ${missing.join(', ')}`} does not reach it${whyGap(archives, missing, atMs)}`
         : moving.length > 0
           ? `slots of shard ${moving.join(', ')} were on their way, and nobody can tell where their keys were`
           : `slots were being moved: its shards had ${coverage(slots) === 'twice' ? 'some of them twice' : 'not all of them'} then`;
   return { why: `${cluster} cannot be brought back to ${new Date(atMs).toISOString()}: ${reason}. ${reachable(cluster, archives, atMs)}` };
+}
+
+/** The reason of the gap that a moment lies in, when it is one that the archive tells. */
+function whyGap(archives: readonly ShardArchive[], missing: readonly number[], atMs: number): string {
+  const at = new Date(atMs).toISOString();
+  const gaps = archives.filter(({ shard }) => missing.includes(shard)).flatMap((archive) => shardWindow(archive).gaps);
+  const gap = gaps.find(({ from = '', to = '' }) => from !== '' && from <= at && at <= to);
+  return gap === undefined ? '' : `, for between ${gap.from} and ${gap.to} ${gap.why}`;
 }
 
 /** A shard without slots begins with what it had once: no key of that is its own. Undefined when nothing of it is there. */

@@ -62,6 +62,9 @@ describe('the recovery window of a shard', () => {
       gaps: [{ from: iso(1490), to: iso(late[0]?.firstMs ?? 0), why: expect.stringContaining('nothing said what the time was') }],
     });
     expect(recoverShard(0, [line], [base(0)], 2000)).toBeUndefined();
+    expect(recoverAll('c', [archive(0, [line])], 2000)).toMatchObject({
+      why: expect.stringContaining(`between ${iso(1490)} and ${iso(3491)} nothing said`),
+    });
     expect(recoverShard(0, [line], [base(0)], 1490)).toBeDefined();
     const sooner = timeline({ segments: [...tens(0, 5, 1000), ...tens(50, 4, 1490 + MOST_UNSTAMPED_MS)] });
     expect(shardWindow(archive(0, [sooner]))).toMatchObject({ spans: [{}], gaps: [] });
