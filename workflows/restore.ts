@@ -5,7 +5,7 @@ import type { OperationResult } from '../config/progress.ts';
 import { hostOf } from '../model/known-cluster.ts';
 import type { Observation } from '../model/observation.ts';
 import { inPlaceSteps, planInPlace, planUnfinished, type Unfinished } from '../model/plan-in-place.ts';
-import { planRestore } from '../model/plan-restore.ts';
+import { idOf, planRestore } from '../model/plan-restore.ts';
 import { restoredSpec } from '../model/recovery/restored-spec.ts';
 import { type ClusterSource, rangesOf, withTtl } from '../model/recovery/shard-recovery.ts';
 import { sentinelPrimary } from '../model/topology.ts';
@@ -15,7 +15,8 @@ import { prepareGround } from './support/building.ts';
 import { detailsOf, fail, isCancellation, reasonOf, typeOf } from './support/failure.ts';
 import { requireKept } from './support/kept.ts';
 import { type Done, operation } from './support/operation.ts';
-import { control, finds, looksAt } from './support/proxies.ts';
+import { control, looksAt } from './support/proxies.ts';
+import { findToRead } from './support/reading.ts';
 import { admit, putBack, type Replacing, replaceAll } from './support/replacing.ts';
 import type { Operation } from './support/stages.ts';
 
@@ -34,7 +35,7 @@ export async function restore(raw: unknown): Promise<OperationResult> {
  */
 async function restoreBeside(op: Operation, input: RestoreInput): Promise<Done> {
   const startedAt = Date.now();
-  const source = withTtl(await finds.findSource({ cluster: input.cluster, which: whichData(input) }), input.ttl);
+  const source = withTtl(await findToRead(op, { cluster: input.cluster, which: whichData(input) }), input.ttl);
   const spec = specOf(input, source);
   await control.requireHostWorker(hostOf(spec));
   const { plan, seen } = await op.propose(
@@ -44,6 +45,8 @@ async function restoreBeside(op: Operation, input: RestoreInput): Promise<Done> 
   const asItWas = plan.primaries.length > 0;
   const slots = asItWas ? source.shards.map((shard) => rangesOf(shard.slots)) : undefined;
   const ground = await prepareGround(op, spec, plan, seen, slots);
+  const mark = { cluster: spec.name, source: source.cluster, what: source.what, id: idOf(source, input.include) };
+  await control.beginRestore({ ...mark, startedAt: new Date(startedAt).toISOString() });
   const parts = { op, spec, plan, ground, source, shardsAtOnce: input.shardsAtOnce };
   const { shards, keys, expired, loadedAt } = await (asItWas ? loadIn(parts) : copyIn(parts, input.include));
   await ground.accept();
@@ -66,7 +69,7 @@ async function restoreInPlace(op: Operation, input: RestoreInput): Promise<Done>
   const left = await looksAt(hostOf(spec)).findUnfinished(spec);
   if (left !== undefined) return endUnfinished(op, spec, clusterId, left);
 
-  const source = withTtl(await finds.findSource({ cluster: input.cluster, which: whichData(input) }), input.ttl);
+  const source = withTtl(await findToRead(op, { cluster: input.cluster, which: whichData(input) }), input.ttl);
   const { plan, seen } = await op.propose(
     () => op.observe(spec),
     (observed) => planInPlace(spec, op.known, source, input, observed),

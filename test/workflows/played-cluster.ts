@@ -366,7 +366,7 @@ export function playedHost(current: () => World): HostActivities {
     findUnfinished: async () => current().unfinished,
     rewriteFiles: async () => undefined,
     awaitServes: async () => undefined,
-    awaitLoaded: async ({ source: { shard, base } }) => ({ shard, keys: base.keys, expired: 0, functions: base.functions }),
+    awaitLoaded: async ({ source: { shard, base } }) => ({ shard, keys: base.keys, expired: 0, functions: base.functions, dropped: 0 }),
     async removeScratches() {
       current().scratches.clear();
     },
