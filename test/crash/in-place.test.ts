@@ -4,8 +4,6 @@ import { cancelledInPlace, restoreInPlace } from '../support/crash-in-place.ts';
 import { testPoints } from '../support/crash-suite.ts';
 
 testPoints('a restore in place ends with every key when its worker is killed around any of its activities', restoreInPlace, surviveCrash, [
-  // One node is barred, and nobody knows; others may still serve.
-  'barNode#2 after',
   // One node would start with its data, the others cannot be started.
   'replaceData#2 before',
   // Applications are let in at some nodes, perhaps.
