@@ -53,7 +53,7 @@ async function archive(timeline: string, from: string, to: string): Promise<void
     server: { engine: 'valkey', version: '9.1.0' } as const,
     database: 0,
   };
-  const base = { shard: 0, key: 'base', object, ...place, keys: 1, functions: 0, startedAt: from, tookMs: 1 };
+  const base = { shard: 0, key: backupKeys.base(ghost, 0, timeline, '00000000'), object, ...place, keys: 1, functions: 0, startedAt: from, tookMs: 1 };
   const because = timeline.endsWith('1') ? 'first' : 'gap';
   const begin: TimelineBegin = {
     format: ARCHIVE_FORMAT,
@@ -65,9 +65,10 @@ async function archive(timeline: string, from: string, to: string): Promise<void
     because,
     began: from,
   };
+  await store.put(base.key, 'sealed');
   await store.put(backupKeys.begin(ghost, 0, timeline), JSON.stringify(begin));
   const offsets = { startOffset: 100, endOffset: 200, firstMs: Date.parse(from), lastMs: Date.parse(to) };
-  await store.put(backupKeys.segment({ cluster: ghost, shard: 0, timeline, ...offsets, stream: replid.slice(0, 8) }), '');
+  await store.put(backupKeys.segment({ cluster: ghost, shard: 0, timeline, ...offsets, stream: replid.slice(0, 8) }), 'sealed');
 }
 
 describe('which data', () => {

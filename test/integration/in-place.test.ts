@@ -20,8 +20,8 @@ const SHARDS = [0, 1, 2];
 /** Keys that live for one second, two, three, ...: some of them have ended when they are brought back, and have something left of the time that they had. */
 const MORTAL_KEYS = 90;
 const ENDED_FOR_MS = 40_000;
-/** What is sent to another server has less left by the way. */
-const SLACK_MS = 2000;
+/** What is sent to another server is told what it has left when it is sent, and ends later by what the way takes. */
+const SLACK_MS = 10_000;
 /** When each was to end, ms since 1970. */
 let ends: readonly number[] = [];
 let at = '';
