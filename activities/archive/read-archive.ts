@@ -21,7 +21,7 @@ type Fact = {
 
 /**
  * What of a shard's writes lies in the bucket, oldest timeline first: one listing, and the few small objects that say how timelines begin, change and end. A timeline
- * whose base is not complete is none yet, and left out.
+ * whose base is not complete is none yet, and left out; and so is one whose beginning came late, when an attempt was given up and its base removed.
  * @throws FormatNotSupported
  */
 export async function readArchive(store: ObjectStore, cluster: string, shard: number): Promise<readonly Timeline[]> {
@@ -35,7 +35,7 @@ export async function readArchive(store: ObjectStore, cluster: string, shard: nu
     ({ timeline }) => timeline,
   );
   const begins = keys.flatMap((key) => /\/([^/]+)\/begin\.json$/.exec(key)?.[1] ?? []).toSorted();
-  const timelines = await sideBySide(begins, SIDE_BY_SIDE, async (id) => {
+  const found = await sideBySide(begins, SIDE_BY_SIDE, async (id) => {
     const begin = await readBegin(store, cluster, shard, id);
     const known = await sideBySide(facts.get(id) ?? [], SIDE_BY_SIDE, (name) => readFact(store, name));
     // What was listed may have been rotated since: without its beginning it is no timeline.
@@ -47,8 +47,15 @@ export async function readArchive(store: ObjectStore, cluster: string, shard: nu
           segments.get(id) ?? [],
         );
   });
-  return timelines.flatMap((timeline) => timeline ?? []);
+  const there = new Set(keys);
+  return found.flatMap((timeline) =>
+    timeline !== undefined && (there.has(timeline.begin.base.key) || wasCut(timeline)) ? [timeline] : [],
+  );
 }
+
+/** A rotation removes the base after the writes that follow it. */
+const wasCut = ({ begin: { base }, segments }: Timeline): boolean =>
+  segments.length > 0 && segments.every(({ startOffset, endOffset }) => startOffset > base.offset || endOffset <= base.offset);
 
 /** The shards of which anything was archived; also of a cluster that is gone. */
 export async function archivedShards(store: ObjectStore, cluster: string): Promise<readonly number[]> {

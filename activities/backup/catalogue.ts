@@ -62,10 +62,17 @@ export async function findManifest(store: ObjectStore, cluster: string, backup: 
 }
 
 /** Ids of the backups that have a manifest, newest first. */
-export async function backupIds(store: ObjectStore, cluster: string): Promise<readonly string[]> {
+export const backupIds = async (store: ObjectStore, cluster: string): Promise<readonly string[]> =>
+  idsIn(cluster, await store.list(backupKeys.backups(cluster)));
+
+/** The same, of a listing of the cluster's folder. A manifest that stands alone makes no backup: it came late, when all that it names had been removed. */
+export function idsIn(cluster: string, listing: readonly string[]): readonly string[] {
   const prefix = backupKeys.backups(cluster);
-  return (await store.list(prefix))
-    .flatMap((key) => /^([^/]+)\/manifest\.json$/.exec(key.slice(prefix.length))?.[1] ?? [])
+  const keys = listing.map((key) => key.slice(prefix.length));
+  const stored = new Set(keys.flatMap((key) => /^([^/]+)\/(?!manifest\.json$)/.exec(key)?.[1] ?? []));
+  return keys
+    .flatMap((key) => /^([^/]+)\/manifest\.json$/.exec(key)?.[1] ?? [])
+    .filter((id) => stored.has(id))
     .toSorted()
     .toReversed();
 }
@@ -95,7 +102,13 @@ export async function commitBackup(store: StreamStore, manifest: BackupManifest)
         `${key} was stored with ${object.storedBytes} bytes, and the bucket has ${found === undefined ? 'no such object' : `${found.bytes}`}: who else writes there?`,
       );
   }
-  if ((await readManifest(store, manifest.cluster, manifest.id)) === undefined) await write(store, manifest);
+  const { cluster, id } = manifest;
+  if ((await readManifest(store, cluster, id)) === undefined) await write(store, manifest);
+  // An attempt that was given up while it stood still here has written it when all else had been removed.
+  const keys = new Set(await store.list(backupKeys.backup(cluster, id)));
+  if (objectsOf(manifest).every(({ key }) => keys.has(key))) return;
+  await store.remove(backupKeys.manifest(cluster, id));
+  throw fatal(failures.objectMissing, `what was stored of ${id} has been removed, so it is no backup: who else works on ${cluster}?`);
 }
 
 /** The manifest says that it was verified, and how. */

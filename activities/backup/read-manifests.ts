@@ -2,7 +2,7 @@ import type { BackupManifest } from '../../config/backup.ts';
 import { backupKeys } from '../../config/names.ts';
 import type { ObjectStore, StoredObject } from '../storage/object-store.ts';
 import { sideBySide } from '../support/side-by-side.ts';
-import { parseOwnManifest } from './catalogue.ts';
+import { idsIn, parseOwnManifest } from './catalogue.ts';
 import { type IndexedManifest, readIndex, versionOf, writeIndex } from './manifest-index.ts';
 
 /** A backup that has a manifest: what that says, or why it cannot be read. */
@@ -53,11 +53,9 @@ export async function readManifests(
 }
 
 function manifestsIn(cluster: string, listing: readonly StoredObject[]) {
-  const prefix = backupKeys.backups(cluster);
-  return listing
-    .flatMap((object) => {
-      const [, id] = /^([^/]+)\/manifest\.json$/.exec(object.key.slice(prefix.length)) ?? [];
-      return id === undefined ? [] : [{ id, object }];
-    })
-    .toSorted((a, b) => (a.id < b.id ? 1 : -1));
+  const objects = new Map(listing.map((object) => [object.key, object]));
+  return idsIn(cluster, [...objects.keys()]).flatMap((id) => {
+    const object = objects.get(backupKeys.manifest(cluster, id));
+    return object === undefined ? [] : [{ id, object }];
+  });
 }

@@ -1,6 +1,7 @@
 import { backupKeys } from '../../config/names.ts';
 import { type ArchiveCut, baseGoes } from '../../model/recovery/archive-retention.ts';
 import type { Orphans } from '../../model/recovery/orphans.ts';
+import { backupsInUse, type Reading } from '../../model/recovery/readings.ts';
 import { readManifest } from '../backup/catalogue.ts';
 import type { StreamStore } from '../storage/object-store.ts';
 import { report } from '../support/beating.ts';
@@ -15,19 +16,27 @@ const BACKUPS_AT_ONCE = 100;
 /** Removed with one call: few enough that it answers soon. */
 const OBJECTS_AT_ONCE = 500;
 
-/** `kept`: backups that somebody held in the meantime. */
+/** `kept`: backups that somebody holds or reads by now. */
 export interface RemovedBackups {
   readonly removed: number;
   readonly kept: readonly string[];
 }
 
 /** These backups are gone: the manifest of each first, so that none is ever there in part. What an earlier attempt has removed counts as removed. */
-export async function removeBackups(store: StreamStore, cluster: string, ids: readonly string[]): Promise<RemovedBackups> {
+export async function removeBackups(
+  store: StreamStore,
+  cluster: string,
+  ids: readonly string[],
+  readings: readonly Reading[] = [],
+): Promise<RemovedBackups> {
   const kept: string[] = [];
+  const read = backupsInUse(readings);
   const gone: string[] = [];
   for (let at = 0; at < ids.length; at += BACKUPS_AT_ONCE) {
     const some = ids.slice(at, at + BACKUPS_AT_ONCE);
-    const held = new Set((await sideBySide(some, AT_ONCE, (id) => mustStay(store, cluster, id))).flatMap((id) => id ?? []));
+    const held = new Set(
+      (await sideBySide(some, AT_ONCE, async (id) => (read.has(id) ? id : mustStay(store, cluster, id)))).flatMap((id) => id ?? []),
+    );
     const going = some.filter((id) => !held.has(id));
     refuseWhenCancelled();
     await store.removeAll(going.map((id) => backupKeys.manifest(cluster, id)));
@@ -109,7 +118,8 @@ export async function removeOrphans(store: StreamStore, { folders, objects, uplo
   const rest: string[] = [...objects];
   for (const prefix of folders) {
     const keys = await store.list(prefix);
-    if (keys.every((key) => key !== `${prefix}manifest.json` && key !== `${prefix}begin.json`)) rest.push(...keys);
+    const owned = keys.some((key) => key === `${prefix}manifest.json` || key === `${prefix}begin.json`);
+    if (!owned || keys.length === 1) rest.push(...keys);
   }
   await removeInOrder(store, rest, (count) => {
     removed += count;

@@ -4,7 +4,8 @@ import { backupKeys } from '../../config/names.ts';
 import type { RotationRow } from '../../config/rotation.ts';
 import { planRotate, type RotationPlan } from '../../model/plan-rotate.ts';
 import { retainArchive } from '../../model/recovery/archive-retention.ts';
-import { type Folder, findOrphans } from '../../model/recovery/orphans.ts';
+import { beingMade, type Folder, findOrphans } from '../../model/recovery/orphans.ts';
+import { backupsInUse, cutsBesides, type Reading } from '../../model/recovery/readings.ts';
 import { proofOf, retain } from '../../model/recovery/retention.ts';
 import { objectsOf } from '../backup/catalogue.ts';
 import { type Catalogued, readManifests } from '../backup/read-manifests.ts';
@@ -26,8 +27,18 @@ interface BackupFolder {
   readonly backup?: Catalogued;
 }
 
+/** What Temporal says of a cluster's data: who reads it, and whether it is archived now. */
+export interface InUse {
+  readonly readings: readonly Reading[];
+  readonly archiving: boolean;
+}
+
 /** What a rotation removes, and why all else stays, by what lies in the bucket now. Reads the clock once. */
-export async function planRotation(store: StreamStore, { cluster, graceSeconds, spec }: RotationRequest): Promise<RotationPlan> {
+export async function planRotation(
+  store: StreamStore,
+  { cluster, graceSeconds, spec }: RotationRequest,
+  { readings, archiving }: InUse = { readings: [], archiving: false },
+): Promise<RotationPlan> {
   const nowMs = Date.now();
   const [folders, archive, ...uploads] = await Promise.all([
     readBackups(store, cluster),
@@ -52,17 +63,18 @@ export async function planRotation(store: StreamStore, { cluster, graceSeconds, 
         why: ['its manifest cannot be read: another version wrote it, or it was altered'],
       }),
     );
-  const rows = retain(backups, { retention: rules.retention, asked: rules.verify, graceMs, nowMs, needed });
+  const inUse = new Map([...needed, ...backupsInUse(readings)]);
+  const rows = retain(backups, { retention: rules.retention, asked: rules.verify, graceMs, nowMs, needed: inUse });
   const orphans = findOrphans(
     [...folders.map(backupFolder), ...archive.folders],
     uploads.flat().map(({ begunAt, ...upload }) => ({ ...upload, begunMs: begunAt.getTime() })),
-    { nowMs, graceMs },
+    { nowMs, graceMs, ...(archiving ? { isBeingMade: beingMade(archive.folders) } : {}) },
   );
   return planRotate({
     cluster,
     exists: spec !== undefined || folders.length + archive.folders.length + uploads.flat().length > 0,
     rows: [...rows, ...unreadable].toSorted((a, b) => (a.id < b.id ? 1 : -1)),
-    cuts,
+    cuts: cutsBesides(cuts, readings),
     orphans,
   });
 }

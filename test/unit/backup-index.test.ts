@@ -16,7 +16,10 @@ const keyOf = ({ id }: BackupManifest) => backupKeys.manifest('orders', id);
 async function history(count = 40) {
   const store = memoryStore();
   const manifests = Array.from({ length: count }, (_, days) => manifestOf(NOW - days * DAY_MS));
-  const put = (manifest: BackupManifest) => store.put(keyOf(manifest), JSON.stringify(manifest));
+  const put = async (manifest: BackupManifest) => {
+    for (const { key } of manifest.shards) await store.put(key, 'sealed');
+    await store.put(keyOf(manifest), JSON.stringify(manifest));
+  };
   for (const manifest of manifests) await put(manifest);
   const reads: string[] = [];
   const counting: typeof store = {
