@@ -24,7 +24,7 @@ const layer = (
 
 const ORDER = ['unit', 'workflows', 'cli', 'integration', 'crash', 'crash-all', 'matrix-all'];
 
-const SAMPLED = ['archive', 'backup-faults', 'big-keys', 'matrix', 'point-in-time', 'restore', 'scale'];
+const SAMPLED = ['archive', 'backup-faults', 'big-keys', 'matrix', 'point-in-time', 'point-in-time-events', 'restore', 'scale'];
 
 export default defineConfig({
   test: {

@@ -2,7 +2,7 @@ import type { Client } from '@temporalio/client';
 import type { BackupDamage, BackupHold, BackupManifest, Verification } from '../config/backup.ts';
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { JournalEntry } from '../config/progress.ts';
-import type { DrillReport } from '../config/restore.ts';
+import type { DrillReport, RestoreMark } from '../config/restore.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
 import type { ArchiveCut } from '../model/recovery/archive-retention.ts';
 import type { Orphans } from '../model/recovery/orphans.ts';
@@ -14,6 +14,7 @@ import { backupIds, commitBackup, discardUnnamed, findManifest, recordDamage, re
 import { listBackups } from './backup/list-backups.ts';
 import { readDrill, writeDrill } from './restore/drills.ts';
 import { findSource, type SourceRequest } from './restore/find-source.ts';
+import { beginRestore, endRestore, readRestore } from './restore/restore-marks.ts';
 import { missingBackups, removeArchive, removeBackups, removeOrphans } from './rotation/remove.ts';
 import { planRotation, type RotationRequest } from './rotation/survey.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
@@ -43,13 +44,19 @@ export interface OperationContext {
 /** Records, secrets and Temporal itself: what any worker can do, wherever it runs. */
 export function createControlActivities({ client, store, secrets, searchAttributes }: ControlDeps) {
   async function readCluster(cluster: string): Promise<KnownCluster> {
-    const [keeper, record, held] = await Promise.all([describeKeeper(client, cluster), readRecord(store, cluster), secrets.read(cluster)]);
+    const [keeper, record, held, restoring] = await Promise.all([
+      describeKeeper(client, cluster),
+      readRecord(store, cluster),
+      secrets.read(cluster),
+      readRestore(store, cluster),
+    ]);
     const found = keeper ?? record;
     return {
       ...(held === undefined ? {} : { clusterId: held.clusterId, host: held.host }),
       ...(found === undefined ? {} : { spec: asOfNow(found.spec) }),
       generation: found?.generation ?? 0,
       source: keeper !== undefined ? 'keeper' : record !== undefined ? 'record' : 'none',
+      ...(restoring === undefined ? {} : { restoring }),
     };
   }
 
@@ -66,7 +73,12 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     readJournal: (cluster: string) => readJournal(client, cluster),
     listRecords: () => listRecords(store),
     ensureSecrets: (spec: ClusterSpec) => secrets.ensure(spec),
-    removeSecrets: (cluster: string) => secrets.remove(cluster),
+    /** What the cluster was made with is gone, and so is the cluster. */
+    removeSecrets: async (cluster: string): Promise<void> => {
+      await secrets.remove(cluster);
+      await endRestore(store, cluster);
+    },
+    beginRestore: (mark: RestoreMark) => beginRestore(store, mark),
     removeRecord: (cluster: string) => removeRecord(store, cluster),
     /** The spec holds: it is in the bucket, and the keeper has it. The bucket first: it outlives Temporal's database. */
     acceptSpec: async (spec: ClusterSpec, generation: number): Promise<void> => {
@@ -74,6 +86,7 @@ export function createControlActivities({ client, store, secrets, searchAttribut
       const acceptedAt = earlier?.generation === generation ? earlier.acceptedAt : new Date().toISOString();
       const acceptance: Acceptance = { spec, generation, acceptedAt };
       await writeRecord(store, acceptance);
+      await endRestore(store, spec.name);
       await acceptSpec(client, acceptance, await searchAttributes());
       await tellArchive(client, spec);
     },

@@ -51,7 +51,12 @@ export const archiveFacts = {
       .describe('Bytes that were archived beyond this place, and that the new primary did not have: the failover dropped these writes.'),
   }),
   /** From here on the shard has these slots. */
-  slots: z.strictObject({ slots: z.string() }),
+  slots: z.strictObject({
+    slots: z.string(),
+    open: z.boolean().default(false).describe('Some slots are open: their keys are on their way to the shard, or from it.'),
+    at: count.optional().describe('When that was seen, ms since 1970, by the clock of the primary.'),
+    since: count.optional().describe('When it was seen to be otherwise for the last time.'),
+  }),
   /** The stream ends here: what comes next is in a later timeline, or in none. */
   end: z.strictObject({ because: z.enum(['gap', 'diverged', 'new-primary', 'switched-off', 'removed']), next: timelineId.optional() }),
 } as const;

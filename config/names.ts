@@ -96,6 +96,8 @@ export const objectKeys = {
   clusterPrefix: (cluster: string) => `clusters/${cluster}/`,
   /** The spec that was accepted last, in plain JSON: it holds no secret. */
   spec: (cluster: string) => `clusters/${cluster}/spec.json`,
+  /** That a restore into it has begun, and not ended. */
+  restoring: (cluster: string) => `clusters/${cluster}/restoring.json`,
   /** Every spec that was ever accepted, by generation. */
   acceptedSpecs: (cluster: string) => `clusters/${cluster}/specs/`,
   acceptedSpec: (cluster: string, generation: number) => `clusters/${cluster}/specs/${generation}.json`,

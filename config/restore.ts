@@ -31,6 +31,18 @@ export interface RestoreReport {
   readonly loadedMs: number;
 }
 
+/** That a cluster is being brought back, until it is accepted or gone: whoever is ended in the middle leaves this, and a cluster that has part of the data. */
+export const restoreMark = z.strictObject({
+  cluster: clusterName,
+  /** Whose data, and as of when. */
+  source: clusterName,
+  what: z.string(),
+  /** Tells what is brought back from anything else. */
+  id: z.string(),
+  startedAt: z.iso.datetime(),
+});
+export type RestoreMark = z.output<typeof restoreMark>;
+
 /** What the last drill of a cluster found; it lies in the bucket as JSON. */
 export const drillReport = z.strictObject({
   cluster: clusterName,

@@ -1,4 +1,5 @@
 import type { ClusterSpec } from '../config/cluster-spec.ts';
+import type { RestoreMark } from '../config/restore.ts';
 
 /** What Holdfast has on record of a cluster, before anything was asked of the engine. */
 export interface KnownCluster {
@@ -11,6 +12,8 @@ export interface KnownCluster {
   readonly generation: number;
   /** Where the spec came from. `record`: the keeper is gone and the bucket's copy was read. */
   readonly source: 'keeper' | 'record' | 'none';
+  /** A restore into it has begun, and not ended: it may have part of the data. */
+  readonly restoring?: RestoreMark;
 }
 
 /** The Docker host of a spec's nodes. */

@@ -2,6 +2,7 @@ import type { ClusterSpec } from '../config/cluster-spec.ts';
 import { type EngineVersion, findEngineVersion } from '../config/engines.ts';
 import { networkName } from '../config/names.ts';
 import type { Plan, PlanStep } from '../config/progress.ts';
+import type { RestoreMark } from '../config/restore.ts';
 import { type BackupSchedule, scheduleOf } from '../config/schedules.ts';
 import { refuseEmptyNodes } from './empty-nodes.ts';
 import { assess } from './health.ts';
@@ -119,6 +120,10 @@ function nodeStep(spec: ClusterSpec, node: NodePlace, undoes: boolean, exists: b
 const summarise = (spec: ClusterSpec): string =>
   `${spec.engine} ${spec.version} in ${spec.mode} mode: ${spec.mode === 'cluster' ? `${spec.shards} shards with ${count(spec.replicasPerShard, 'replica')} each` : `a primary, ${count(spec.replicasPerShard, 'replica')}, ${spec.sentinels} sentinels`}, TLS ${spec.security.tls ? 'on' : 'off'}`;
 
+/** Why nothing is made of what a restore has left. */
+export const halfRestored = (cluster: string, { source, what }: RestoreMark): string =>
+  `a restore of ${source}, ${what}, into ${cluster} began and never ended, so ${cluster} may have a part of the data: run the same restore again, or remove what is there (holdfast deprovision ${cluster})`;
+
 const formation = (spec: ClusterSpec): string =>
   spec.mode === 'cluster'
     ? 'every node agrees on members and slots, and every replica follows its primary'
@@ -129,6 +134,7 @@ function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation
   const refusals = observation.foreign.map(
     (thing) => `${thing} exists and is not Holdfast's: remove or rename it, or choose another cluster name`,
   );
+  if (known.restoring !== undefined) refusals.push(halfRestored(spec.name, known.restoring));
   const ids = new Set(
     [...observation.containers, ...observation.volumes, ...(observation.network ? [observation.network] : [])].map(
       (owned) => owned.clusterId,

@@ -1,11 +1,11 @@
 import { type ClusterSpec, clusterSpec } from '../config/cluster-spec.ts';
 import type { PlanStep } from '../config/progress.ts';
 import type { KnownCluster } from './known-cluster.ts';
-import { limitsOf, type NodePlace, placesOf } from './layout.ts';
+import { canonicalJson, digest, limitsOf, type NodePlace, placesOf } from './layout.ts';
 import { answered, type Observation } from './observation.ts';
-import { type ProvisionPlan, planProvision, provisionSteps } from './plan-provision.ts';
+import { halfRestored, type ProvisionPlan, planProvision, provisionSteps } from './plan-provision.ts';
 import { whyUnreadable } from './recovery/readable.ts';
-import { type ClusterSource, plannedRecovery, rangesOf, type ShardSource } from './recovery/shard-recovery.ts';
+import { type ClusterSource, plannedRecovery, rangesOf, type ShardSource, sourceId } from './recovery/shard-recovery.ts';
 import { maxmemoryOf } from './server-conf.ts';
 import { countSlots, SLOTS } from './slots.ts';
 import { count } from './words.ts';
@@ -38,9 +38,12 @@ export function planRestore(
   observation: Observation,
   scheduled: Parameters<typeof planProvision>[3],
 ): RestorePlan {
-  const ground = planProvision(spec, known, observation, scheduled);
+  const { restoring, ...kept } = known;
+  const ground = planProvision(spec, kept, observation, scheduled);
   // With the same shards, each begins with the data of one; else every key has to be sent where it belongs now.
   const asItWas = include.length === 0 && modeOf(source) === spec.mode && source.shards.length === spec.shards;
+  // A shard without slots has no key of its own.
+  const copies = asItWas ? [] : source.shards.filter(({ slots }) => slots !== '' || modeOf(source) === 'sentinel');
   const scratchBytes = Math.max(limitsOf(spec, 'data').memoryBytes, keptMemory(source));
   const primaries = !asItWas
     ? []
@@ -59,7 +62,7 @@ export function planRestore(
   return {
     ...ground,
     primaries,
-    copies: asItWas ? [] : source.shards,
+    copies,
     scratchBytes,
     summary: `${spec.name} gets the data of ${source.cluster}, ${source.what}: ${count(source.shards.length, 'shard')}, ${mebibytes(bytes)}${source.proven ? '' : '; no server has loaded it yet'}`,
     steps: [
@@ -71,19 +74,26 @@ export function planRestore(
       ...(asItWas
         ? []
         : [
-            ...source.shards.map((shard) => copyStep(shard, include, scratchBytes)),
+            ...copies.map((shard) => copyStep(shard, include, scratchBytes)),
             { name: restoreSteps.count, change: 'the cluster has every key that was copied' },
           ]),
       ...rest.filter(({ name }) => last.has(name)),
     ],
     refusals: [
       ...(known.source === 'none' ? [] : [exists(spec.name)]),
+      ...(restoring === undefined || restoring.id === idOf(source, include) || observation.containers.length === 0
+        ? []
+        : [halfRestored(spec.name, restoring)]),
       ...refuse(spec, source, asItWas),
       ...(known.source === 'none' ? ground.refusals : []),
     ],
     recovery: source.shards.map(plannedRecovery),
   };
 }
+
+/** Tells what is brought back from anything else. */
+export const idOf = (source: ClusterSource, include: readonly string[]): string =>
+  digest(canonicalJson({ shards: source.shards.map(sourceId), include })).slice(0, 16);
 
 function layOutStep({ name }: NodePlace, source: ShardSource): PlanStep {
   return {

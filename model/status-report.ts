@@ -24,7 +24,8 @@ export function reportStatus(
   backups?: BackupStatus,
 ): StatusReport {
   const { cluster, network } = observation;
-  const { verdict, headline, findings } = known.spec === undefined ? withoutSpec(observation) : assess(known.spec, observation);
+  const { verdict, headline, findings } =
+    known.spec === undefined ? withoutSpec(known, observation, holder) : assess(known.spec, observation);
   const promised =
     known.spec === undefined || backups === undefined ? [] : assessBackups(known.spec, backups, Date.parse(observation.observedAt));
   return {
@@ -44,9 +45,27 @@ export function reportStatus(
 }
 
 /** Nobody knows what it should be; that there is something at all is the finding. */
-function withoutSpec({ cluster, containers, volumes, network }: Observation): Health {
+function withoutSpec(
+  { restoring }: KnownCluster,
+  { cluster, containers, volumes, network }: Observation,
+  holder: Holder | undefined,
+): Health {
   if (containers.length === 0 && volumes.length === 0 && network === undefined)
     return { verdict: 'absent', headline: `there is no cluster named ${cluster}`, findings: [], sound: false };
+  if (restoring !== undefined) {
+    const { source, what, startedAt } = restoring;
+    const goesOn = holder?.operation === 'restore';
+    const message = `${goesOn ? 'is being brought back' : 'a restore into it began and never ended'}: the data of ${source}, ${what}, since ${startedAt}. It does not have all of it`;
+    const next = goesOn
+      ? 'wait until the restore has ended'
+      : `use nothing of it: run the same restore again, or remove what is there: holdfast deprovision ${cluster}`;
+    return {
+      verdict: 'degraded',
+      headline: message,
+      findings: [{ severity: 'critical', code: 'half-restored', subject: cluster, message, next }],
+      sound: false,
+    };
+  }
   const message = `${count(containers.length, 'container')} and ${count(volumes.length, 'volume')} carry its label, but no spec of it is on record`;
   const next = `apply its spec to complete it, or remove it: holdfast deprovision ${cluster} --force`;
   return {

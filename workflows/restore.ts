@@ -3,7 +3,7 @@ import { failures } from '../config/failures.ts';
 import type { RestoreInput } from '../config/operations.ts';
 import type { OperationResult } from '../config/progress.ts';
 import { hostOf } from '../model/known-cluster.ts';
-import { planRestore } from '../model/plan-restore.ts';
+import { idOf, planRestore } from '../model/plan-restore.ts';
 import { restoredSpec } from '../model/recovery/restored-spec.ts';
 import { type ClusterSource, rangesOf } from '../model/recovery/shard-recovery.ts';
 import { copyIn, loadIn } from './support/bringing-back.ts';
@@ -34,6 +34,8 @@ export async function restore(raw: unknown): Promise<OperationResult> {
       const asItWas = plan.primaries.length > 0;
       const slots = asItWas ? source.shards.map((shard) => rangesOf(shard.slots)) : undefined;
       const ground = await prepareGround(op, spec, plan, seen, slots);
+      const mark = { cluster: spec.name, source: source.cluster, what: source.what, id: idOf(source, input.include) };
+      await control.beginRestore({ ...mark, startedAt: new Date(startedAt).toISOString() });
       const parts = { op, spec, plan, ground, source, shardsAtOnce: input.shardsAtOnce };
       const { shards, keys, expired, loadedAt } = await (asItWas ? loadIn(parts) : copyIn(parts, input.include));
       await ground.accept();

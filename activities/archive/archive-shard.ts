@@ -29,8 +29,9 @@ export async function archiveShard(deps: ArchiveDeps, options: ArchiveOptions): 
     mode,
     signal,
     findPrimary: async () => (await look()).nodes.find(({ role }) => role === 'primary')?.operator,
-    onSlots: (slots, offset) => {
-      board.slots = { slots, offset };
+    onSlots: (seen) => {
+      // What was not written down yet happened in between.
+      board.slots = { ...seen, ...(board.slots === undefined ? {} : { sinceMs: board.slots.sinceMs }) };
     },
   });
   const board = createBoard(shard, clock, () => Date.now() < endsAt && !signal.aborted);

@@ -3,7 +3,7 @@ import { newTimelineId, type TimelineBegin } from '../../config/archive.ts';
 import { beginTimeline } from '../replication/begin-timeline.ts';
 import type { ArchiveDeps, ArchiveOptions } from './archive-deps.ts';
 import { followLine } from './follow-line.ts';
-import { type Break, discardUnbegun, endLine, type Line, Superseded } from './line.ts';
+import { type Break, discardUnbegun, endLine, type Line, Superseded, UNSEEN_MS } from './line.ts';
 import type { ShardBoard } from './shard-board.ts';
 import type { ShardNow } from './shard-now.ts';
 import { storeBase } from './timeline-base.ts';
@@ -40,7 +40,9 @@ export async function beginLine(
 
   const { base: synced, stream } = await beginTimeline(node.target, { signal });
   const { offset, replid, db } = stream;
-  const line: Line = { id, earliest: offset, offset, replid, db, lastMs: startedAt.getTime(), slots, begun: false };
+  const lastMs = startedAt.getTime();
+  const seen = { slots: { slots, open: false }, slotsKnownMs: lastMs - UNSEEN_MS };
+  const line: Line = { id, earliest: offset, offset, replid, db, lastMs, ...seen, begun: false };
   board.line = line;
   const ending = new AbortController();
   const base: NonNullable<ShardBoard['base']> = {

@@ -3,6 +3,7 @@ import calculateSlot from 'cluster-key-slot';
 import { formatRange, type SlotRange } from '../../model/slots.ts';
 import type { NodeAddress } from '../redis/connection.ts';
 import { parseClusterNodes, parseInfo } from '../redis/parse.ts';
+import { ServerError } from '../redis/protocol.ts';
 import { openWire, type Wire } from '../redis/wire.ts';
 import { clockCommand } from '../replication/clock.ts';
 import { messageOf } from '../support/failure.ts';
@@ -16,19 +17,38 @@ export interface ClockKeeper {
   stop(): Promise<void>;
 }
 
+/** The slots of a shard, as its primary tells them. */
+export interface SlotState {
+  readonly slots: string;
+  /** Some of them, or of others that come, are open: keys are on their way. */
+  readonly open: boolean;
+}
+
+export interface SlotsSeen extends SlotState {
+  /** Of the primary's stream. */
+  readonly offset: number;
+  /** By the primary's clock, ms since 1970. */
+  readonly ms: number;
+  /** When it was otherwise for the last time; missing when nobody had looked before. */
+  readonly sinceMs?: number;
+}
+
 export interface ClockDeps {
   readonly mode: 'cluster' | 'sentinel';
   /** The primary as of now; undefined when there is none. */
   readonly findPrimary: () => Promise<NodeAddress | undefined>;
-  /** The shard has these slots, at this offset of its primary's stream. Must return at once. */
-  readonly onSlots: (slots: string, offset: number) => void;
+  /** What was seen is not what was seen before, or was seen for the first time. Must return at once. */
+  readonly onSlots: (seen: SlotsSeen) => void;
   readonly signal: AbortSignal;
 }
 
 const EVERY_MS = 200;
+/** Slots are looked at so often, and every time while they move. What cannot be seen in between is told by the times of two looks. */
 const SLOTS_EVERY_MS = 1000;
-/** Other changes than those that raise an epoch are found then. */
-const WHOLE_EVERY_MS = 30_000;
+const MOVING_MS = 3000;
+/** In a large cluster they are looked at more seldom: every node tells of every other. */
+const LONGEST_BETWEEN_LOOKS_MS = 5000;
+const BYTES_A_SECOND = 64 * 1024;
 const ANSWER_MS = 2000;
 const [FIRST_PAUSE_MS, LONGEST_PAUSE_MS] = [500, 5000];
 
@@ -37,33 +57,31 @@ export function keepClock({ mode, findPrimary, onSlots, signal: outer }: ClockDe
   const ending = new AbortController();
   const signal = AbortSignal.any([outer, ending.signal]);
   let [writtenAtMs, problem]: [number | undefined, string | undefined] = [undefined, undefined];
+  let seen: SlotsSeen | undefined;
+  let movingUntil = 0;
 
   async function on(wire: Wire): Promise<void> {
-    let tag = 't';
-    let [epochs, wholeAt, slotsAt] = ['', 0, 0];
+    let [tag, tagFor] = ['t', ''];
+    let lookAt = 0;
     while (!signal.aborted) {
-      if (mode === 'cluster' && Date.now() - slotsAt >= SLOTS_EVERY_MS) {
-        slotsAt = Date.now();
-        const now = epochsOf(String((await wire.ask([['CLUSTER', 'INFO']], ANSWER_MS))[0]));
-        if (now !== epochs || slotsAt - wholeAt >= WHOLE_EVERY_MS) {
-          const [nodes, info] = await wire.ask(
-            [
-              ['CLUSTER', 'NODES'],
-              ['INFO', 'replication'],
-            ],
-            ANSWER_MS,
-          );
-          const slots = parseClusterNodes(String(nodes)).find(({ myself }) => myself)?.slots ?? [];
-          const text = slots.map(formatRange).join(',');
-          onSlots(text, Number(parseInfo(String(info)).get('master_repl_offset') ?? 0));
-          [epochs, wholeAt] = [now, slotsAt];
-          tag = tagIn(slots) ?? '';
-        }
+      if (mode === 'cluster' && Date.now() >= lookAt) {
+        const { slots, now, bytes } = await lookAtSlots(wire);
+        const same = seen !== undefined && seen.slots === now.slots && seen.open === now.open;
+        if (!same) onSlots({ ...now, ...(seen === undefined ? {} : { sinceMs: seen.ms }) });
+        const moving = now.open || (!same && seen !== undefined);
+        seen = now;
+        const pauseMs = Math.min(LONGEST_BETWEEN_LOOKS_MS, Math.max(SLOTS_EVERY_MS, (1000 * bytes) / BYTES_A_SECOND));
+        if (moving) movingUntil = Date.now() + MOVING_MS;
+        lookAt = Date.now() + (Date.now() < movingUntil ? 0 : pauseMs);
+        if (tagFor !== now.slots || tag === 't') [tag, tagFor] = [tagIn(slots) ?? '', now.slots];
       }
       if (tag !== '') {
         const [reply] = await wire.ask([clockCommand(tag)], ANSWER_MS);
-        if (reply instanceof Error) throw reply; // it is no primary any more, the slot has moved, or it takes no writes: look again
-        [writtenAtMs, problem] = [Date.now(), undefined];
+        // Without one of its shards a whole cluster takes no writes. It takes them again at once, and then the time must be there.
+        const waits = reply instanceof ServerError && reply.kind === 'CLUSTERDOWN';
+        if (reply instanceof Error && !waits) throw reply; // it is no primary any more, the slot has moved, or it takes no writes: look again
+        if (waits) problem = reply.message;
+        else [writtenAtMs, problem] = [Date.now(), undefined];
       }
       await sleep(EVERY_MS, undefined, { signal });
     }
@@ -104,11 +122,23 @@ export function keepClock({ mode, findPrimary, onSlots, signal: outer }: ClockDe
   };
 }
 
-/** A change of slots raises one of them. */
-const epochsOf = (info: string): string => {
-  const fields = parseInfo(info);
-  return ['cluster_current_epoch', 'cluster_my_epoch', 'cluster_slots_assigned'].map((name) => fields.get(name)).join(' ');
-};
+/** What the primary says of its own slots. Only its own line is read: there may be very many. */
+async function lookAtSlots(wire: Wire): Promise<{ readonly slots: readonly SlotRange[]; readonly now: SlotsSeen; readonly bytes: number }> {
+  // The time first: what is told after it was not otherwise before it.
+  const [time, nodes, info] = await wire.ask([['TIME'], ['CLUSTER', 'NODES'], ['INFO', 'replication']], ANSWER_MS);
+  const [seconds, micros] = Array.isArray(time) ? time.map(Number) : [];
+  const text = String(nodes);
+  const at = text.indexOf('myself,');
+  const line = text.slice(text.lastIndexOf('\n', at) + 1).split('\n', 1);
+  const [{ slots = [], openSlots = [] } = {}] = at === -1 ? [] : parseClusterNodes(line.join(''));
+  const now = {
+    slots: slots.map(formatRange).join(','),
+    open: openSlots.length > 0,
+    offset: Number(parseInfo(String(info)).get('master_repl_offset') ?? 0),
+    ms: (seconds ?? 0) * 1000 + Math.floor((micros ?? 0) / 1000),
+  };
+  return { slots, now, bytes: text.length };
+}
 
 /** A tag that hashes to one of these slots; undefined when there are none. */
 function tagIn(slots: readonly SlotRange[]): string | undefined {

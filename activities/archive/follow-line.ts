@@ -24,11 +24,20 @@ export async function followLine(
   let noting = false;
   const noteSlots = () => {
     const now = board.slots;
-    if (noting || now === undefined || now.slots === line.slots) return;
+    if (noting || now === undefined) return;
+    const { slots, open, offset, ms } = now;
+    const isKnown = now.sinceMs === undefined && slots === line.slots.slots && open === line.slots.open;
+    if (isKnown) board.slots = undefined;
+    if (isKnown) return;
     noting = true;
-    putFact(store, { cluster, shard, timeline: line.id, kind: 'slots', offset: now.offset }, { slots: now.slots })
+    putFact(
+      store,
+      { cluster, shard, timeline: line.id, kind: 'slots', offset },
+      { slots, open, at: ms, since: now.sinceMs ?? line.slotsKnownMs },
+    )
       .then(() => {
-        line.slots = now.slots;
+        line.slots = { slots, open };
+        if (board.slots === now) board.slots = undefined;
       }, board.trouble) // with the next segment again
       .finally(() => {
         noting = false;

@@ -2,6 +2,7 @@ import type { TimelineBegin } from '../../config/archive.ts';
 import { backupKeys } from '../../config/names.ts';
 import { endOfTimeline, type Timeline } from '../../model/recovery/archive.ts';
 import type { StreamStore } from '../storage/object-store.ts';
+import type { SlotState } from './clock-keeper.ts';
 import { putFact } from './facts.ts';
 import { readArchive } from './read-archive.ts';
 import { type ArchiveReading, openSegment } from './segment.ts';
@@ -18,7 +19,10 @@ export interface Line {
   db: number | undefined;
   /** The last stamp that is stored. */
   lastMs: number;
-  slots: string;
+  /** As written down last. */
+  slots: SlotState;
+  /** Until then somebody has looked at the slots, and would have written down others. ms since 1970. */
+  readonly slotsKnownMs: number;
   /** It has a base. */
   begun: boolean;
 }
@@ -29,6 +33,9 @@ export interface ArchivedShard {
   readonly clusterId: string;
   readonly shard: number;
 }
+
+/** Whoever stored a write has looked at the slots less than so long before. */
+export const UNSEEN_MS = 10_000;
 
 /** Why one timeline ends and the next begins, and what of the first is true. */
 export interface Break {
@@ -55,6 +62,8 @@ export async function lastLine(
 async function lineOf(reading: ArchiveReading, timeline: Timeline): Promise<Line> {
   const { base, id } = timeline.begin;
   const { offset, last } = endOfTimeline(timeline);
+  const lastMs = last?.lastMs ?? Date.parse(base.startedAt);
+  const { slots = '', open = false } = timeline.slots.at(-1) ?? {};
   return {
     id,
     earliest: base.offset,
@@ -62,8 +71,9 @@ async function lineOf(reading: ArchiveReading, timeline: Timeline): Promise<Line
     replid: timeline.replids.findLast((reign) => reign.offset <= offset)?.replid ?? base.replid,
     // After a failover the server tells the database anew.
     db: last !== undefined && last.to === last.endOffset ? await endDbOf(reading, last) : undefined,
-    lastMs: last?.lastMs ?? Date.parse(base.startedAt),
-    slots: timeline.slots.at(-1)?.slots ?? '',
+    lastMs,
+    slots: { slots, open },
+    slotsKnownMs: lastMs - UNSEEN_MS,
     begun: true,
   };
 }

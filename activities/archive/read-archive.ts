@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { archiveFacts, type FactKind, type TimelineBegin, timelineBegin } from '../../config/archive.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys, type FactName, parseFactKey, parseSegmentKey, type SegmentName } from '../../config/names.ts';
@@ -81,12 +82,17 @@ function timelineOf(begin: TimelineBegin, facts: readonly Fact[], segments: read
     replids,
     slots: [
       { slots, offset, ms: Date.parse(startedAt) },
-      ...inOrder.flatMap((fact) => (fact.kind === 'slots' ? [{ slots: fact.value.slots, offset: fact.offset, ms: fact.ms }] : [])),
+      ...inOrder.flatMap((fact) => (fact.kind === 'slots' ? [seenSlots(fact.value, fact)] : [])).toSorted((a, b) => a.ms - b.ms),
     ],
     ...(end?.kind === 'end' ? { end: { offset: end.offset, because: end.value.because } } : {}),
     segments,
   };
 }
+
+const seenSlots = (
+  { slots, open, at, since }: z.output<(typeof archiveFacts)['slots']>,
+  { offset, ms }: { readonly offset: number; readonly ms: number },
+): Timeline['slots'][number] => ({ slots, open, offset, ms: at ?? ms, ...(since === undefined ? {} : { sinceMs: since }) });
 
 async function readBegin(store: ObjectStore, cluster: string, shard: number, id: string): Promise<TimelineBegin | undefined> {
   const key = backupKeys.begin(cluster, shard, id);

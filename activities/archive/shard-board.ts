@@ -1,6 +1,6 @@
 import type { ShardArchiveProgress } from '../../config/archive.ts';
 import { messageOf } from '../support/failure.ts';
-import type { ClockKeeper } from './clock-keeper.ts';
+import type { ClockKeeper, SlotsSeen } from './clock-keeper.ts';
 import type { Line } from './line.ts';
 import type { SegmentUploads } from './segment-uploads.ts';
 
@@ -12,8 +12,8 @@ export interface ShardBoard {
   uploads: SegmentUploads | undefined;
   /** The base of the line, while it is being stored. */
   base: { bytes: number; stop(): Promise<void> } | undefined;
-  /** The shard's slots as its primary told them last, and where in the stream. */
-  slots: { readonly slots: string; readonly offset: number } | undefined;
+  /** What was seen of the shard's slots, and is not written down yet. */
+  slots: SlotsSeen | undefined;
   readonly clock: ClockKeeper;
   /** Something in the background has failed in a way that only a person can mend. */
   fail(error: unknown): void;

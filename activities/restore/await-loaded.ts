@@ -3,11 +3,13 @@ import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import { networkName } from '../../config/names.ts';
 import { addressOf, type NodePlace } from '../../model/layout.ts';
-import type { ShardSource } from '../../model/recovery/shard-recovery.ts';
+import { rangesOf, type ShardSource } from '../../model/recovery/shard-recovery.ts';
 import { inspectContainer, lastLogLines } from '../docker/containers.ts';
 import { reach } from '../docker/networks.ts';
 import { asOperator, type NodeAddress, withNode } from '../redis/connection.ts';
-import { parseInfo } from '../redis/parse.ts';
+import { parseClusterNodes, parseInfo } from '../redis/parse.ts';
+import { ServerError, type Word } from '../redis/protocol.ts';
+import { openWire, type Wire } from '../redis/wire.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { report } from '../support/beating.ts';
 import { fatal, messageOf } from '../support/failure.ts';
@@ -35,6 +37,8 @@ export interface Loaded {
   /** Of them, those whose time is over. */
   readonly expired: number;
   readonly functions: number;
+  /** Keys of slots that the shard did not have at that moment, and that were removed. */
+  readonly dropped: number;
 }
 
 /** A server says at least how far it has loaded; one that says nothing for so long hangs. */
@@ -49,7 +53,9 @@ export async function awaitLoaded({ docker, secrets }: LoadDeps, { spec, place, 
   await reach(docker, networkName(spec.name));
   const target = asOperator(held, spec.security.tls, { kind: 'data', address: addressOf(place, subnet) });
   const server = { name: place.name, target };
-  return compare(await awaitServing(docker, server, bytes), server, source, bytes);
+  const loaded = compare(await awaitServing(docker, server, bytes), server, source, bytes);
+  const dropped = spec.mode === 'sentinel' || source.atMoment !== true ? 0 : await dropForeign(docker, server, source.slots);
+  return { ...loaded, dropped };
 }
 
 /** A server that loads data, and how to ask it. */
@@ -84,6 +90,49 @@ export async function awaitServing(docker: Docker, { name, target }: LoadingServ
   );
 }
 
+/**
+ * The server has no keys of slots that are not its own. At the moment of its data some may have been on their way to it by the servers' own doing, which their owner had all the same; or were never
+ * removed. Servers call such slots open when they load them.
+ */
+async function dropForeign(docker: Docker, { name, target }: LoadingServer, slots: string): Promise<number> {
+  const own = rangesOf(slots);
+  const foreign = (await openSlotsOf(target)).filter((slot) => !own.some(([from, to]) => slot >= from && slot <= to));
+  if (foreign.length === 0) return 0;
+  await until(
+    async () => {
+      await refuseEnded(docker, name);
+      report({ node: name, waitsFor: 'the other shards' });
+      return (await withNode(target, (node) => node.cluster('INFO')).catch(() => '')).includes('cluster_state:ok') || undefined;
+    },
+    { timeoutMs: Number.POSITIVE_INFINITY, everyMs: 200, late: () => new Error('never') },
+  );
+  const wire = await openWire(target);
+  let dropped = 0;
+  try {
+    for (const slot of foreign) {
+      for (let keys = await keysIn(wire, slot); keys.length > 0; keys = await keysIn(wire, slot)) {
+        for (const reply of await wire.ask(keys.flatMap((key): Word[][] => [['ASKING'], ['UNLINK', key]])))
+          if (reply instanceof ServerError) throw reply;
+        dropped += keys.length;
+        report({ node: name, dropped });
+      }
+      await wire.one('CLUSTER', 'SETSLOT', slot, 'STABLE');
+    }
+  } finally {
+    wire.close();
+  }
+  return dropped;
+}
+
+const keysIn = async (wire: Wire, slot: number) => (await wire.one('CLUSTER', 'GETKEYSINSLOT', slot, 1000)) as readonly Buffer[];
+
+/** Slots that a node calls open itself. */
+const openSlotsOf = (target: NodeAddress): Promise<readonly number[]> =>
+  withNode(target, async (node) => {
+    const own = parseClusterNodes(String(await node.cluster('NODES'))).find(({ myself }) => myself);
+    return own?.openSlots.map((text) => Number(/^\[(\d+)-/.exec(text)?.[1])) ?? [];
+  });
+
 /** A server that cannot load its data ends, and the engine may start it again and again. */
 async function refuseEnded(docker: Docker, name: string): Promise<void> {
   const container = await inspectContainer(docker, name);
@@ -105,7 +154,7 @@ export function compare(
   { name }: LoadingServer,
   { shard, slots, base, until: writes }: ShardSource,
   bytes: number,
-): Loaded {
+): Omit<Loaded, 'dropped'> {
   const number = (field: string) => Number(info.get(field) ?? 0);
   const expired = number('rdb_last_load_keys_expired');
   const keys = number('rdb_last_load_keys_loaded') + expired;

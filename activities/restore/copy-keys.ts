@@ -1,6 +1,7 @@
 import calculateSlot from 'cluster-key-slot';
 import { failures } from '../../config/failures.ts';
 import { ports, systemUsers } from '../../config/names.ts';
+import type { SlotRange } from '../../model/slots.ts';
 import { parseInfo } from '../redis/parse.ts';
 import { ServerError, type Word } from '../redis/protocol.ts';
 import type { Wire } from '../redis/wire.ts';
@@ -10,6 +11,8 @@ import { refuseWhenCancelled } from '../support/until.ts';
 import type { Owners } from './owners.ts';
 
 export interface CopyOptions {
+  /** That the shard had. It may hold keys of others, which were on their way to it: they are with their owner. Missing in sentinel mode. */
+  readonly slots: readonly SlotRange[] | undefined;
   readonly owners: Owners;
   readonly include: readonly string[];
   /** Of the operator at the owners. */
@@ -68,7 +71,8 @@ async function copyDatabase(
   options: CopyOptions,
   before: number,
 ): Promise<number> {
-  const { owners, shard } = options;
+  const { owners, shard, slots } = options;
+  const isOwn = (key: Buffer) => slots === undefined || has(slots, calculateSlot(key));
   const waiting = owners.addresses.map((): Buffer[] => []);
   const scan = (from: string): ReturnType<Wire['ask']> => {
     const asked = wire.ask([['SCAN', from, ...(pattern === undefined ? [] : ['MATCH', pattern]), 'COUNT', SCAN_KEYS]], 2 * ANSWER_MS);
@@ -84,6 +88,7 @@ async function copyDatabase(
     cursor = String(next);
     if (cursor !== '0') asked = scan(cursor); // the server has the next keys ready when these are sent
     for (const key of found) {
+      if (!isOwn(key)) continue;
       keys++;
       waiting[owners.bySlot.length === 0 ? 0 : (owners.bySlot[calculateSlot(key)] ?? 0)]?.push(key);
     }
@@ -96,6 +101,8 @@ async function copyDatabase(
   } while (cursor !== '0');
   return keys;
 }
+
+const has = (slots: readonly SlotRange[], slot: number) => slots.some(([from, to]) => slot >= from && slot <= to);
 
 /** @returns how many keys the next batch may have. @throws HostFull, EngineRefused; what passes as it is */
 async function send(

@@ -5,7 +5,7 @@ import { pack } from 'tar-stream';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { networkName, nodePaths, scratchName } from '../../config/names.ts';
 import { guestAddress } from '../../model/layout.ts';
-import { type ShardSource, sourceId } from '../../model/recovery/shard-recovery.ts';
+import { rangesOf, type ShardSource, sourceId } from '../../model/recovery/shard-recovery.ts';
 import { renderScratchConf } from '../../model/server-conf.ts';
 import type { UnpackDeps } from '../backup/unpack.ts';
 import { NODE_UID } from '../docker/containers.ts';
@@ -77,6 +77,8 @@ export async function copyShard(deps: CopyDeps, request: CopyRequest): Promise<C
         );
       const copied = await copyKeys(wire, {
         owners,
+        // A backup was compared with the cluster when it was made; what was written after a base goes on while slots move.
+        slots: source.atMoment === true && source.slots !== '' ? rangesOf(source.slots) : undefined,
         include: request.include,
         password: held.system.operator,
         shard: source.shard,

@@ -55,13 +55,11 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
   if ('why' in found) throw fatal(failures.notRestorable, found.why);
   const ring = await deps.secrets.keyRing(cluster);
   const sources = await sideBySide(found.shards, SHARDS_AT_ONCE, async ({ shard, base, timeline, pieces, slots }): Promise<ShardSource> => {
+    const from = { shard, cluster, ...(base.backup === undefined ? {} : { backup: base.backup }), base: base.data, slots, atMoment: true };
+    if (pieces.length === 0) return from;
     const cut = await findCut({ store, ring }, pieces, atMs);
     return {
-      shard,
-      cluster,
-      ...(base.backup === undefined ? {} : { backup: base.backup }),
-      base: base.data,
-      slots,
+      ...from,
       until: { timeline, atMs, reachedMs: cut.timeMs, bytes: cut.offset - base.data.offset, segments: pieces.length },
     };
   });

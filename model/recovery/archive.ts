@@ -12,12 +12,24 @@ export interface Timeline {
     /** Bytes that had been archived beyond, and that the failover dropped. */
     readonly dropped?: number;
   }[];
-  /** Where the shard's slots changed, in order. `ms` is the worker's clock. */
-  readonly slots: readonly { readonly slots: string; readonly offset: number; readonly ms: number }[];
+  /** Where the shard's slots changed, in order. */
+  readonly slots: readonly SlotsAt[];
   /** Missing while it goes on. Writes that were archived beyond its offset were dropped by a failover: they are not part of it. */
   readonly end?: { readonly offset: number; readonly because: string };
   /** In any order; they may overlap, where two attempts archived at once or small ones were merged. */
   readonly segments: readonly SegmentName[];
+}
+
+/** The slots that a shard was seen to have. */
+export interface SlotsAt {
+  readonly slots: string;
+  readonly offset: number;
+  /** When, ms since 1970, by its primary's clock. */
+  readonly ms: number;
+  /** It was seen to be otherwise until then; missing where it was not looked at before. */
+  readonly sinceMs?: number;
+  /** Some are open: keys of them are on their way. */
+  readonly open?: boolean;
 }
 
 /** A part of a segment that belongs to the timeline. */
@@ -109,6 +121,34 @@ export function usableFromMs(base: Pick<ShardBackup, 'offset'>, pieces: readonly
   return first.startOffset === base.offset ? first.firstMs : first.lastMs;
 }
 
+/** A stretch of time, both ends included; ms since 1970. */
+export interface Span {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+/**
+ * No moment further after a stamp is told by it. Where nothing said for longer what the time was, an archiver was away, or a shard had no primary: what was written then is there, and nobody
+ * knows when in between.
+ */
+export const MOST_UNSTAMPED_MS = 2000;
+
+/** The moments to which pieces bring a base, by their stamps. */
+export function stampedSpans(base: Pick<ShardBackup, 'offset'>, pieces: readonly Piece[]): readonly Span[] {
+  const fromMs = usableFromMs(base, pieces);
+  if (fromMs === undefined) return [];
+  const spans: Span[] = [];
+  let span: Span = { fromMs, toMs: fromMs };
+  for (const { firstMs, lastMs } of pieces) {
+    if (firstMs - span.toMs > MOST_UNSTAMPED_MS) {
+      spans.push(span);
+      span = { fromMs: firstMs, toMs: firstMs };
+    }
+    span = { ...span, toMs: Math.max(span.toMs, lastMs) };
+  }
+  return [...spans, span];
+}
+
 /** The latest stamp of all; there may be hundreds of thousands of them. */
 const lastOf = (pieces: readonly Piece[]): number => pieces.reduce((latest, { lastMs }) => Math.max(latest, lastMs), 0);
 
@@ -148,10 +188,7 @@ export function recoverShard(
     const candidates = bases.filter(({ data }) => liesOn(timeline, data)).toSorted((a, b) => b.data.offset - a.data.offset);
     for (const base of candidates) {
       const pieces = piecesFrom(timeline, base.data.offset);
-      const fromMs = usableFromMs(base.data, pieces);
-      if (fromMs === undefined || fromMs > atMs) continue;
-      const toMs = lastOf(pieces);
-      if (toMs < atMs) continue;
+      if (!stampedSpans(base.data, pieces).some(({ fromMs, toMs }) => fromMs <= atMs && atMs <= toMs)) continue;
       const last = pieces.findIndex(({ firstMs }) => firstMs > atMs);
       return { shard, timeline: timeline.begin.id, base, pieces: last === -1 ? pieces : pieces.slice(0, last) };
     }

@@ -1,5 +1,5 @@
 import type { SegmentName } from '../../config/names.ts';
-import { piecesFrom, type Timeline } from './archive.ts';
+import { MOST_UNSTAMPED_MS, piecesFrom, type Timeline } from './archive.ts';
 
 /** Segments that follow each other, to be put together into one that has all their writes. */
 export type Merge = readonly SegmentName[];
@@ -48,6 +48,8 @@ function fits(run: Merge, next: SegmentName, rules: MergeRules): boolean {
     first === undefined ||
     (last?.endOffset === next.startOffset &&
       last.stream === next.stream &&
+      // Their names tell that nothing was stamped in between.
+      next.firstMs - last.lastMs <= MOST_UNSTAMPED_MS &&
       next.endOffset - first.startOffset <= rules.mostBytes &&
       next.lastMs - first.firstMs <= rules.mostMs)
   );

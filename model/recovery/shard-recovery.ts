@@ -25,6 +25,8 @@ export interface ShardSource {
   readonly base: ShardBackup;
   /** Slots of the shard at that moment, as a manifest has them. */
   readonly slots: string;
+  /** It is the data of a moment, and not simply the base's: slots may have moved since. */
+  readonly atMoment?: boolean;
   /** What was written after the base; missing when it is the base alone. */
   readonly until?: WritesUntil;
 }

@@ -1,6 +1,7 @@
 import type { RecoveryGap, RecoverySpan, RecoveryWindow, ShardRecoveryWindow } from '../../config/archive.ts';
 import { countSlots, parseRange, SLOTS } from '../slots.ts';
-import { type Base, liesOn, piecesFrom, type Timeline, usableFromMs } from './archive.ts';
+import { type Base, liesOn, piecesFrom, type Span, stampedSpans, type Timeline } from './archive.ts';
+import { movingSpans } from './moving-slots.ts';
 
 /** What there is of one shard to bring it back from. */
 export interface ShardArchive {
@@ -9,21 +10,11 @@ export interface ShardArchive {
   readonly bases: readonly Base[];
 }
 
-interface Span {
-  readonly fromMs: number;
-  readonly toMs: number;
-}
-
 /** The stretches of time to every moment of which a timeline leads from one of these bases, in order, apart from each other. */
 export function spansOf(timeline: Timeline, bases: readonly Base[]): readonly Span[] {
   const reaches = bases
     .filter(({ data }) => liesOn(timeline, data))
-    .flatMap(({ data }): readonly Span[] => {
-      const pieces = piecesFrom(timeline, data.offset);
-      const fromMs = usableFromMs(data, pieces);
-      const toMs = pieces.at(-1)?.lastMs;
-      return fromMs === undefined || toMs === undefined || toMs < fromMs ? [] : [{ fromMs, toMs }];
-    });
+    .flatMap(({ data }) => stampedSpans(data, piecesFrom(timeline, data.offset)));
   return union(reaches);
 }
 
@@ -45,7 +36,16 @@ const REASONS: Readonly<Record<string, string>> = {
   removed: 'the shard, or the cluster, was removed',
 };
 const LOST = 'a part of the archive is missing in the bucket';
+const UNSTAMPED =
+  'nothing said what the time was: the archive was away, or the shard had no primary. What was written meanwhile is there at the first moment after it';
 const OVERLAP = 'the base of what follows was being stored';
+
+/** Whether the writes after a moment follow what was archived until then. */
+const pieceAfter = (timeline: Timeline, bases: readonly Base[], ms: number): boolean =>
+  bases.some(({ data }) => {
+    const pieces = liesOn(timeline, data) ? piecesFrom(timeline, data.offset) : [];
+    return pieces.some(({ lastMs }) => lastMs <= ms) && pieces.some(({ firstMs }) => firstMs > ms);
+  });
 
 /** Where one shard can be brought back to, and why not to the rest. */
 export function shardWindow({ shard, timelines, bases }: ShardArchive): ShardRecoveryWindow {
@@ -54,7 +54,8 @@ export function shardWindow({ shard, timelines, bases }: ShardArchive): ShardRec
   const gaps = found.flatMap((span, at): readonly RecoveryGap[] => {
     const next = found[at + 1];
     if (next === undefined || next.fromMs <= span.toMs) return [];
-    const why = span.timeline === next.timeline ? LOST : (REASONS[span.timeline.end?.because ?? next.timeline.begin.because] ?? OVERLAP);
+    const lost = pieceAfter(span.timeline, bases, span.toMs) ? UNSTAMPED : LOST;
+    const why = span.timeline === next.timeline ? lost : (REASONS[span.timeline.end?.because ?? next.timeline.begin.because] ?? OVERLAP);
     return [{ from: iso(span.toMs), to: iso(next.fromMs), why }];
   });
   const [last, newest] = [found.at(-1), inOrder.at(-1)];
@@ -86,31 +87,48 @@ export function isAbsent({ timelines }: ShardArchive, ms: number): boolean {
   return joined || (last.end?.because === 'removed' && last.segments.every(({ lastMs }) => lastMs < ms));
 }
 
-/** How many slots the shard had then, as far as was seen. Those of the timeline that holds the moment. */
-function slotsAt({ timelines, bases }: ShardArchive, ms: number): number {
-  const timeline = timelines.find((one) => spansOf(one, bases).some((span) => holds(span, ms)));
-  const seen = timeline?.slots.findLast((slots) => slots.ms <= ms) ?? timeline?.slots[0];
-  return seen === undefined || seen.slots === '' ? 0 : countSlots(seen.slots.split(',').map(parseRange));
+/** Whether the shard was there, and had no slots: nobody wrote to it, and nothing of it is needed. */
+export function isIdle({ timelines }: ShardArchive, ms: number): boolean {
+  const seen = timelines.flatMap(({ slots }) => slots).filter((slots) => slots.ms <= ms);
+  return seen.toSorted((a, b) => a.ms - b.ms).at(-1)?.slots === '';
 }
 
+/** Whether these are shards that share slots out. */
+export const areSharded = (archives: readonly ShardArchive[]): boolean =>
+  archives.some(({ timelines }) => timelines.some(({ slots }) => slots.some((seen) => seen.slots !== '')));
+
 /**
- * Where a cluster can be brought back to: to every moment at which all the shards that it had then can be, and had every slot once. While slots move there are moments at which nobody was seen to have
- * some of them.
+ * Where a cluster can be brought back to: to every moment at which all the shards that it had then can be, and had every slot once. While slots move there are moments at which nobody can tell where
+ * their keys were.
  */
 export function recoveryWindow(cluster: string, shards: readonly ShardArchive[]): RecoveryWindow {
-  const windows = shards.map((archive) => ({
-    archive,
-    spans: union(archive.timelines.flatMap((timeline) => spansOf(timeline, archive.bases))),
-  }));
-  const changes = windows.flatMap(({ archive: { timelines }, spans }) => [
+  const sharded = areSharded(shards);
+  const windows = shards.map((archive) => {
+    const lines = archive.timelines.map((timeline) => ({
+      spans: spansOf(timeline, archive.bases),
+      moving: movingSpans(timeline),
+      /** How many slots it had from when on. */
+      counts: timeline.slots.map(({ slots, ms }) => ({ ms, count: slots === '' ? 0 : countSlots(slots.split(',').map(parseRange)) })),
+    }));
+    return { archive, lines, spans: union(lines.flatMap((line) => line.spans)) };
+  });
+  const changes = windows.flatMap(({ archive: { timelines }, lines, spans }) => [
     ...spans.flatMap(({ fromMs, toMs }) => [fromMs, toMs, toMs + 1]),
+    ...lines.flatMap(({ moving }) => moving).flatMap(({ fromMs, toMs }) => [fromMs - 1, fromMs, toMs, toMs + 1]),
     ...timelines.flatMap(({ begin, slots }) => [Date.parse(begin.began), ...slots.map(({ ms }) => ms)]).flatMap((ms) => [ms - 1, ms]),
   ]);
-  const edges = [...new Set(changes)].toSorted((a, b) => a - b);
+  const edges = [...new Set(changes)].filter(Number.isFinite).toSorted((a, b) => a - b);
   const wholeAt = edges.map((ms) => {
-    const there = windows.filter(({ archive, spans }) => spans.some((span) => holds(span, ms)) || !isAbsent(archive, ms));
-    const slots = there.reduce((sum, { archive }) => sum + slotsAt(archive, ms), 0);
-    return there.length > 0 && there.every(({ spans }) => spans.some((span) => holds(span, ms))) && (slots === SLOTS || slots === 0);
+    const there = windows.flatMap(({ archive, lines }) => {
+      const line = lines.find(({ spans }) => spans.some((span) => holds(span, ms)));
+      return line !== undefined ? [line] : isAbsent(archive, ms) || (sharded && isIdle(archive, ms)) ? [] : [undefined];
+    });
+    let slots = 0;
+    for (const line of there) {
+      if (line === undefined || line.moving.some((span) => holds(span, ms))) return false;
+      slots += (line.counts.findLast((seen) => seen.ms <= ms) ?? line.counts[0])?.count ?? 0;
+    }
+    return there.length > 0 && (slots === SLOTS || slots === 0);
   });
   const whole = edges.flatMap((fromMs, at): readonly Span[] =>
     wholeAt[at] === true ? [{ fromMs, toMs: wholeAt[at + 1] === true ? (edges[at + 1] ?? fromMs) : fromMs }] : [],

@@ -10,7 +10,7 @@ import { clusterSpec } from '../../config/cluster-spec.ts';
 import { drillName, nodeName, objectKeys, ports, systemUsers } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
-import { piecesFrom } from '../../model/recovery/archive.ts';
+import { MOST_UNSTAMPED_MS, piecesFrom } from '../../model/recovery/archive.ts';
 import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
 import { until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
@@ -129,7 +129,9 @@ describe('a cluster that is written to', () => {
     const to = Math.min(...among.map((its) => its.at(-3) ?? Number.NaN));
     expect(to - from).toBeGreaterThan(0);
     for (let number = 0; number < MOMENTS; number++) {
-      const atMs = from + Math.floor((to - from) * ((number + Math.random()) / MOMENTS));
+      let atMs = from + Math.floor((to - from) * ((number + Math.random()) / MOMENTS));
+      // On a machine that is busy a shard may have no stamp for so long that nobody can tell; then the next moment at which all have one.
+      while (!SHARDS.every((shard) => (stamps[shard] ?? []).some((one) => one <= atMs && atMs - one < MOST_UNSTAMPED_MS))) atMs++;
       const into = named();
       const { restored } = await run('restore', {
         cluster: spec.name,

@@ -1,11 +1,12 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
-import { labels, nodeName } from '../../config/names.ts';
+import { labels, nodeName, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { piped } from '../cli/piped.ts';
 import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
 import type { Contents } from '../support/lone-shard.ts';
+import { until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { findChanges, LIBRARY, STATIC_KEYS, writeStaticData } from '../support/static-data.ts';
 import { asApplication, ask, onNode, refusal } from './ask.ts';
@@ -93,6 +94,29 @@ test('with another number of shards every key is where it belongs, and with a pa
   });
   const { shards } = await ask<StatusReport>(stack, 'status', { cluster: part });
   expect(shards).toMatchObject([{ keys: STATIC_KEYS }]);
+});
+
+test('a copy that is ended in the middle is told apart from a cluster that has its data, and is gone on with', async () => {
+  const into = named();
+  const input = { cluster: source, backup, into, changes: { shards: 4 } };
+  const { client, dependencies } = stack;
+  const handle = await client.workflow.start('restore', { taskQueue: WORKFLOW_TASK_QUEUE, workflowId: `restore-${into}`, args: [input] });
+  const copying = async () =>
+    (await dependencies.docker.listContainers({ filters: { label: [labels.scratch] } })).some(({ Names }) => Names[0]?.includes(into));
+  await until('keys are copied', copying, 120_000);
+  await handle.terminate('by a test');
+  const { verdict, headline, findings } = await ask<StatusReport>(stack, 'status', { cluster: into });
+  expect({ verdict, headline, findings }).toMatchObject({
+    verdict: 'degraded',
+    headline: expect.stringContaining(`never ended: the data of ${source}, backup ${backup}`),
+    findings: [{ severity: 'critical', code: 'half-restored', next: expect.stringContaining(`holdfast deprovision ${into}`) }],
+  });
+  const refused = async (type: string, it: object) => (await refusal(run(type, it))).message;
+  expect(await refused('provision', { spec: { ...spec, name: into, shards: 4 } })).toContain('run the same restore again');
+  expect(await refused('restore', { ...input, include: ['text:*'] })).toContain('run the same restore again');
+  await run('restore', input);
+  await requireCopy(into, { shards: 4 });
+  await run('deprovision', { cluster: into, confirm: into });
 });
 
 test('what a server cannot load is refused with what to choose, and nothing is made', async () => {

@@ -62,7 +62,9 @@ export function createLoadClient({ addresses, username, password, ca }: Login) {
         // Both in one write: nothing may come between.
         const marked = asking ? redis.call('ASKING') : undefined;
         marked?.catch(() => undefined);
-        return { end: 'ok', value: await redis.callBuffer(command, key, ...rest) };
+        const value = await redis.callBuffer(command, key, ...rest);
+        if (!asking) owners.set(slot, address);
+        return { end: 'ok', value };
       } catch (error) {
         const message = error instanceof Error ? error.message : String(error);
         asking = false;

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Base, piecesFrom, recoverShard, type Timeline } from '../../model/recovery/archive.ts';
+import { type Base, MOST_UNSTAMPED_MS, piecesFrom, recoverShard, type Timeline } from '../../model/recovery/archive.ts';
 import { covered, type MergeRules, planMerges } from '../../model/recovery/merge-plan.ts';
+import { recoverAll } from '../../model/recovery/moment.ts';
 import { recoveryWindow, type ShardArchive, shardWindow, spansOf } from '../../model/recovery/window.ts';
 import { base, segment, timeline } from './recovery-timelines.ts';
 
@@ -50,6 +51,25 @@ describe('the recovery window of a shard', () => {
     expect(shardWindow(archive(0, [dropped])).dropped).toEqual([{ offset: 30, bytes: 20 }]);
   });
 
+  test('tells where nothing said what the time was, and takes no moment there', () => {
+    const late = tens(50, 4, 1490 + MOST_UNSTAMPED_MS + 1);
+    const line = timeline({ segments: [...tens(0, 5, 1000), ...late] });
+    expect(shardWindow(archive(0, [line]))).toMatchObject({
+      spans: [
+        { from: iso(1000), to: iso(1490) },
+        { from: iso(late[0]?.firstMs ?? 0), to: iso(late.at(-1)?.lastMs ?? 0) },
+      ],
+      gaps: [{ from: iso(1490), to: iso(late[0]?.firstMs ?? 0), why: expect.stringContaining('nothing said what the time was') }],
+    });
+    expect(recoverShard(0, [line], [base(0)], 2000)).toBeUndefined();
+    expect(recoverAll('c', [archive(0, [line])], 2000)).toMatchObject({
+      why: expect.stringContaining(`between ${iso(1490)} and ${iso(3491)} nothing said`),
+    });
+    expect(recoverShard(0, [line], [base(0)], 1490)).toBeDefined();
+    const sooner = timeline({ segments: [...tens(0, 5, 1000), ...tens(50, 4, 1490 + MOST_UNSTAMPED_MS)] });
+    expect(shardWindow(archive(0, [sooner]))).toMatchObject({ spans: [{}], gaps: [] });
+  });
+
   test('has every moment that can be brought back, and no other', () => {
     fc.assert(
       fc.property(
@@ -83,8 +103,7 @@ describe('the recovery window of a cluster', () => {
     const joined = half(1, 1300, 6, { slots: '' });
     const grown: Timeline = { ...joined, slots: [...joined.slots, { slots: '8192-16383', offset: 30, ms: 1500 }] };
     expect(recoveryWindow('c', [archive(0, [shrunk]), archive(1, [grown])]).spans).toEqual([
-      { from: iso(1000), to: iso(1249) },
-      { from: iso(1300), to: iso(1449) },
+      { from: iso(1000), to: iso(1449) },
       { from: iso(1500), to: iso(1890) },
     ]);
     const left = half(1, 1000, 4, { end: 40, because: 'removed' });
@@ -98,6 +117,56 @@ describe('the recovery window of a cluster', () => {
     expect(recoveryWindow('c', [archive(0, [all]), archive(1, [left])]).spans).toEqual([
       { from: iso(1000), to: iso(1390) },
       { from: iso(1395), to: iso(1890) },
+    ]);
+  });
+
+  test('begins and ends where two looks at the slots leave no doubt, and a message names the nearest moments', () => {
+    const moved = (shard: number, slots: string, startedMs: number): Timeline => {
+      const before = half(shard, 1000, 90);
+      const [first] = before.slots;
+      if (first === undefined) throw new Error('it began with slots');
+      return {
+        ...before,
+        slots: [
+          first,
+          { ...first, offset: 300, sinceMs: startedMs, ms: startedMs + 100, open: true },
+          { slots, offset: 400, sinceMs: startedMs + 700, ms: startedMs + 800, open: false },
+        ],
+      };
+    };
+    const both = [archive(0, [moved(0, '0-8000', 4000)]), archive(1, [moved(1, '8001-16383', 3900)])];
+    const spans = [
+      { from: iso(1000), to: iso(3900) },
+      { from: iso(4800 + MOST_UNSTAMPED_MS + 1), to: iso(9990) },
+    ];
+    expect(recoveryWindow('c', both).spans).toEqual(spans);
+    for (const ms of [3901, 4500, 4800, 6500]) {
+      const found = recoverAll('c', both, ms);
+      expect('why' in found ? found.why : '').toContain(
+        `The nearest moments are ${spans[0]?.to} before it, and ${spans[1]?.from} after it`,
+      );
+    }
+    const at = (ms: number) => {
+      const found = recoverAll('c', both, ms);
+      return 'shards' in found ? found.shards.map(({ slots }) => slots) : found.why;
+    };
+    expect(at(3900)).toEqual(['0-8191', '8192-16383']);
+    expect(at(6801)).toEqual(['0-8000', '8001-16383']);
+    const open = moved(0, '0-8000', 4000);
+    expect(recoveryWindow('c', [archive(0, [{ ...open, slots: open.slots.slice(0, 2) }]), archive(1, [half(1, 1000, 90)])]).spans).toEqual([
+      { from: iso(1000), to: iso(4000) },
+    ]);
+  });
+
+  test('needs nothing of a shard that has no slots, however long nobody wrote to it', () => {
+    const idle = half(2, 1000, 1, { slots: '' });
+    const all = [archive(0, [half(0, 1000, 9)]), archive(1, [half(1, 1000, 9)]), archive(2, [idle])];
+    expect(recoveryWindow('c', all).latest).toBe(iso(1890));
+    const found = recoverAll('c', all, 1800);
+    expect('shards' in found ? found.shards.map(({ shard, pieces }) => [shard, pieces.length > 0]) : found.why).toEqual([
+      [0, true],
+      [1, true],
+      [2, false],
     ]);
   });
 
@@ -158,5 +227,6 @@ describe('merging', () => {
     expect(of([0, 10, { lastMs: 99_500 }], [10, 20, { lastMs: 99_600 }])).toEqual([]);
     expect(of([0, 60], [60, 120])).toEqual([]);
     expect(of([0, 10], [11, 20])).toEqual([]);
+    expect(of([0, 10, { lastMs: 1000 }], [10, 20, { firstMs: 1000 + MOST_UNSTAMPED_MS, lastMs: 1000 + MOST_UNSTAMPED_MS }])).toEqual([]);
   });
 });

@@ -314,7 +314,7 @@ export function playedHost(current: () => World): HostActivities {
     async removeCopySources() {
       current().scratches.clear();
     },
-    awaitLoaded: async ({ source: { shard, base } }) => ({ shard, keys: base.keys, expired: 0, functions: base.functions }),
+    awaitLoaded: async ({ source: { shard, base } }) => ({ shard, keys: base.keys, expired: 0, functions: base.functions, dropped: 0 }),
     async removeScratches() {
       current().scratches.clear();
     },

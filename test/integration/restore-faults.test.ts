@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readRecoveryWindow } from '../../activities/archive/read-window.ts';
+import { nodeName, objectKeys } from '../../config/names.ts';
+import type { OperationResult } from '../../config/progress.ts';
+import type { StatusReport } from '../../config/status.ts';
+import { checkout } from '../../scripts/setup/home.ts';
+import { piped } from '../cli/piped.ts';
+import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { type Running, until } from '../support/processes.ts';
+import { type Stack, startStack } from '../support/stack.ts';
+import { ask, onNode, refusal } from './ask.ts';
+
+let stack: Stack;
+let worker: Running;
+const names: string[] = [];
+const named = () => {
+  names.push(uniqueName());
+  return names.at(-1) ?? '';
+};
+const plain = { tls: false };
+const spec = testSpec(named(), {
+  mode: 'sentinel',
+  pitr: { enabled: true, rpoSeconds: 1 },
+  security: { tls: false, users: [{ name: 'app' }] },
+});
+const cluster = spec.name;
+const changes = { pitr: { enabled: false } };
+const LARGE = 24 * 1024 ** 2;
+
+const run = (type: string, input: object) => ask<OperationResult>(stack, type, input);
+const windowOf = () => readRecoveryWindow(stack.dependencies.store, cluster);
+const another = async (entry?: string) => {
+  await worker.kill('SIGTERM');
+  worker = stack.startWorker(entry === undefined ? {} : { entry: join(checkout, 'test', 'support', entry) });
+};
+const NOTHING = { containers: [], volumes: [], networks: [] };
+/** When the large key was there, and before it was dropped. */
+let whole = 0;
+
+beforeAll(async () => {
+  stack = await startStack({ withWorker: false });
+  worker = stack.startWorker();
+  await run('provision', { spec });
+  await until('the archive reaches something', async () => (await windowOf()).latest, 120_000);
+  const reached = async (ms: number) => until('it is archived', async () => Date.parse((await windowOf()).latest ?? '') > ms, 120_000);
+  await onNode(stack, cluster, nodeName(cluster, 0, 0), (redis) => redis.set('large', randomBytes(LARGE)), plain);
+  whole = Date.now() + 500;
+  await reached(whole + 500);
+  await onNode(stack, cluster, nodeName(cluster, 0, 0), (redis) => redis.del('large'), plain);
+  await reached(Date.now());
+}, 300_000);
+afterAll(async () => {
+  for (const name of names) await sweep(stack.dependencies.docker, name);
+  await stack?.stop();
+});
+
+const at = (ms: number) => new Date(ms).toISOString();
+
+test('on a disk that is full nothing is left, and what is to be done is said; with room the same restore works', {
+  timeout: 300_000,
+}, async () => {
+  const into = named();
+  await another('small-disk-worker.ts');
+  const input = { cluster, at: at(whole), into, changes };
+  const failure = await refusal(run('restore', input));
+  expect(failure).toMatchObject({ type: 'HostFull', message: expect.stringContaining("the host's disk is full") });
+  expect(await holdings(stack.dependencies.docker, into)).toEqual(NOTHING);
+  expect(await stack.dependencies.store.list(objectKeys.clusterPrefix(into))).toEqual([]);
+  // The restore that works is made where the clock is an hour slow: what is read goes by the clocks of the servers.
+  await another('late-worker.ts');
+  const { restored } = await run('restore', input);
+  expect(whole - Date.parse(restored?.shards[0]?.at ?? '')).toBeLessThan(1000);
+  expect((await ask<StatusReport>(stack, 'status', { cluster: into })).verdict).toBe('healthy');
+  expect(await onNode(stack, into, nodeName(into, 0, 0), (redis) => redis.strlen('large'), plain)).toBe(LARGE);
+  await another();
+});
+
+test('a moment that is no moment, or that nothing reaches, is refused with what to write, or with what can be reached', async () => {
+  const into = named();
+  const cli = (text: string) => piped(['restore', cluster, '--at', text, '--into', into, '--yes'], { env: stack.env });
+  for (const text of ['14:03:26', 'yesterday', '2026-11-21T14:03:26', '2026-13-41T14:03:26Z']) {
+    const { code, stderr } = await cli(text);
+    expect(code, text).not.toBe(0);
+    expect(stderr, text).toContain('such as 2027-01-01 or 2027-01-01T12:00:00Z');
+  }
+  expect(await refusal(run('restore', { cluster, at: '2026-11-21', into }))).toMatchObject({ type: 'InvalidInput' });
+  for (const ms of [whole - 3_600_000, Date.now() + 600_000]) {
+    const { message, type } = await refusal(run('restore', { cluster, at: at(ms), into }));
+    expect(type).toBe('NotRestorable');
+    expect(message).toMatch(/cannot be brought back to .*It can be brought back to\n {2}\d{4}-.*Z to \d{4}-.*Z/s);
+  }
+  // The same moment, as it is written elsewhere.
+  const local = at(whole + 2 * 3_600_000).replace('Z', '+02:00');
+  const { plan } = await run('restore', { cluster, at: local, into, dryRun: true });
+  expect(whole - Date.parse(plan.recovery?.[0]?.at ?? '')).toBeLessThan(1000);
+  expect(await holdings(stack.dependencies.docker, into)).toEqual(NOTHING);
+});

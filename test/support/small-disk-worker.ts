@@ -1,0 +1,12 @@
+import Docker from 'dockerode';
+
+/** A worker whose engine has little disk for volumes: each that it makes holds so much. */
+const SIZE = '8m';
+const make = Docker.prototype.createVolume as unknown as (options: Docker.VolumeCreateOptions) => unknown;
+const small = function (this: Docker, options: Docker.VolumeCreateOptions) {
+  return make.call(this, { ...options, DriverOpts: { type: 'tmpfs', device: 'tmpfs', o: `size=${SIZE},mode=1777` } });
+};
+Object.assign(Docker.prototype, { createVolume: small });
+
+const { runWorkers } = await import('../../workers/main.ts');
+await runWorkers();
