@@ -53,7 +53,16 @@ async function archive(timeline: string, from: string, to: string): Promise<void
     server: { engine: 'valkey', version: '9.1.0' } as const,
     database: 0,
   };
-  const base = { shard: 0, key: backupKeys.base(ghost, 0, timeline, '00000000'), object, ...place, keys: 1, functions: 0, startedAt: from, tookMs: 1 };
+  const base = {
+    shard: 0,
+    key: backupKeys.base(ghost, 0, timeline, '00000000'),
+    object,
+    ...place,
+    keys: 1,
+    functions: 0,
+    startedAt: from,
+    tookMs: 1,
+  };
   const because = timeline.endsWith('1') ? 'first' : 'gap';
   const begin: TimelineBegin = {
     format: ARCHIVE_FORMAT,
