@@ -99,8 +99,11 @@ export async function archiveScene(stack: Stack): Promise<ArchiveScene> {
       await until(
         'its board says that all is well',
         async () => {
-          const { archive } = await execute<StatusReport>(subject, 'status', { cluster });
-          seen = archive;
+          const report = await execute<StatusReport>(subject, 'status', { cluster }).catch((error: unknown) => {
+            seen = String(error); // it is not waited for long, and is asked again
+          });
+          const archive = report?.archive;
+          seen = archive ?? seen;
           const well = archive?.shards.filter(
             ({ problem, node, lagMs }) => problem === undefined && node !== undefined && (lagMs ?? 60_000) < 10_000,
           );

@@ -33,7 +33,11 @@ export const restore = restoring(ofBackup, {}, 'backup');
 export const restoreElsewhere = restoring(ofBackup, { shards: 4 }, 'backup');
 
 /** A base and the writes after it, up to a moment. */
-export const restoreMoment = restoring((cluster) => ({ at: storedOf(cluster).at }), { pitr: { enabled: false } }, 'archive');
+export const restoreMoment = restoring(
+  (cluster) => ({ at: storedOf(cluster).at }),
+  { replicasPerShard: 0, pitr: { enabled: false } },
+  'archive',
+);
 
 /** Of what was made nothing is left; what it was made from is. */
 const takenBack = (survivor: Survivor): Cancellable => ({
