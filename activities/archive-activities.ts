@@ -8,6 +8,7 @@ import { tendArchive } from './archive/tend-archive.ts';
 import type { BackupDeps } from './backup/back-up-shard.ts';
 import { beating, report } from './support/beating.ts';
 import { askIfAwaited } from './temporal/operations.ts';
+import { readingsOf } from './temporal/readings.ts';
 
 export interface ArchiveActivityDeps extends BackupDeps {
   readonly client: Client;
@@ -41,8 +42,10 @@ export function createArchiveActivities(deps: ArchiveActivityDeps) {
       );
     },
     /** Small segments of what was archived become fewer large ones, and what is there is counted. */
-    tendArchive: async (cluster: string): Promise<readonly ShardArchiveSummary[]> =>
-      tendArchive({ store: deps.store, ring: await deps.secrets.keyRing(cluster), signal: cancellationSignal() }, cluster),
+    tendArchive: async (cluster: string): Promise<readonly ShardArchiveSummary[]> => {
+      const mergeDeps = { store: deps.store, ring: await deps.secrets.keyRing(cluster), signal: cancellationSignal() };
+      return tendArchive(mergeDeps, cluster, undefined, await readingsOf(deps.client, cluster));
+    },
   });
 }
 

@@ -6,19 +6,12 @@ import type { DrillReport, RestoreMark } from '../config/restore.ts';
 import type { KnownCluster } from '../model/known-cluster.ts';
 import type { ArchiveCut } from '../model/recovery/archive-retention.ts';
 import type { Orphans } from '../model/recovery/orphans.ts';
+import { cutsBesides } from '../model/recovery/readings.ts';
 import { endTimelines } from './archive/end-timelines.ts';
 import { readRecoveryWindow } from './archive/read-window.ts';
 import { readBackupStatus } from './backup/backup-status.ts';
-import {
-  backupIds,
-  commitBackup,
-  discardUnnamed,
-  findManifest,
-  listBackups,
-  recordDamage,
-  recordVerification,
-  setHold,
-} from './backup/catalogue.ts';
+import { backupIds, commitBackup, discardUnnamed, findManifest, recordDamage, recordVerification, setHold } from './backup/catalogue.ts';
+import { listBackups } from './backup/list-backups.ts';
 import { readDrill, writeDrill } from './restore/drills.ts';
 import { findSource, type SourceRequest } from './restore/find-source.ts';
 import { beginRestore, endRestore, readRestore } from './restore/restore-marks.ts';
@@ -28,9 +21,10 @@ import type { SecretStore } from './secrets/secret-store.ts';
 import { asOfNow, listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
 import type { StreamStore } from './storage/object-store.ts';
 import { beating } from './support/beating.ts';
-import { readArchiveProgress, stopArchive, tellArchive } from './temporal/archive.ts';
+import { archiveRuns, readArchiveProgress, stopArchive, tellArchive } from './temporal/archive.ts';
 import { type Acceptance, acceptSpec, closeKeeper, describeKeeper, readJournal, recordInJournal } from './temporal/keeper.ts';
 import { awaitLockFree, findLockHolder, requireHostWorker, startedBy } from './temporal/operations.ts';
+import { awaitRemovals, readingsOf } from './temporal/readings.ts';
 import { ensureSchedule, readSchedule, removeSchedule } from './temporal/schedules.ts';
 
 export interface ControlDeps {
@@ -115,9 +109,16 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     recordDrill: (report: DrillReport) => writeDrill(store, report),
     readDrill: (cluster: string) => readDrill(store, cluster),
     setHold: (cluster: string, backup: string, hold: BackupHold | undefined) => setHold(store, cluster, backup, hold),
-    planRotation: (request: RotationRequest) => planRotation(store, request),
-    removeBackups: (cluster: string, ids: readonly string[]) => removeBackups(store, cluster, ids),
-    removeArchive: (cluster: string, cuts: readonly ArchiveCut[]) => removeArchive(store, cluster, cuts),
+    /** No rotation goes on removing what it chose before it could see who reads. */
+    awaitRemovals: (cluster: string) => awaitRemovals(client, cluster),
+    planRotation: async (request: RotationRequest) => {
+      const { cluster } = request;
+      const [readings, archiving] = await Promise.all([readingsOf(client, cluster), archiveRuns(client, cluster)]);
+      return planRotation(store, request, { readings, archiving });
+    },
+    removeBackups: async (cluster: string, ids: readonly string[]) => removeBackups(store, cluster, ids, await readingsOf(client, cluster)),
+    removeArchive: async (cluster: string, cuts: readonly ArchiveCut[]) =>
+      removeArchive(store, cluster, cutsBesides(cuts, await readingsOf(client, cluster))),
     removeOrphans: (orphans: Orphans) => removeOrphans(store, orphans),
     missingBackups: (cluster: string, ids: readonly string[]) => missingBackups(store, cluster, ids),
     /** The schedule of its backups is as the spec says. */

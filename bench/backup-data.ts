@@ -8,8 +8,8 @@ const BATCH = 250;
 export type Kind = 'text' | 'random';
 
 /** Records as applications write them, about four to one; or what does not compress at all. Longer than any compressor looks back. */
-function poolOf(kind: Kind): Buffer {
-  if (kind === 'random') return randomBytes(POOL_BYTES);
+export function poolOf(kind: Kind, poolBytes = POOL_BYTES): Buffer {
+  if (kind === 'random') return randomBytes(poolBytes);
   const words = Array.from({ length: 2000 }, () =>
     randomBytes(4)
       .toString('hex')
@@ -17,7 +17,7 @@ function poolOf(kind: Kind): Buffer {
   );
   const word = () => words[Math.floor(Math.random() ** 2 * words.length)] ?? '';
   const lines: string[] = [];
-  for (let length = 0; length < POOL_BYTES; length += lines.at(-1)?.length ?? 0)
+  for (let length = 0; length < poolBytes; length += lines.at(-1)?.length ?? 0)
     lines.push(
       `{"id":${Math.floor(Math.random() * 1e9)},"name":"${word()} ${word()}","state":"${word()}","score":${Math.random().toFixed(3)},"tags":["${word()}","${word()}"],"note":"${word()} ${word()} ${word()} ${word()} ${word()}"}`,
     );

@@ -3,6 +3,7 @@ import { benchBackup } from './backup.ts';
 import { benchPlanner } from './planner.ts';
 import { benchProvision } from './provision.ts';
 import { benchRebalance } from './rebalance.ts';
+import { benchRestore } from './restore.ts';
 import { benchRotate } from './rotate.ts';
 
 const benches: Readonly<Record<string, () => Promise<void>>> = {
@@ -12,6 +13,7 @@ const benches: Readonly<Record<string, () => Promise<void>>> = {
   archive: benchArchive,
   rotate: benchRotate,
   backup: benchBackup,
+  restore: benchRestore,
 };
 const name = process.argv[2] ?? '';
 const bench = benches[name];

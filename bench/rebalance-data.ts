@@ -30,13 +30,20 @@ const WRITE = 128 * 1024;
 const PATIENCE_MS = 60_000;
 
 /**
- * Writes keys 0 to keys - 1 straight to the owners of their slots.
+ * Writes so many keys, from the first on, straight to the owners of their slots.
  * @param owners the connection to the owner of each slot
+ * @param values that the keys have in turn, in ASCII
  * @returns how many keys each slot has
  */
-export async function fill(owners: readonly Wire[], keys: number, valueBytes: number): Promise<Uint32Array> {
+export async function fill(
+  owners: readonly Wire[],
+  keys: number,
+  valueBytes: number,
+  values: readonly string[] = Array.from({ length: VALUES }, (_, index) => valueFor(index, valueBytes)),
+  first = 0,
+): Promise<Uint32Array> {
   const counts = new Uint32Array(SLOTS);
-  const tails = Array.from({ length: VALUES }, (_, index) => `\r\n$${valueBytes}\r\n${valueFor(index, valueBytes)}\r\n`);
+  const tails = values.map((value) => `\r\n$${value.length}\r\n${value}\r\n`);
   const head = `*3\r\n$3\r\nSET\r\n$${keyName(0).length}\r\n`;
   const lanes = new Map([...new Set(owners)].map((wire) => [wire, { text: '', count: 0, underWay: Promise.resolve() }]));
   const send = async (wire: Wire, text: string, count: number): Promise<void> => {
@@ -51,14 +58,14 @@ export async function fill(owners: readonly Wire[], keys: number, valueBytes: nu
     lane.text = '';
     lane.count = 0;
   };
-  for (let index = 0; index < keys; index++) {
+  for (let index = first; index < first + keys; index++) {
     const key = keyName(index);
     const slot = calculateSlot(key);
     const wire = owners[slot];
     const lane = wire === undefined ? undefined : lanes.get(wire);
     if (wire === undefined || lane === undefined) throw new Error(`nobody owns slot ${slot}`);
     counts[slot] = (counts[slot] ?? 0) + 1;
-    lane.text += head + key + (tails[index % VALUES] ?? '');
+    lane.text += head + key + (tails[index % tails.length] ?? '');
     lane.count++;
     if (lane.text.length >= WRITE) await write(wire);
   }

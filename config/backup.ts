@@ -161,6 +161,8 @@ export interface BackupSummary {
   readonly proof?: { readonly how: Verification['how']; readonly at: string };
   /** What the last verification found amiss. */
   readonly damaged?: BackupDamage;
+  /** Why its manifest cannot be read, and what to do. Then only `id` and `startedAt` are known, and rotations leave it alone. */
+  readonly unreadable?: string;
 }
 
 /** What an operation tells of the backup that it made or verified. */

@@ -9,6 +9,10 @@ export const keeperWorkflowId = (cluster: string) => `cluster/${cluster}`;
 /** The child workflow that an operation holds while it works on a cluster; the server lets one of them run at a time. */
 export const lockWorkflowId = (cluster: string) => `cluster/${cluster}/lock`;
 
+/** Child workflows that operations hold while they read what is stored of a cluster; so many at once. Rotations leave that alone. */
+export const readingWorkflowIds = (cluster: string): readonly string[] =>
+  Array.from({ length: 8 }, (_, place) => `cluster/${cluster}/reading/${place}`);
+
 /** The long-lived workflow that archives a cluster's writes. */
 export const archiveWorkflowId = (cluster: string) => `cluster/${cluster}/archive`;
 
@@ -162,6 +166,8 @@ export const backupKeys = {
     `archive/${cluster}/${shard}/${timeline}/${digits(offset, OFFSET_DIGITS)}-${digits(ms, TIME_DIGITS)}.${kind}.json`,
   /** What the last drill found. */
   drill: (cluster: string) => `backups/${cluster}/drill.json`,
+  /** What is known of the manifests, so that they need not all be read: never the truth. */
+  index: (cluster: string) => `backups/${cluster}/index.json`,
   keyCopies: (cluster: string) => `keys/${cluster}/`,
   /** One key-encryption key under one master key. */
   keyCopy: (cluster: string, id: string, masterKeyId: string) => `keys/${cluster}/${id}.${masterKeyId}.sealed`,

@@ -9,7 +9,8 @@ import { loadIn } from './support/bringing-back.ts';
 import { prepareGround } from './support/building.ts';
 import { fail, isCancellation, reasonOf, typeOf } from './support/failure.ts';
 import { operation } from './support/operation.ts';
-import { control, finds } from './support/proxies.ts';
+import { control } from './support/proxies.ts';
+import { findToRead } from './support/reading.ts';
 import { EndsHere } from './support/stages.ts';
 
 /** Brings the data of a cluster back into another one beside it, sees that all of it is there and serves, and removes it again. How long that took, or why it failed, is kept. */
@@ -24,7 +25,7 @@ export async function drill(raw: unknown): Promise<OperationResult> {
       const report = (found: Pick<DrillReport, 'ok' | 'summary'> & Partial<DrillReport>) =>
         control.recordDrill({ cluster, startedAt: startedAt.toISOString(), ...found });
       try {
-        const source = await finds.findSource({ cluster, which: at === undefined ? 'newest' : { atMs: Date.parse(at) } });
+        const source = await findToRead(op, { cluster, which: at === undefined ? 'newest' : { atMs: Date.parse(at) } });
         const parsed = specOfDrill(source);
         if (!parsed.ok) throw fail(failures.invalidInput, parsed.message);
         const spec = parsed.value;

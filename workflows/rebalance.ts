@@ -24,8 +24,10 @@ export async function rebalance(raw: unknown): Promise<OperationResult> {
       const looks = looksAt(hostName);
       const { plan, seen } = await op.propose(
         async (shown?: MovePlan) => {
-          const observation = await op.observe(spec);
-          const survey = await looks.surveySlots({ spec, clusterId, bytes: input.by === 'memory' });
+          const [observation, survey] = await Promise.all([
+            op.observe(spec),
+            looks.surveySlots({ spec, clusterId, bytes: input.by === 'memory' }),
+          ]);
           // Keys are written meanwhile, and a plan by keys made twice differs: what was approved is what is moved.
           const moves = shown?.slotMoves ?? movesOfRebalance(spec, op.known, input, { observation, survey });
           return { observation, survey, moves, scan: await scanMoves({ spec, clusterId }, moves, survey, input) };

@@ -10,7 +10,8 @@ import { copyIn, loadIn } from './support/bringing-back.ts';
 import { prepareGround } from './support/building.ts';
 import { fail } from './support/failure.ts';
 import { operation } from './support/operation.ts';
-import { control, finds } from './support/proxies.ts';
+import { control } from './support/proxies.ts';
+import { findToRead } from './support/reading.ts';
 
 /**
  * Makes a new cluster with the data that another one had. With as many shards, its primaries find the data in their volumes when they first start; else it is copied in by servers that load it. When
@@ -23,7 +24,7 @@ export async function restore(raw: unknown): Promise<OperationResult> {
     (input) => input.into,
     async (op, input) => {
       const startedAt = Date.now();
-      const source = await finds.findSource({ cluster: input.cluster, which: whichData(input) });
+      const source = await findToRead(op, { cluster: input.cluster, which: whichData(input) });
       const spec = specOf(input, source);
       await control.requireHostWorker(hostOf(spec));
       const { plan, seen } = await op.propose(

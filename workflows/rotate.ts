@@ -34,7 +34,7 @@ export async function rotate(raw: unknown): Promise<OperationResult> {
         await op.step(
           steps.backups,
           () => rotates.removeBackups(cluster, plan.going),
-          ({ removed, kept }) => `${removed} removed${kept.length === 0 ? '' : `; held in the meantime: ${kept.join(', ')}`}`,
+          ({ removed, kept }) => `${removed} removed${kept.length === 0 ? '' : `; held or read by now: ${kept.join(', ')}`}`,
         );
       if (planned(steps.archive))
         await op.step(

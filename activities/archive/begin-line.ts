@@ -63,6 +63,7 @@ export async function beginLine(
         base.bytes = bytes;
       },
       onProblem: board.trouble,
+      confirm: deps.confirm,
     },
     { id, cluster, clusterId, shard, because, startOffset: offset, replid: () => line.replid },
     { synced, node, slots, startedAt },

@@ -22,7 +22,7 @@ type Fact = {
 
 /**
  * What of a shard's writes lies in the bucket, oldest timeline first: one listing, and the few small objects that say how timelines begin, change and end. A timeline
- * whose base is not complete is none yet, and left out.
+ * whose base is not complete is none yet, and left out; and so is one whose beginning came late, when an attempt was given up and its base removed.
  * @throws FormatNotSupported
  */
 export async function readArchive(store: ObjectStore, cluster: string, shard: number): Promise<readonly Timeline[]> {
@@ -36,14 +36,27 @@ export async function readArchive(store: ObjectStore, cluster: string, shard: nu
     ({ timeline }) => timeline,
   );
   const begins = keys.flatMap((key) => /\/([^/]+)\/begin\.json$/.exec(key)?.[1] ?? []).toSorted();
-  return sideBySide(begins, SIDE_BY_SIDE, async (id) =>
-    timelineOf(
-      await readBegin(store, cluster, shard, id),
-      await sideBySide(facts.get(id) ?? [], SIDE_BY_SIDE, (name) => readFact(store, name)),
-      segments.get(id) ?? [],
-    ),
+  const found = await sideBySide(begins, SIDE_BY_SIDE, async (id) => {
+    const begin = await readBegin(store, cluster, shard, id);
+    const known = await sideBySide(facts.get(id) ?? [], SIDE_BY_SIDE, (name) => readFact(store, name));
+    // What was listed may have been rotated since: without its beginning it is no timeline.
+    return begin === undefined
+      ? undefined
+      : timelineOf(
+          begin,
+          known.flatMap((fact) => fact ?? []),
+          segments.get(id) ?? [],
+        );
+  });
+  const there = new Set(keys);
+  return found.flatMap((timeline) =>
+    timeline !== undefined && (there.has(timeline.begin.base.key) || wasCut(timeline)) ? [timeline] : [],
   );
 }
+
+/** A rotation removes the base after the writes that follow it. */
+const wasCut = ({ begin: { base }, segments }: Timeline): boolean =>
+  segments.length > 0 && segments.every(({ startOffset, endOffset }) => startOffset > base.offset || endOffset <= base.offset);
 
 /** The shards of which anything was archived; also of a cluster that is gone. */
 export async function archivedShards(store: ObjectStore, cluster: string): Promise<readonly number[]> {
@@ -81,18 +94,22 @@ const seenSlots = (
   { offset, ms }: { readonly offset: number; readonly ms: number },
 ): Timeline['slots'][number] => ({ slots, open, offset, ms: at ?? ms, ...(since === undefined ? {} : { sinceMs: since }) });
 
-async function readBegin(store: ObjectStore, cluster: string, shard: number, id: string): Promise<TimelineBegin> {
+async function readBegin(store: ObjectStore, cluster: string, shard: number, id: string): Promise<TimelineBegin | undefined> {
   const key = backupKeys.begin(cluster, shard, id);
-  const parsed = timelineBegin.safeParse(readJson(await store.get(key)));
+  const bytes = await store.get(key);
+  if (bytes === undefined) return undefined;
+  const parsed = timelineBegin.safeParse(readJson(bytes));
   if (parsed.success && parsed.data.id === id && parsed.data.shard === shard && parsed.data.cluster === cluster) return parsed.data;
   throw unreadable(key, parsed.error?.issues[0]?.message ?? 'it is of another timeline');
 }
 
-async function readFact(store: ObjectStore, name: FactName): Promise<Fact> {
+async function readFact(store: ObjectStore, name: FactName): Promise<Fact | undefined> {
   const key = backupKeys.fact(name);
   const { kind, offset, ms } = name;
   if (!isFactKind(kind)) throw unreadable(key, `it is a fact of the kind ${kind}`);
-  const parsed = archiveFacts[kind].safeParse(readJson(await store.get(key)));
+  const bytes = await store.get(key);
+  if (bytes === undefined) return undefined;
+  const parsed = archiveFacts[kind].safeParse(readJson(bytes));
   if (!parsed.success) throw unreadable(key, parsed.error.issues[0]?.message ?? '');
   return { kind, offset, ms, value: parsed.data } as Fact;
 }

@@ -1,21 +1,16 @@
 import type { RecoveryWindow } from '../../config/archive.ts';
-import type { BackupManifest } from '../../config/backup.ts';
+import { backupKeys } from '../../config/names.ts';
 import type { Base } from '../../model/recovery/archive.ts';
 import { recoveryWindow } from '../../model/recovery/window.ts';
-import { listBackups, readManifest } from '../backup/catalogue.ts';
+import { readManifests } from '../backup/read-manifests.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { archivedShards, readArchive } from './read-archive.ts';
 
-const MOST_BACKUPS = 10_000;
-
 /** Where a cluster can be brought back to; also one that is gone. */
 export async function readRecoveryWindow(store: ObjectStore, cluster: string): Promise<RecoveryWindow> {
-  const [shards, backups] = await Promise.all([archivedShards(store, cluster), listBackups(store, cluster, MOST_BACKUPS)]);
-  const manifests: BackupManifest[] = [];
-  for (const { id } of shards.length === 0 ? [] : backups) {
-    const manifest = await readManifest(store, cluster, id);
-    if (manifest !== undefined) manifests.push(manifest);
-  }
+  const shards = await archivedShards(store, cluster);
+  const backups = shards.length === 0 ? [] : await readManifests(store, cluster, await store.listObjects(backupKeys.backups(cluster)));
+  const manifests = backups.flatMap(({ manifest }) => manifest ?? []); // nothing can be built on one that cannot be read
   const archives = [];
   for (const shard of shards) {
     const timelines = await readArchive(store, cluster, shard);

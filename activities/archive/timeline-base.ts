@@ -7,6 +7,7 @@ import type { KeyRing } from '../backup/key-ring.ts';
 import { storeRdb } from '../backup/store-rdb.ts';
 import { type FullSync, handshake } from '../replication/handshake.ts';
 import type { StreamStore } from '../storage/object-store.ts';
+import { Superseded } from './line.ts';
 import type { ShardNode, ShardNow } from './shard-now.ts';
 
 export interface BaseDeps {
@@ -16,6 +17,8 @@ export interface BaseDeps {
   readonly signal: AbortSignal;
   readonly progress: (bytes: number) => void;
   readonly onProblem: (error: unknown) => void;
+  /** Whether this attempt is still the one that is waited for. */
+  readonly confirm: () => Promise<boolean>;
 }
 
 /** A timeline that has begun to be followed, and has no base yet. */
@@ -56,14 +59,30 @@ export async function storeBase(
         progress: deps.progress,
       });
       const begin: TimelineBegin = { format: ARCHIVE_FORMAT, id, cluster, clusterId, shard, base, because, began: startedAt.toISOString() };
-      signal.throwIfAborted();
+      await requireAwaited(deps);
       await store.put(backupKeys.begin(cluster, shard, id), `${JSON.stringify(begin, null, 2)}\n`);
       return begin;
     } catch (error) {
-      if (signal.aborted || (error instanceof ApplicationFailure && error.nonRetryable === true)) throw error;
+      if (signal.aborted || error instanceof Superseded || (error instanceof ApplicationFailure && error.nonRetryable === true))
+        throw error;
       deps.onProblem(error);
       await sleep(PAUSE_MS, undefined, { signal });
     }
+  }
+}
+
+/** What is left of an attempt that was given up may be gone by now: a rotation, or the next attempt, takes it for nobody's. */
+async function requireAwaited({ confirm, signal, onProblem }: BaseDeps): Promise<void> {
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      if (await confirm()) return;
+    } catch (error) {
+      onProblem(error); // nobody answers
+      await sleep(PAUSE_MS, undefined, { signal });
+      continue;
+    }
+    throw new Superseded('another attempt has taken over');
   }
 }
 

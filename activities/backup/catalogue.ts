@@ -4,7 +4,6 @@ import {
   type BackupDamage,
   type BackupHold,
   type BackupManifest,
-  type BackupSummary,
   backupManifest,
   type ShardBackup,
   type Verification,
@@ -15,7 +14,6 @@ import { withDamage, withVerification } from '../../model/recovery/verification.
 import { readJson } from '../storage/json.ts';
 import type { ObjectStore, StreamStore } from '../storage/object-store.ts';
 import { fatal } from '../support/failure.ts';
-import { sideBySide } from '../support/side-by-side.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
 
 /** The manifest of a backup; undefined when there is none. @throws FormatNotSupported */
@@ -23,12 +21,23 @@ export async function readManifest(store: ObjectStore, cluster: string, id: stri
   const key = backupKeys.manifest(cluster, id);
   const bytes = await store.get(key);
   if (bytes === undefined) return undefined;
+  const parsed = parseOwnManifest(bytes, cluster, id);
+  if ('manifest' in parsed) return parsed.manifest;
+  throw fatal(failures.formatNotSupported, parsed.unreadable);
+}
+
+/** A manifest that lies under its own key; or why it is none, for a person. */
+export function parseOwnManifest(
+  bytes: Uint8Array,
+  cluster: string,
+  id: string,
+): { readonly manifest: BackupManifest } | { readonly unreadable: string } {
   const parsed = backupManifest.safeParse(readJson(bytes));
-  if (parsed.success && parsed.data.id === id && parsed.data.cluster === cluster) return parsed.data;
-  throw fatal(
-    failures.formatNotSupported,
-    `${key} is no manifest that this version of Holdfast can read: ${parsed.error?.issues[0]?.message ?? 'it is of another backup'}. Put back an intact copy, or use a later version`,
-  );
+  if (parsed.success && parsed.data.id === id && parsed.data.cluster === cluster) return { manifest: parsed.data };
+  const why = parsed.error?.issues[0]?.message ?? 'it is of another backup';
+  return {
+    unreadable: `${backupKeys.manifest(cluster, id)} is no manifest that this version of Holdfast can read: ${why}. Put back an intact copy, or use a later version`,
+  };
 }
 
 /** A manifest that lies elsewhere; undefined when it cannot be read. */
@@ -53,10 +62,17 @@ export async function findManifest(store: ObjectStore, cluster: string, backup: 
 }
 
 /** Ids of the backups that have a manifest, newest first. */
-export async function backupIds(store: ObjectStore, cluster: string): Promise<readonly string[]> {
+export const backupIds = async (store: ObjectStore, cluster: string): Promise<readonly string[]> =>
+  idsIn(cluster, await store.list(backupKeys.backups(cluster)));
+
+/** The same, of a listing of the cluster's folder. A manifest that stands alone makes no backup: it came late, when all that it names had been removed. */
+export function idsIn(cluster: string, listing: readonly string[]): readonly string[] {
   const prefix = backupKeys.backups(cluster);
-  return (await store.list(prefix))
-    .flatMap((key) => /^([^/]+)\/manifest\.json$/.exec(key.slice(prefix.length))?.[1] ?? [])
+  const keys = listing.map((key) => key.slice(prefix.length));
+  const stored = new Set(keys.flatMap((key) => /^([^/]+)\/(?!manifest\.json$)/.exec(key)?.[1] ?? []));
+  return keys
+    .flatMap((key) => /^([^/]+)\/manifest\.json$/.exec(key)?.[1] ?? [])
+    .filter((id) => stored.has(id))
     .toSorted()
     .toReversed();
 }
@@ -86,7 +102,13 @@ export async function commitBackup(store: StreamStore, manifest: BackupManifest)
         `${key} was stored with ${object.storedBytes} bytes, and the bucket has ${found === undefined ? 'no such object' : `${found.bytes}`}: who else writes there?`,
       );
   }
-  if ((await readManifest(store, manifest.cluster, manifest.id)) === undefined) await write(store, manifest);
+  const { cluster, id } = manifest;
+  if ((await readManifest(store, cluster, id)) === undefined) await write(store, manifest);
+  // An attempt that was given up while it stood still here has written it when all else had been removed.
+  const keys = new Set(await store.list(backupKeys.backup(cluster, id)));
+  if (objectsOf(manifest).every(({ key }) => keys.has(key))) return;
+  await store.remove(backupKeys.manifest(cluster, id));
+  throw fatal(failures.objectMissing, `what was stored of ${id} has been removed, so it is no backup: who else works on ${cluster}?`);
 }
 
 /** The manifest says that it was verified, and how. */
@@ -109,40 +131,8 @@ export async function discardUnnamed(store: StreamStore, cluster: string, id: st
   const prefix = backupKeys.backup(cluster, id);
   for (const upload of await store.listUploads(prefix)) await store.abortUpload(upload);
   const rest = (await store.list(prefix)).filter((key) => !named.has(key));
-  for (const key of rest) await store.remove(key);
+  await store.removeAll(rest);
   return { objects: rest.length };
-}
-
-/** Manifests that are read at once. */
-const SIDE_BY_SIDE = 32;
-
-/** Backups of a cluster, newest first. What has no manifest is none, and is not shown. */
-export async function listBackups(store: ObjectStore, cluster: string, limit: number): Promise<readonly BackupSummary[]> {
-  const ids = (await backupIds(store, cluster)).slice(0, limit);
-  const manifests = await sideBySide(ids, SIDE_BY_SIDE, (id) => readManifest(store, cluster, id));
-  return manifests.flatMap((manifest) => (manifest === undefined ? [] : [summarize(manifest)]));
-}
-
-function summarize(manifest: BackupManifest): BackupSummary {
-  const { id, cluster, label, keepUntil, hold, startedAt, finishedAt, shards, verified, damaged } = manifest;
-  const sum = (of: (shard: BackupManifest['shards'][number]) => number) => shards.reduce((total, shard) => total + of(shard), 0);
-  const { engine, version } = shards[0]?.server ?? { engine: '', version: '' };
-  return {
-    id,
-    cluster,
-    ...(label === undefined ? {} : { label }),
-    ...(keepUntil === undefined ? {} : { keepUntil }),
-    held: hold !== undefined,
-    startedAt,
-    finishedAt,
-    server: `${engine} ${version}`,
-    shards: shards.length,
-    keys: sum(({ keys }) => keys),
-    plainBytes: sum(({ object }) => object.plainBytes),
-    storedBytes: sum(({ object }) => object.storedBytes),
-    ...(verified === undefined || damaged !== undefined ? {} : { proof: { how: verified.how, at: verified.at } }),
-    ...(damaged === undefined ? {} : { damaged }),
-  };
 }
 
 /** The backup is held, or is not. One that is held already keeps its own word. */

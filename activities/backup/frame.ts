@@ -84,14 +84,16 @@ function parseJson(text: string): SealedHeader | undefined {
   }
 }
 
-/** @throws RangeError when the object has too many frames. */
-export function sealFrame(key: FrameKey, index: number, last: boolean, plain: Uint8Array): Buffer {
+/** The bytes of a frame, in parts. @throws RangeError when the object has too many frames. */
+export function sealFrame(key: FrameKey, index: number, last: boolean, plain: Uint8Array): readonly Buffer[] {
   if (index >= MAX_FRAMES) throw new RangeError(`a sealed object has ${MAX_FRAMES} frames at most`);
   const cipher = createCipheriv(CIPHER, key.dataKey, nonce(index, last), { authTagLength: TAG_BYTES }).setAAD(associated(key, index));
   const head = Buffer.alloc(FRAME_HEAD_BYTES);
   head[0] = last ? 1 : 0;
   head.writeUInt32BE(plain.length, 1);
-  return Buffer.concat([head, cipher.update(plain), cipher.final(), cipher.getAuthTag()]);
+  const sealed = cipher.update(plain);
+  cipher.final(); // of this cipher nothing is left over
+  return [head, sealed, cipher.getAuthTag()];
 }
 
 /** Opens what follows a frame's head. Undefined when it is not that very frame of that very object, whole and unaltered. */

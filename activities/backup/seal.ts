@@ -26,7 +26,7 @@ export interface SealOptions {
 export interface Sealing {
   /** Identity of the object. */
   readonly id: string;
-  /** The object's bytes, to be read once: the header's line, then a frame at a time. Memory: a few frames. */
+  /** The object's bytes, to be read once: the header's line, then the parts of a frame at a time. Memory: a few frames. */
   readonly bytes: AsyncIterable<Buffer>;
   /** Sizes and digests. @throws Error before `bytes` has come to its end. */
   facts(): SealedFacts;
@@ -48,10 +48,10 @@ export function sealStream(source: AsyncIterable<Uint8Array>, options: SealOptio
     let index = 0;
     let held: Buffer | undefined; // which piece is the last is known when no other one comes
     for await (const piece of pieces) {
-      if (held !== undefined) yield sealFrame(header.key, index++, false, held);
+      if (held !== undefined) yield* sealFrame(header.key, index++, false, held);
       held = piece;
     }
-    yield sealFrame(header.key, index, true, held ?? Buffer.alloc(0));
+    yield* sealFrame(header.key, index, true, held ?? Buffer.alloc(0));
     ended = true;
   }
 

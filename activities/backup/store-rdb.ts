@@ -34,11 +34,11 @@ const STALL_MS = 45_000;
 /** Slots in the header are for whoever has nothing else; a long list of them would not fit. */
 const MOST_SLOTS_TEXT = 1500;
 const MIB = 1024 ** 2;
-const [LEAST_PART, MOST_PART, PARTS] = [8 * MIB, 64 * MIB, 1000];
+const [LEAST_PART, MOST_PART, PARTS] = [5 * MIB, 64 * MIB, 1000];
 
-/** Large enough for some thousand parts at most, small enough that several shards fit into memory. */
+/** Large enough for some thousand parts, of what takes no more room than in memory; small enough that several shards fit into ours. */
 const partBytesFor = ({ memoryBytes }: BackupSource): number =>
-  Math.min(MOST_PART, Math.max(LEAST_PART, Math.ceil((2 * memoryBytes) / PARTS / MIB) * MIB));
+  Math.min(MOST_PART, Math.max(LEAST_PART, Math.ceil(memoryBytes / PARTS / MIB) * MIB));
 
 /** The RDB lies in the bucket, sealed. Read as fast as the store takes it, through memory only; the connection is closed. @throws StoreUnreachable, ReplicationLost */
 export async function storeRdb(store: StreamStore, to: RdbToStore): Promise<ShardBackup> {

@@ -10,7 +10,10 @@ import { regroup } from './regroup.ts';
  */
 export const DEFAULT_LEVEL = 1;
 
-/** Sockets give 64 KiB at a time; each piece costs a round trip to a thread, and 256 KiB at a time are a fifth faster. */
+/**
+ * Sockets give 64 KiB at a time; each piece costs a round trip to a thread, and 256 KiB at a time are a fifth faster. It is more than a stream buffers, so that none is asked for before the one before it was
+ * compressed: `regroup` uses its memory again.
+ */
 const PIECE_BYTES = 256 * 1024;
 
 /** One zstd frame. Compression runs in a thread of its own, beside encryption and digests. */

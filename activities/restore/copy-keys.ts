@@ -74,11 +74,19 @@ async function copyDatabase(
   const { owners, shard, slots } = options;
   const isOwn = (key: Buffer) => slots === undefined || has(slots, calculateSlot(key));
   const waiting = owners.addresses.map((): Buffer[] => []);
+  const scan = (from: string): ReturnType<Wire['ask']> => {
+    const asked = wire.ask([['SCAN', from, ...(pattern === undefined ? [] : ['MATCH', pattern]), 'COUNT', SCAN_KEYS]], 2 * ANSWER_MS);
+    asked.catch(() => undefined); // it is thrown where it is awaited
+    return asked;
+  };
   let [cursor, keys, batch] = ['0', 0, FIRST_KEYS];
+  let asked = scan(cursor);
   do {
-    const reply = await wire.one('SCAN', cursor, ...(pattern === undefined ? [] : ['MATCH', pattern]), 'COUNT', SCAN_KEYS);
+    const [reply] = await asked;
+    if (reply instanceof ServerError) throw reply;
     const [next, found] = reply as readonly [Buffer | string, readonly Buffer[]];
     cursor = String(next);
+    if (cursor !== '0') asked = scan(cursor); // the server has the next keys ready when these are sent
     for (const key of found) {
       if (!isOwn(key)) continue;
       keys++;

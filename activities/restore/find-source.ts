@@ -7,7 +7,8 @@ import { latestOf, reachable, recoverAll } from '../../model/recovery/moment.ts'
 import { type ClusterSource, type ShardSource, sourceOfBackup } from '../../model/recovery/shard-recovery.ts';
 import type { ShardArchive } from '../../model/recovery/window.ts';
 import { archivedShards, readArchive } from '../archive/read-archive.ts';
-import { findManifest, readManifest } from '../backup/catalogue.ts';
+import { findManifest } from '../backup/catalogue.ts';
+import { readManifests } from '../backup/read-manifests.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { readRecord } from '../storage/cluster-records.ts';
 import type { StreamStore } from '../storage/object-store.ts';
@@ -72,18 +73,15 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
 }
 
 async function backupsBefore({ store }: SourceDeps, cluster: string, atMs: number): Promise<readonly BackupManifest[]> {
-  const prefix = backupKeys.backups(cluster);
-  const ids = (await store.list(prefix)).flatMap(
-    (key) => /^(\d{8}T\d{6}Z-[0-9a-f]{8})\/manifest\.json$/.exec(key.slice(prefix.length))?.[1] ?? [],
-  );
   const until = Number.isFinite(atMs) ? new Date(atMs).toISOString().slice(0, 19).replaceAll(/[-:]/g, '') : '~';
-  const newest = ids
-    .filter((id) => id.slice(0, 15) <= until)
-    .toSorted()
-    .slice(-MOST_BACKUPS);
-  const manifests = await Promise.all(newest.map((id) => readManifest(store, cluster, id)));
-  // What nobody has even opened, or was found damaged, is no base: the archive has one of its own.
-  return manifests.flatMap((manifest) => (manifest?.verified === undefined || manifest.damaged !== undefined ? [] : [manifest]));
+  const newest = await readManifests(store, cluster, await store.listObjects(backupKeys.backups(cluster)), {
+    limit: MOST_BACKUPS,
+    among: (id) => id.slice(0, 15) <= until,
+  });
+  // What nobody has even opened, was found damaged or cannot be read is no base: the archive has one of its own.
+  return newest
+    .flatMap(({ manifest }) => (manifest?.verified === undefined || manifest.damaged !== undefined ? [] : [manifest]))
+    .toReversed();
 }
 
 async function archivedShard(

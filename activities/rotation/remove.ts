@@ -1,40 +1,75 @@
 import { backupKeys } from '../../config/names.ts';
 import { type ArchiveCut, baseGoes } from '../../model/recovery/archive-retention.ts';
 import type { Orphans } from '../../model/recovery/orphans.ts';
-import { discardUnnamed, readManifest } from '../backup/catalogue.ts';
+import { backupsInUse, type Reading } from '../../model/recovery/readings.ts';
+import { readManifest } from '../backup/catalogue.ts';
 import type { StreamStore } from '../storage/object-store.ts';
 import { report } from '../support/beating.ts';
 import { sideBySide } from '../support/side-by-side.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
 import { readShards } from './archived-shards.ts';
 
-/** Removals that are under way at once. */
+/** Manifests that are read at once. */
 const AT_ONCE = 16;
+/** So many backups lose their manifests at once, right after each was looked at. */
+const BACKUPS_AT_ONCE = 100;
+/** Removed with one call: few enough that it answers soon. */
+const OBJECTS_AT_ONCE = 500;
 
-/** `kept`: backups that somebody held in the meantime. */
+/** `kept`: backups that somebody holds or reads by now. */
 export interface RemovedBackups {
   readonly removed: number;
   readonly kept: readonly string[];
 }
 
 /** These backups are gone: the manifest of each first, so that none is ever there in part. What an earlier attempt has removed counts as removed. */
-export async function removeBackups(store: StreamStore, cluster: string, ids: readonly string[]): Promise<RemovedBackups> {
+export async function removeBackups(
+  store: StreamStore,
+  cluster: string,
+  ids: readonly string[],
+  readings: readonly Reading[] = [],
+): Promise<RemovedBackups> {
   const kept: string[] = [];
-  let removed = 0;
-  await sideBySide(ids, AT_ONCE, async (id) => {
+  const read = backupsInUse(readings);
+  const gone: string[] = [];
+  for (let at = 0; at < ids.length; at += BACKUPS_AT_ONCE) {
+    const some = ids.slice(at, at + BACKUPS_AT_ONCE);
+    const held = new Set(
+      (await sideBySide(some, AT_ONCE, async (id) => (read.has(id) ? id : mustStay(store, cluster, id)))).flatMap((id) => id ?? []),
+    );
+    const going = some.filter((id) => !held.has(id));
     refuseWhenCancelled();
-    const manifest = await readManifest(store, cluster, id);
-    // Its plan may be as old as an approval takes, and a hold that is there now counts, whoever put it there.
-    if (manifest?.hold !== undefined || Date.parse(manifest?.keepUntil ?? '') > Date.now()) {
-      kept.push(id);
-      return;
-    }
-    await store.remove(backupKeys.manifest(cluster, id));
-    await discardUnnamed(store, cluster, id);
-    removed += 1;
-    report({ removed });
-  });
-  return { removed, kept };
+    await store.removeAll(going.map((id) => backupKeys.manifest(cluster, id)));
+    kept.push(...held);
+    gone.push(...going);
+    report({ removed: gone.length });
+  }
+  const root = backupKeys.backups(cluster);
+  const prefixes = new Set(gone.map((id) => backupKeys.backup(cluster, id)));
+  const ofThose = ({ key }: { readonly key: string }) => prefixes.has(key.slice(0, key.indexOf('/', root.length) + 1));
+  await sideBySide((await store.listUploads(root)).filter(ofThose), AT_ONCE, (upload) => store.abortUpload(upload));
+  await removeInOrder(
+    store,
+    (await store.listObjects(root)).filter(ofThose).map(({ key }) => key),
+  );
+  return { removed: gone.length, kept };
+}
+
+/** Its plan may be as old as an approval takes, and a hold that is there now counts, whoever put it there. @returns the id when it stays */
+async function mustStay(store: StreamStore, cluster: string, id: string): Promise<string | undefined> {
+  refuseWhenCancelled();
+  const manifest = await readManifest(store, cluster, id);
+  return manifest?.hold !== undefined || Date.parse(manifest?.keepUntil ?? '') > Date.now() ? id : undefined;
+}
+
+/** Many with each call. What is cut off has removed the first of them. */
+async function removeInOrder(store: StreamStore, keys: readonly string[], told: (count: number) => void = () => undefined): Promise<void> {
+  for (let at = 0; at < keys.length; at += OBJECTS_AT_ONCE) {
+    refuseWhenCancelled();
+    const some = keys.slice(at, at + OBJECTS_AT_ONCE);
+    await store.removeAll(some);
+    told(some.length);
+  }
 }
 
 /**
@@ -47,14 +82,11 @@ export async function removeArchive(
   cuts: readonly ArchiveCut[],
 ): Promise<{ readonly objects: number }> {
   let objects = 0;
-  const removeAll = async (keys: readonly string[]): Promise<void> => {
-    await sideBySide(keys, AT_ONCE, async (key) => {
-      refuseWhenCancelled();
-      await store.remove(key);
-      objects += 1;
+  const removeAll = (keys: readonly string[]): Promise<void> =>
+    removeInOrder(store, keys, (count) => {
+      objects += count;
       report({ objects });
     });
-  };
   const { timelines, folders } = await readShards(store, cluster);
   for (const { shard, timeline: id, before } of cuts) {
     const prefix = backupKeys.timeline(cluster, shard, id);
@@ -86,12 +118,11 @@ export async function removeOrphans(store: StreamStore, { folders, objects, uplo
   const rest: string[] = [...objects];
   for (const prefix of folders) {
     const keys = await store.list(prefix);
-    if (keys.every((key) => key !== `${prefix}manifest.json` && key !== `${prefix}begin.json`)) rest.push(...keys);
+    const owned = keys.some((key) => key === `${prefix}manifest.json` || key === `${prefix}begin.json`);
+    if (!owned || keys.length === 1) rest.push(...keys);
   }
-  await sideBySide(rest, AT_ONCE, async (key) => {
-    refuseWhenCancelled();
-    await store.remove(key);
-    removed += 1;
+  await removeInOrder(store, rest, (count) => {
+    removed += count;
     report({ removed });
   });
   return { objects: removed };

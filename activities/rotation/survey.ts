@@ -1,14 +1,15 @@
-import { type BackupManifest, backupManifest } from '../../config/backup.ts';
+import type { BackupManifest } from '../../config/backup.ts';
 import { type ClusterSpec, clusterSpec, retention } from '../../config/cluster-spec.ts';
 import { backupKeys } from '../../config/names.ts';
 import type { RotationRow } from '../../config/rotation.ts';
 import { planRotate, type RotationPlan } from '../../model/plan-rotate.ts';
 import { retainArchive } from '../../model/recovery/archive-retention.ts';
-import { type Folder, findOrphans } from '../../model/recovery/orphans.ts';
+import { beingMade, type Folder, findOrphans } from '../../model/recovery/orphans.ts';
+import { backupsInUse, cutsBesides, type Reading } from '../../model/recovery/readings.ts';
 import { proofOf, retain } from '../../model/recovery/retention.ts';
-import { readJson } from '../storage/json.ts';
+import { objectsOf } from '../backup/catalogue.ts';
+import { type Catalogued, readManifests } from '../backup/read-manifests.ts';
 import type { ObjectStore, StoredObject, StreamStore } from '../storage/object-store.ts';
-import { sideBySide } from '../support/side-by-side.ts';
 import { listed, readShards } from './archived-shards.ts';
 
 export interface RotationRequest {
@@ -18,19 +19,26 @@ export interface RotationRequest {
   readonly spec?: ClusterSpec;
 }
 
-/** Manifests that are read at once: enough to hide the way to the bucket. */
-const MANIFESTS_AT_ONCE = 32;
-
 interface BackupFolder {
   readonly prefix: string;
   readonly id: string;
   readonly objects: readonly StoredObject[];
-  readonly hasManifest: boolean;
-  readonly manifest?: BackupManifest;
+  /** Missing when there is no manifest; one that cannot be read stays. */
+  readonly backup?: Catalogued;
+}
+
+/** What Temporal says of a cluster's data: who reads it, and whether it is archived now. */
+export interface InUse {
+  readonly readings: readonly Reading[];
+  readonly archiving: boolean;
 }
 
 /** What a rotation removes, and why all else stays, by what lies in the bucket now. Reads the clock once. */
-export async function planRotation(store: StreamStore, { cluster, graceSeconds, spec }: RotationRequest): Promise<RotationPlan> {
+export async function planRotation(
+  store: StreamStore,
+  { cluster, graceSeconds, spec }: RotationRequest,
+  { readings, archiving }: InUse = { readings: [], archiving: false },
+): Promise<RotationPlan> {
   const nowMs = Date.now();
   const [folders, archive, ...uploads] = await Promise.all([
     readBackups(store, cluster),
@@ -38,7 +46,7 @@ export async function planRotation(store: StreamStore, { cluster, graceSeconds, 
     store.listUploads(backupKeys.backups(cluster)),
     store.listUploads(backupKeys.archives(cluster)),
   ]);
-  const backups = folders.flatMap(({ manifest }) => (manifest === undefined ? [] : [manifest]));
+  const backups = folders.flatMap(({ backup }) => backup?.manifest ?? []);
   const { rules, windowDays } = rulesOf(spec, backups);
   const graceMs = graceSeconds * 1000;
   const trusted = backups.filter(
@@ -46,19 +54,27 @@ export async function planRotation(store: StreamStore, { cluster, graceSeconds, 
   );
   const { cuts, needed } = retainArchive(archive.timelines, trusted, { nowMs, windowDays, archiving: spec?.pitr.enabled === true });
   const unreadable = folders
-    .filter(({ hasManifest, manifest }) => hasManifest && manifest === undefined)
-    .map(({ id }): RotationRow => ({ id, proof: 'unreadable', stays: true, why: ['another version of Holdfast wrote its manifest'] }));
-  const rows = retain(backups, { retention: rules.retention, asked: rules.verify, graceMs, nowMs, needed });
+    .filter(({ backup }) => backup !== undefined && backup.manifest === undefined)
+    .map(
+      ({ id }): RotationRow => ({
+        id,
+        proof: 'unreadable',
+        stays: true,
+        why: ['its manifest cannot be read: another version wrote it, or it was altered'],
+      }),
+    );
+  const inUse = new Map([...needed, ...backupsInUse(readings)]);
+  const rows = retain(backups, { retention: rules.retention, asked: rules.verify, graceMs, nowMs, needed: inUse });
   const orphans = findOrphans(
     [...folders.map(backupFolder), ...archive.folders],
     uploads.flat().map(({ begunAt, ...upload }) => ({ ...upload, begunMs: begunAt.getTime() })),
-    { nowMs, graceMs },
+    { nowMs, graceMs, ...(archiving ? { isBeingMade: beingMade(archive.folders) } : {}) },
   );
   return planRotate({
     cluster,
     exists: spec !== undefined || folders.length + archive.folders.length + uploads.flat().length > 0,
     rows: [...rows, ...unreadable].toSorted((a, b) => (a.id < b.id ? 1 : -1)),
-    cuts,
+    cuts: cutsBesides(cuts, readings),
     orphans,
   });
 }
@@ -73,27 +89,20 @@ function rulesOf(spec: ClusterSpec | undefined, backups: readonly BackupManifest
 async function readBackups(store: ObjectStore, cluster: string): Promise<readonly BackupFolder[]> {
   const root = backupKeys.backups(cluster);
   const objects = await store.listObjects(root);
-  // What lies beside the folders is of no backup: the report of the last drill.
+  const found = new Map((await readManifests(store, cluster, objects)).map((one) => [one.id, one]));
+  // What lies beside the folders is of no backup: the report of the last drill, the index.
   const within = objects.filter(({ key }) => key.indexOf('/', root.length) > 0);
   const folders = Map.groupBy(within, ({ key }) => key.slice(root.length).split('/', 1)[0] ?? '');
-  return sideBySide([...folders], MANIFESTS_AT_ONCE, async ([id, its]): Promise<BackupFolder> => {
+  return [...folders].map(([id, its]): BackupFolder => {
+    const backup = found.get(id);
     const folder = { prefix: backupKeys.backup(cluster, id), id, objects: its };
-    const key = backupKeys.manifest(cluster, id);
-    if (its.every((object) => object.key !== key)) return { ...folder, hasManifest: false };
-    const bytes = await store.get(key);
-    if (bytes === undefined) return { ...folder, hasManifest: false };
-    const manifest = backupManifest.safeParse(readJson(bytes)).data; // one that cannot be read stays, and is shown as that
-    const mine = manifest?.id === id && manifest.cluster === cluster;
-    return { ...folder, hasManifest: true, ...(mine ? { manifest } : {}) };
+    return { ...folder, ...(backup === undefined ? {} : { backup }) };
   });
 }
 
-function backupFolder({ prefix, objects, hasManifest, manifest }: BackupFolder): Folder {
-  if (!hasManifest) return { prefix, objects: listed(objects) };
-  const named = new Set(
-    manifest === undefined
-      ? []
-      : [...manifest.shards.map(({ key }) => key), ...(manifest.acl === undefined ? [] : [manifest.acl.key]), `${prefix}manifest.json`],
-  );
+function backupFolder({ prefix, objects, backup }: BackupFolder): Folder {
+  if (backup === undefined) return { prefix, objects: listed(objects) };
+  const { manifest } = backup;
+  const named = new Set(manifest === undefined ? [] : [...objectsOf(manifest).map(({ key }) => key), `${prefix}manifest.json`]);
   return { prefix, objects: listed(objects), named: (key) => manifest === undefined || named.has(key) };
 }

@@ -4,6 +4,7 @@ import {
   AbortMultipartUploadCommand,
   CreateBucketCommand,
   DeleteObjectCommand,
+  DeleteObjectsCommand,
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
@@ -16,6 +17,7 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3';
 import type { Settings } from '../../config/settings.ts';
+import { sideBySide } from '../support/side-by-side.ts';
 import { type GetStreamOptions, getStream, watched } from './get-stream.ts';
 import { type PutStreamOptions, putStream } from './put-stream.ts';
 import { unlessAnswered } from './unreachable.ts';
@@ -28,6 +30,14 @@ export interface ObjectFacts {
 
 export interface StoredObject extends ObjectFacts {
   readonly key: string;
+  /** Another one when the object was replaced by a different one; empty where the store tells none. */
+  readonly etag: string;
+}
+
+/** A small object, and which one it was. */
+export interface ReadObject {
+  readonly bytes: Uint8Array;
+  readonly etag: string;
 }
 
 /** The bucket, as far as Holdfast uses it for small objects. */
@@ -36,11 +46,15 @@ export interface ObjectStore {
   ensureBucket(): Promise<void>;
   /** The object's bytes, or undefined when there is none. */
   get(key: string): Promise<Uint8Array | undefined>;
+  /** The same, with what a listing would tell of just these bytes. */
+  read(key: string): Promise<ReadObject | undefined>;
   put(key: string, body: Uint8Array | string): Promise<void>;
   /** Puts an object that is not there yet; false when there is one. Not atomic on every server: fence what must be by other means too. */
   putNew(key: string, body: Uint8Array | string): Promise<boolean>;
   /** Deleting what is not there is no error. */
   remove(key: string): Promise<void>;
+  /** All of them, a thousand with each call, in their order. Deleting what is not there is no error. */
+  removeAll(keys: readonly string[]): Promise<void>;
   /** Keys with the prefix, all pages. */
   list(prefix: string): Promise<readonly string[]>;
   /** The same, with what a listing tells of each. */
@@ -86,6 +100,12 @@ interface Timeouts {
   readonly socketTimeout?: number;
 }
 
+/** S3's own limit. */
+const MOST_REMOVED = 1000;
+/** How servers answer that know no call for many objects, or want another checksum of it: then each is removed by itself, so many at once. */
+const NOT_KNOWN: ReadonlySet<number> = new Set([400, 405, 501]);
+const ALONE_AT_ONCE = 16;
+
 const statusOf = (error: unknown): number | undefined => (error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined);
 
 /** An S3 bucket. Every call has a timeout and the SDK's own few retries; what lasts longer is retried by Temporal. */
@@ -103,11 +123,38 @@ export function createObjectStore(settings: Settings, { callMs = 10_000, stallMs
       const page: ListObjectsV2CommandOutput = await client.send(
         new ListObjectsV2Command({ Bucket, Prefix: prefix, ...(ContinuationToken === undefined ? {} : { ContinuationToken }) }),
       );
-      for (const { Key, Size: bytes = 0, LastModified: modifiedAt = new Date() } of page.Contents ?? [])
-        if (Key !== undefined) objects.push({ key: Key, bytes, modifiedAt });
+      for (const { Key, Size: bytes = 0, LastModified: modifiedAt = new Date(), ETag: etag = '' } of page.Contents ?? [])
+        if (Key !== undefined) objects.push({ key: Key, bytes, modifiedAt, etag });
       ContinuationToken = page.NextContinuationToken;
     } while (ContinuationToken !== undefined);
     return objects;
+  }
+
+  async function read(key: string): Promise<ReadObject | undefined> {
+    try {
+      const { Body, ETag: etag = '' } = await client.send(new GetObjectCommand({ Bucket, Key: key }));
+      return { bytes: await buffer(watched(Body as Readable, stallMs)), etag };
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined;
+      throw unlessAnswered(endpoint, error); // the body may stall or break too
+    }
+  }
+
+  async function remove(key: string): Promise<void> {
+    await client.send(new DeleteObjectCommand({ Bucket, Key: key })).catch((error: unknown) => {
+      if (statusOf(error) !== 404) throw error;
+    });
+  }
+
+  async function removeSome(keys: readonly string[]): Promise<void> {
+    const Delete = { Objects: keys.map((Key) => ({ Key })), Quiet: true };
+    const answer = await client.send(new DeleteObjectsCommand({ Bucket, Delete })).catch((error: unknown) => {
+      if (NOT_KNOWN.has(statusOf(error) ?? 0)) return undefined;
+      throw error;
+    });
+    // What failed in it says why when it is removed by itself.
+    const left = answer === undefined ? keys : (answer.Errors ?? []).flatMap(({ Key, Code }) => (Code === 'NoSuchKey' ? [] : (Key ?? [])));
+    await sideBySide(left, ALONE_AT_ONCE, remove);
   }
 
   return {
@@ -121,15 +168,8 @@ export function createObjectStore(settings: Settings, { callMs = 10_000, stallMs
         });
       }
     },
-    async get(key) {
-      try {
-        const { Body } = await client.send(new GetObjectCommand({ Bucket, Key: key }));
-        return await buffer(watched(Body as Readable, stallMs));
-      } catch (error) {
-        if (statusOf(error) === 404) return undefined;
-        throw unlessAnswered(endpoint, error); // the body may stall or break too
-      }
-    },
+    get: async (key) => (await read(key))?.bytes,
+    read,
     async put(key, body) {
       await client.send(new PutObjectCommand({ Bucket, Key: key, Body: body }));
     },
@@ -142,10 +182,9 @@ export function createObjectStore(settings: Settings, { callMs = 10_000, stallMs
         throw error;
       }
     },
-    async remove(key) {
-      await client.send(new DeleteObjectCommand({ Bucket, Key: key })).catch((error: unknown) => {
-        if (statusOf(error) !== 404) throw error;
-      });
+    remove,
+    async removeAll(keys) {
+      for (let at = 0; at < keys.length; at += MOST_REMOVED) await removeSome(keys.slice(at, at + MOST_REMOVED));
     },
     list: async (prefix) => (await listObjects(prefix)).map(({ key }) => key),
     listObjects,

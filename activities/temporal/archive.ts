@@ -30,6 +30,10 @@ export async function stopArchive(client: Client, cluster: string): Promise<void
   if (told === true) await handle.result().catch(absent);
 }
 
+/** Whether the cluster is archived now, or waits to be. */
+export const archiveRuns = async (client: Client, cluster: string): Promise<boolean> =>
+  (await client.workflow.getHandle(archiveWorkflowId(cluster)).describe().catch(absent))?.status.name === 'RUNNING';
+
 /** What every shard's activity said with its last heartbeat; empty when the archive does not run. */
 export async function readArchiveProgress(
   client: Client,

@@ -16,7 +16,7 @@ import {
   worker,
 } from '../support/crash-harness.ts';
 import { expectRemains, type Remains } from '../support/crash-remains.ts';
-import { keysOn, laggingScaleOut, nativeScaleOut, slowScaleOut } from '../support/crash-scaling.ts';
+import { keysOn, laggingScaleOut, nativeScaleOut, slotsOn, slowScaleOut } from '../support/crash-scaling.ts';
 import { all } from '../support/crash-suite.ts';
 import { until } from '../support/processes.ts';
 import type { Stack } from '../support/stack.ts';
@@ -35,7 +35,7 @@ let remains: Remains;
 beforeAll(async () => {
   stack = await beginStack();
   if (all) ({ remains } = await runWell(stack, slowScaleOut));
-});
+}, 300_000); // as long as one of the moves
 afterAll(endStacks);
 
 /** The same moment for the same seed. */
@@ -59,16 +59,19 @@ async function disturb(subject: Subject, victim: Victim): Promise<void> {
 const stepsOf = async (handle: WorkflowHandle): Promise<Progress['steps']> =>
   (await handle.query<Progress>(operationHandlers.progress).catch(() => ({ steps: [] }))).steps;
 
-/** Waits until so much of all slots has moved. @returns the share that has */
-const movedAtLeast = (handle: WorkflowHandle, moment: number): Promise<number> =>
+/** What scaling out from three to four shards moves. */
+const SLOTS = 4096;
+
+/** Waits until so much of all slots has moved, by the word of the shard that gets them: the move itself tells once a second. @returns the share that has */
+const movedAtLeast = (subject: Subject, handle: WorkflowHandle, moment: number): Promise<number> =>
   until(
     `${Math.round(moment * 100)} % have moved`,
     async () => {
+      const share = (await slotsOn(subject, `${subject.cluster}-3-0`)) / SLOTS;
+      if (share === 0 || share < moment) return undefined;
       const step = (await stepsOf(handle)).find(({ name }) => name === 'move slots');
       if (step?.state === 'done') throw new Error('it was over before anything could happen to it');
-      return step?.done !== undefined && step.total !== undefined && step.done > 0 && step.done / step.total >= moment
-        ? step.done / step.total
-        : undefined;
+      return share;
     },
     200_000, // the move gives way to whatever else the machine does
   );
@@ -83,7 +86,7 @@ test.each(SEEDS)(
       worker(stack);
       const handle = await start(subject, slowScaleOut.operation, slowScaleOut.input(subject.cluster));
       const moment = momentOf(seed);
-      const share = await movedAtLeast(handle, moment);
+      const share = await movedAtLeast(subject, handle, moment);
       await disturb(subject, victim);
       const doer = victim === 'worker' ? worker(stack) : undefined;
       const result = await (doer === undefined ? resultOf(handle) : whileRuns(subject, doer, resultOf(handle)));
@@ -125,11 +128,11 @@ if (all) {
       await prepared(subject, slowScaleOut);
       const frozen = worker(stack);
       const handle = await start(subject, slowScaleOut.operation, slowScaleOut.input(subject.cluster));
-      const before = await movedAtLeast(handle, 0.1);
+      const before = await movedAtLeast(subject, handle, 0.1);
       process.kill(frozen.pid, 'SIGSTOP');
       try {
         worker(stack);
-        await movedAtLeast(handle, before + 0.1);
+        await movedAtLeast(subject, handle, before + 0.1);
       } finally {
         process.kill(frozen.pid, 'SIGCONT');
       }

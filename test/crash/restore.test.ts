@@ -1,6 +1,15 @@
 import { cancelAt } from '../support/crash-cancel.ts';
 import { surviveCrash } from '../support/crash-harness.ts';
-import { cancelledRestore, cancelledRestoreElsewhere, restore, restoreElsewhere } from '../support/crash-restore.ts';
+import {
+  cancelledDrill,
+  cancelledRestore,
+  cancelledRestoreElsewhere,
+  cancelledRestoreMoment,
+  drill,
+  restore,
+  restoreElsewhere,
+  restoreMoment,
+} from '../support/crash-restore.ts';
 import { all, testPoints } from '../support/crash-suite.ts';
 
 testPoints('a restore ends with every key when its worker is killed around any of its activities', restore, surviveCrash, [
@@ -15,6 +24,8 @@ testPoints('a restore that is cancelled at any of its activities leaves nothing 
 ]);
 
 if (all) {
+  testPoints('a restore of a moment ends with every key of then', restoreMoment, surviveCrash, []);
+  testPoints('a restore of a moment that is cancelled leaves nothing', cancelledRestoreMoment, cancelAt, []);
   testPoints('a restore into another number of shards ends with every key', restoreElsewhere, surviveCrash, []);
   testPoints(
     'a restore into another number of shards that is cancelled leaves nothing but the backup',
@@ -22,4 +33,6 @@ if (all) {
     cancelAt,
     [],
   );
+  testPoints('a drill is recorded, and nothing is left of what it made', drill, surviveCrash, []);
+  testPoints('a drill that is cancelled leaves nothing, and can be made again', cancelledDrill, cancelAt, []);
 }

@@ -1,18 +1,11 @@
-import { Readable } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
-import { extract } from 'tar-stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readArchive } from '../../activities/archive/read-archive.ts';
-import { readPieces } from '../../activities/archive/segment.ts';
-import { openStream } from '../../activities/backup/open.ts';
-import { clusterSpec } from '../../config/cluster-spec.ts';
-import { archiveWorkflowId, nodePaths } from '../../config/names.ts';
+import { archiveWorkflowId } from '../../config/names.ts';
 import type { StatusReport } from '../../config/status.ts';
-import { piecesFrom, type Timeline } from '../../model/recovery/archive.ts';
+import { heldAndArchived, replayed } from '../support/archived-shard.ts';
 import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
 import { startLoad } from '../support/load-checker.ts';
-import { appendOnly, endOf } from '../support/lone-archive.ts';
-import { type Contents, load } from '../support/lone-shard.ts';
+import { endOf } from '../support/lone-archive.ts';
 import { type Running, until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { ask, loginOf, onNode } from './ask.ts';
@@ -42,38 +35,6 @@ const status = () => ask<StatusReport>(stack, 'status', { cluster });
 const primaryOf = async (shard: number): Promise<string> =>
   (await status()).shards[shard]?.nodes.find(({ role }) => role === 'primary')?.name ?? '';
 
-/** What a shard holds when all that was written to it by then is archived, and its timelines. Writers wait meanwhile, also that of the clock: its keys come and go. */
-async function held(shard: number): Promise<{ readonly source: Contents; readonly timelines: readonly Timeline[] }> {
-  const node = await primaryOf(shard);
-  return onNode(stack, cluster, node, async (redis) => {
-    await redis.call('CLIENT', 'PAUSE', 60_000, 'WRITE');
-    const end = Number(/master_repl_offset:(\d+)/.exec(await redis.info('replication'))?.[1]);
-    await until(`shard ${shard} is archived`, async () => endOf((await timelinesOf(shard)).at(-1)) >= end, 60_000);
-    const timelines = await timelinesOf(shard);
-    await redis.save();
-    const archive = await stack.dependencies.docker.getContainer(node).getArchive({ path: `${nodePaths.db}/dump.rdb` });
-    await redis.call('CLIENT', 'UNPAUSE');
-    for await (const entry of Readable.from(archive).pipe(extract()))
-      return {
-        source: await load(stack.dependencies.docker, clusterSpec.parse(spec), [
-          { path: `${nodePaths.db}/dump.rdb`, content: await buffer(entry) },
-        ]),
-        timelines,
-      };
-    throw new Error('no RDB');
-  });
-}
-
-async function replayed(timeline: Timeline | undefined): Promise<Contents> {
-  if (timeline === undefined) throw new Error('there is no timeline');
-  const { docker, secrets, store } = stack.dependencies;
-  const ring = await secrets.keyRing(cluster);
-  const { base } = timeline.begin;
-  const opening = openStream(store.getStream(base.key), { name: base.key, kekById: ring.byId });
-  const writes = await buffer(readPieces({ store, ring }, piecesFrom(timeline, base.offset)));
-  return load(docker, clusterSpec.parse(spec), appendOnly(await buffer(opening.bytes), writes));
-}
-
 test('every shard is archived through a dead worker, a failover and a scale, without a gap, and ends with the cluster', async () => {
   await until(
     'every shard has a timeline',
@@ -99,10 +60,10 @@ test('every shard is archived through a dead worker, a failover and a scale, wit
   expect([lost, phantom]).toEqual([[], []]);
 
   for (const shard of [0, 1, 3]) {
-    const { source, timelines } = await held(shard);
+    const { held, timelines } = await heldAndArchived(stack, spec, shard, await primaryOf(shard));
     const [timeline, ...others] = timelines;
     expect(others, `shard ${shard}`).toEqual([]);
-    expect(await replayed(timeline), `shard ${shard}`).toEqual(source);
+    expect(await replayed(stack, spec, timeline), `shard ${shard}`).toEqual(held);
   }
   expect((await timelinesOf(0))[0]?.replids.length).toBe(2);
   const slots = (await timelinesOf(1))[0]?.slots ?? [];

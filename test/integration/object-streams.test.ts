@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createObjectStore, type StreamStore } from '../../activities/storage/object-store.ts';
+import { sideBySide } from '../../activities/support/side-by-side.ts';
+import { startFaultyStore } from '../support/faulty-store.ts';
 import { type ObjectServer, startObjectServer } from '../support/object-server.ts';
 import { until } from '../support/processes.ts';
 
@@ -243,6 +245,59 @@ test('a call that gets no answer is given up, and told as that', async () => {
   server.line.resume();
   expect(await hasty.get('anything')).toBeUndefined();
   hasty.close();
+});
+
+test('a listing tells which object it was, as reading it does, and another one of the same key is another', async () => {
+  await store.put('tags/a', 'one');
+  const [first] = await store.listObjects('tags/');
+  const { etag, bytes } = (await store.read('tags/a')) ?? { etag: '', bytes: Buffer.alloc(0) };
+  expect([first?.etag, String(bytes)]).toEqual([etag, 'one']);
+  await store.put('tags/a', 'two');
+  expect((await store.listObjects('tags/'))[0]?.etag).not.toBe(etag);
+  expect(await store.read('tags/b')).toBeUndefined();
+});
+
+describe('many objects are removed', () => {
+  const filled = async (count: number) => {
+    const keys = Array.from({ length: count }, (_, at) => `many/${String(at).padStart(4, '0')}`);
+    await sideBySide(keys, 16, (key) => store.put(key, 'x'));
+    return keys;
+  };
+
+  test('with one call for a thousand, and those that are not there are no error', async () => {
+    const keys = await filled(30);
+    const faulty = await startFaultyStore(server.settings.HOLDFAST_S3_ENDPOINT);
+    const through = createObjectStore({ ...server.settings, HOLDFAST_S3_ENDPOINT: faulty.endpoint });
+    try {
+      const methods: string[] = [];
+      faulty.spoil((method) => void methods.push(method));
+      const missing = Array.from({ length: 1000 }, (_, at) => `many/never/${at}`);
+      await through.removeAll([...missing, ...keys.slice(1)]);
+      expect(methods).toEqual(['POST', 'POST']);
+      expect(await store.list('many/')).toEqual(keys.slice(0, 1));
+      await through.removeAll([]);
+    } finally {
+      through.close();
+      faulty.close();
+    }
+  });
+
+  test('one by one where the server knows no such call', async () => {
+    const keys = await filled(3);
+    const faulty = await startFaultyStore(server.settings.HOLDFAST_S3_ENDPOINT);
+    const through = createObjectStore({ ...server.settings, HOLDFAST_S3_ENDPOINT: faulty.endpoint });
+    try {
+      faulty.spoil((method) => (method === 'POST' ? { status: 501 } : undefined));
+      await through.removeAll([...keys, 'many/never']);
+      expect(faulty.spoilt).toBeGreaterThan(0);
+      expect(await store.list('many/')).toEqual([]);
+      faulty.spoil(() => ({ status: 403 }));
+      await expect(through.removeAll(keys)).rejects.toThrow();
+    } finally {
+      through.close();
+      faulty.close();
+    }
+  });
 });
 
 test('200 MB go up and down in the memory of a few parts', async () => {

@@ -46,25 +46,29 @@ const TOO_LATE = 'recordInJournal';
  * @throws Error when anything of it is left.
  */
 export const cancelAt = (stack: Stack, survivor: Cancellable, good: GoodRun, point: Point): Promise<void> =>
-  onCluster(stack, async (subject) => {
-    await prepared(subject, survivor);
-    const { handle, worker: doer, open } = await holdAt(subject, survivor, point);
-    await handle.cancel();
-    if (point.activity === TOO_LATE) {
-      open();
-      await survivor.check(subject, await whileRuns(subject, doer, resultOf(handle)));
-      await expectRemains(stack, subject.cluster, good.remains);
-      return;
-    }
-    const ended = await whileRuns(
-      subject,
-      doer,
-      resultOf(handle).then(
-        () => 'ended well',
-        (error: unknown) => String(error),
-      ),
-    );
-    const { status } = await handle.describe();
-    if (status.name !== 'CANCELLED') throw new Error(`it is ${status.name}: ${ended}`);
-    await survivor.undone(subject, good, point);
-  });
+  onCluster(
+    stack,
+    async (subject) => {
+      await prepared(subject, survivor);
+      const { handle, worker: doer, open } = await holdAt(subject, survivor, point);
+      await handle.cancel();
+      if (point.activity === TOO_LATE) {
+        open();
+        await survivor.check(subject, await whileRuns(subject, doer, resultOf(handle)));
+        await expectRemains(stack, subject.cluster, good.remains);
+        return;
+      }
+      const ended = await whileRuns(
+        subject,
+        doer,
+        resultOf(handle).then(
+          () => 'ended well',
+          (error: unknown) => String(error),
+        ),
+      );
+      const { status } = await handle.describe();
+      if (status.name !== 'CANCELLED') throw new Error(`it is ${status.name}: ${ended}`);
+      await survivor.undone(subject, good, point);
+    },
+    survivor.clusterOn?.(stack),
+  );

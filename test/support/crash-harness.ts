@@ -21,6 +21,8 @@ export interface Subject {
 export interface Survivor {
   readonly operation: OperationName;
   readonly input: (cluster: string) => unknown;
+  /** The cluster's name, where each run on a stack is to have the same one. */
+  readonly clusterOn?: (stack: Stack) => string;
   /** Makes the state before, with a healthy worker. */
   readonly prepare?: (subject: Subject) => Promise<void>;
   /** Asked after every run, the good one too, while a worker runs. @throws when something is not true. */
@@ -36,7 +38,7 @@ export interface GoodRun {
 /** Does something with one stack and one cluster on it, which is to end like the good run although it was disturbed at the point. */
 export type Disturbed<S extends Survivor> = (stack: Stack, survivor: S, good: GoodRun, point: Point) => Promise<void>;
 
-const meddlingWorker = join(checkout, 'test', 'crash', 'meddling-worker.ts');
+export const meddlingWorker = join(checkout, 'test', 'crash', 'meddling-worker.ts');
 
 export const startMeddlingWorker = (stack: Stack, meddling: Meddling): Running =>
   stack.startWorker({ entry: meddlingWorker, env: { [meddlingVariable]: JSON.stringify(meddling) } });
@@ -70,8 +72,8 @@ export async function expectHealthy(subject: Subject): Promise<StatusReport> {
 }
 
 /** A cluster of its own on the stack, and nothing of it afterwards. Without workers before, and without any after. */
-export async function onCluster<T>(stack: Stack, work: (subject: Subject) => Promise<T>): Promise<T> {
-  const subject = { stack, cluster: uniqueName('c') };
+export async function onCluster<T>(stack: Stack, work: (subject: Subject) => Promise<T>, cluster = uniqueName('c')): Promise<T> {
+  const subject = { stack, cluster };
   begunOn(stack).clusters.add(subject.cluster);
   try {
     return await work(subject);
@@ -101,6 +103,13 @@ async function removeBegun(stack: Stack): Promise<void> {
     await removeRemains(stack, cluster);
     clusters.delete(cluster);
   }
+}
+
+/** A cluster that is there until the stack ends. */
+export function beginCluster(stack: Stack): Subject {
+  const cluster = uniqueName('c');
+  begunOn(stack).clusters.add(cluster);
+  return { stack, cluster };
 }
 
 /** A stack without a worker. `endStacks` ends it. */
@@ -154,31 +163,39 @@ export async function prepared(subject: Subject, { prepare }: Survivor): Promise
 
 /** Runs the operation undisturbed: for what it does, and what it leaves. */
 export const runWell = (stack: Stack, survivor: Survivor): Promise<GoodRun> =>
-  onCluster(stack, async (subject) => {
-    await prepared(subject, survivor);
-    const doer = worker(stack);
-    const handle = await start(subject, survivor.operation, survivor.input(subject.cluster));
-    await survivor.check(subject, await whileRuns(subject, doer, resultOf(handle)));
-    return { points: await pointsOf(stack.client, handle.workflowId), remains: await remainsOf(stack, subject.cluster) };
-  });
+  onCluster(
+    stack,
+    async (subject) => {
+      await prepared(subject, survivor);
+      const doer = worker(stack);
+      const handle = await start(subject, survivor.operation, survivor.input(subject.cluster));
+      await survivor.check(subject, await whileRuns(subject, doer, resultOf(handle)));
+      return { points: await pointsOf(stack.client, handle.workflowId), remains: await remainsOf(stack, subject.cluster) };
+    },
+    survivor.clusterOn?.(stack),
+  );
 
 /**
  * Runs the operation with a worker that dies at the point, and then with a second one.
  * @throws Error when the point is never reached, or when anything afterwards differs from the good run.
  */
 export const surviveCrash = (stack: Stack, survivor: Survivor, good: GoodRun, point: Point, successor?: Meddling): Promise<void> =>
-  onCluster(stack, async (subject) => {
-    const { operation, input, check } = survivor;
-    await prepared(subject, survivor);
-    const doomed = worker(stack, { crashAt: point });
-    const handle = await start(subject, operation, input(subject.cluster));
-    const end = await Promise.race([doomed.ended, resultOf(handle).then(() => 'the operation ended')]);
-    if (end !== 'SIGKILL') throw new Error(`the worker did not die at ${formatPoint(point)}: ${end}`);
-    const result = await whileRuns(subject, worker(stack, successor), resultOf(handle));
-    if (result.outcome !== 'done') throw new Error(`its outcome is ${result.outcome}`);
-    await check(subject, result);
-    await expectRemains(stack, subject.cluster, good.remains);
-  });
+  onCluster(
+    stack,
+    async (subject) => {
+      const { operation, input, check } = survivor;
+      await prepared(subject, survivor);
+      const doomed = worker(stack, { crashAt: point });
+      const handle = await start(subject, operation, input(subject.cluster));
+      const end = await Promise.race([doomed.ended, resultOf(handle).then(() => 'the operation ended')]);
+      if (end !== 'SIGKILL') throw new Error(`the worker did not die at ${formatPoint(point)}: ${end}`);
+      const result = await whileRuns(subject, worker(stack, successor), resultOf(handle));
+      if (result.outcome !== 'done') throw new Error(`its outcome is ${result.outcome}`);
+      await check(subject, result);
+      await expectRemains(stack, subject.cluster, good.remains);
+    },
+    survivor.clusterOn?.(stack),
+  );
 
 /** How one run of a matrix ended; `problem` is missing when it survived. */
 export interface Survival {

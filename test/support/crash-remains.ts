@@ -9,7 +9,7 @@ import type { Stack } from './stack.ts';
 export interface Remains extends Holdings {
   /** Objects in the bucket. */
   readonly objects: readonly string[];
-  /** Objects of backups, each as often as it is there under a name of its own, and uploads that nobody completes. */
+  /** Objects of backups, each as often as it is there under a name of its own; and uploads that nobody completes, those of archives too. */
   readonly backups: readonly string[];
   /** Schedules. */
   readonly schedules: readonly string[];
@@ -22,7 +22,7 @@ export const nothing: Remains = { containers: [], volumes: [], networks: [], obj
 /** By label and by name: a thing that lost its label is a thing left over all the same. */
 export async function remainsOf({ client, dependencies: { docker, store } }: Stack, cluster: string): Promise<Remains> {
   const filters = { name: [cluster] };
-  const [labelled, containers, volumes, networks, objects, backups, uploads] = await Promise.all([
+  const [labelled, containers, volumes, networks, objects, backups, ...uploads] = await Promise.all([
     holdings(docker, cluster),
     docker.listContainers({ all: true, filters }),
     docker.listVolumes({ filters }),
@@ -30,6 +30,7 @@ export async function remainsOf({ client, dependencies: { docker, store } }: Sta
     store.list(objectKeys.clusterPrefix(cluster)),
     store.list(backupKeys.backups(cluster)),
     store.listUploads(backupKeys.backups(cluster)),
+    store.listUploads(backupKeys.archives(cluster)),
   ]);
   const all = (names: readonly string[]) => [...new Set(names)].map((name) => name.replaceAll(cluster, '*')).sort();
   return {
@@ -38,7 +39,9 @@ export async function remainsOf({ client, dependencies: { docker, store } }: Sta
     networks: all([...labelled.networks, ...networks.map((network) => network.Name)]),
     // Every spec that was ever accepted stays on record; taking one back accepts the former anew, so their number differs.
     objects: [...new Set(all(objects).map((key) => key.replace(/\/specs\/\d+\.json$/, '/specs/*.json')))],
-    backups: [...backups, ...uploads.map(({ key }) => `an upload of ${key}`)].map((key) => anyBackup(key.replaceAll(cluster, '*'))).sort(),
+    backups: [...backups, ...uploads.flat().map(({ key }) => `an upload of ${key}`)]
+      .map((key) => anyBackup(key.replaceAll(cluster, '*')))
+      .sort(),
     schedules: all(await schedulesOf(client, cluster)),
     open: all(await openWorkflows(client, cluster)),
   };
@@ -89,7 +92,11 @@ export async function removeRemains(stack: Stack, cluster: string): Promise<void
       .getHandle(id)
       .terminate('the test is over')
       .catch(() => undefined); // it ended in between
-  for (const id of await schedulesOf(client, cluster)) await client.schedule.getHandle(id).delete();
+  for (const id of await schedulesOf(client, cluster))
+    await client.schedule
+      .getHandle(id)
+      .delete()
+      .catch(() => undefined); // a run that ran out of time removes it as well
   await sweep(dependencies.docker, cluster);
   const { docker, store } = dependencies;
   for (const prefix of [
@@ -99,7 +106,8 @@ export async function removeRemains(stack: Stack, cluster: string): Promise<void
     backupKeys.keyCopies(cluster),
   ])
     for (const key of await store.list(prefix)) await store.remove(key);
-  for (const upload of await store.listUploads(backupKeys.backups(cluster))) await store.abortUpload(upload);
+  for (const prefix of [backupKeys.backups(cluster), backupKeys.archives(cluster)])
+    for (const upload of await store.listUploads(prefix)) await store.abortUpload(upload);
   const filters = { label: [labels.scratch], name: [cluster] };
   for (const { Id } of await docker.listContainers({ all: true, filters })) await docker.getContainer(Id).remove({ force: true });
   for (const { Name } of (await docker.listVolumes({ filters })).Volumes) await docker.getVolume(Name).remove();

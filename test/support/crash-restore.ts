@@ -1,32 +1,22 @@
 import { deepStrictEqual } from 'node:assert/strict';
-import { testSpec } from './clusters.ts';
+import { backupKeys } from '../../config/names.ts';
 import type { Cancellable } from './crash-cancel.ts';
-import { execute, expectHealthy, type Survivor } from './crash-harness.ts';
-import { expectRemains, nothing } from './crash-remains.ts';
-import { fill, KEYS } from './crash-scaling.ts';
+import { execute, expectHealthy, type Subject, type Survivor } from './crash-harness.ts';
+import { expectRemains, nothing, type Remains } from './crash-remains.ts';
+import { expectEveryKey, KEYS } from './crash-scaling.ts';
+import { fromStored, storedOf } from './crash-stored.ts';
 
-/** Ids of the backups that were made, by cluster. */
-const made = new Map<string, string>();
-
-/** A cluster was backed up, and removed: it is brought back under its own name, which is free. */
-const restoring = (changes: object): Survivor => ({
+/** A cluster that is gone is brought back under its own name, which is free. */
+const restoring = (which: (cluster: string) => object, changes: object, from: 'backup' | 'archive'): Survivor => ({
   operation: 'restore',
-  prepare: async (subject) => {
-    const { cluster } = subject;
-    await execute(subject, 'provision', { spec: testSpec(cluster, { replicasPerShard: 0 }) });
-    await fill(subject);
-    const { backup } = await execute(subject, 'backup', { cluster, fromPrimary: true, verify: 'checksum' });
-    made.set(cluster, backup?.id ?? '');
-    await execute(subject, 'deprovision', { cluster, confirm: cluster });
-  },
-  input: (cluster) => ({ cluster, backup: made.get(cluster), into: cluster, changes }),
-  check: async (subject, { restored }) => {
-    deepStrictEqual(restored?.keys, KEYS);
+  ...fromStored(from),
+  input: (cluster) => ({ cluster, ...which(cluster), into: cluster, changes }),
+  check: async (subject) => {
     const { shards, journal } = await expectHealthy(subject);
-    deepStrictEqual(
-      shards.reduce((sum, { keys = 0 }) => sum + keys, 0),
-      KEYS,
-    );
+    const sum = shards.reduce((total, { keys = 0 }) => total + keys, 0);
+    // An archived shard has a key with the time, which ends by itself.
+    deepStrictEqual(sum >= KEYS && sum <= KEYS + (from === 'archive' ? shards.length : 0), true, `${sum} keys`);
+    await expectEveryKey(subject);
     deepStrictEqual(
       journal.map(({ operation, outcome }) => [operation, outcome]),
       [['restore', 'done']],
@@ -34,16 +24,49 @@ const restoring = (changes: object): Survivor => ({
   },
 });
 
+const ofBackup = (cluster: string) => ({ backup: storedOf(cluster).backup });
+
 /** Each shard begins with its data. */
-export const restore = restoring({});
+export const restore = restoring(ofBackup, {}, 'backup');
 
 /** Keys are sent to another number of shards. */
-export const restoreElsewhere = restoring({ shards: 4 });
+export const restoreElsewhere = restoring(ofBackup, { shards: 4 }, 'backup');
 
-/** Of what was made nothing is left; the backup is. */
+/** A base and the writes after it, up to a moment. */
+export const restoreMoment = restoring((cluster) => ({ at: storedOf(cluster).at }), { pitr: { enabled: false } }, 'archive');
+
+/** Of what was made nothing is left; what it was made from is. */
 const takenBack = (survivor: Survivor): Cancellable => ({
   ...survivor,
   undone: ({ stack, cluster }, good) => expectRemains(stack, cluster, { ...nothing, backups: good.remains.backups }),
 });
 export const cancelledRestore = takenBack(restore);
 export const cancelledRestoreElsewhere = takenBack(restoreElsewhere);
+export const cancelledRestoreMoment = takenBack(restoreMoment);
+
+const drillOf = (subject: Subject) => subject.stack.dependencies.store.get(backupKeys.drill(subject.cluster));
+
+/** Nothing stays of it but its report. */
+export const drill: Survivor = {
+  operation: 'drill',
+  ...fromStored('archive'),
+  input: (cluster) => ({ cluster, at: storedOf(cluster).at }),
+  check: async (subject, { restored }) => {
+    deepStrictEqual((restored?.keys ?? 0) >= KEYS, true);
+    const { ok, keys } = JSON.parse(Buffer.from((await drillOf(subject)) ?? []).toString());
+    deepStrictEqual([ok, keys], [true, restored?.keys]);
+  },
+};
+
+export const cancelledDrill: Cancellable = {
+  ...drill,
+  undone: async (subject, good, { activity, when }) => {
+    const recorded = activity === 'recordDrill' && when === 'after';
+    const remains: Remains = recorded
+      ? good.remains
+      : { ...good.remains, backups: good.remains.backups.filter((key) => !key.endsWith('/drill.json')) };
+    await expectRemains(subject.stack, subject.cluster, remains);
+    // It can be made again.
+    if (!recorded) await drill.check(subject, await execute(subject, 'drill', drill.input(subject.cluster)));
+  },
+};

@@ -1,9 +1,11 @@
 import { deepStrictEqual } from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
 import { asOperator, withNode } from '../../activities/redis/connection.ts';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
 import { networkName, systemUsers } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
+import { parseRanges, slotsOf } from '../../model/migration/moves.ts';
 import { holdings, testSpec } from './clusters.ts';
 import { execute, expectHealthy, type Subject, type Survivor } from './crash-harness.ts';
 import { createLoadClient, type Login } from './load-client.ts';
@@ -28,18 +30,31 @@ export async function operatorOf({ stack, cluster }: Subject): Promise<Login> {
   };
 }
 
-/** Keys that a node holds; 0 while it does not answer. */
-export async function keysOn({ stack, cluster }: Subject, node: string): Promise<number> {
+/** What a node answers; undefined while it does not. */
+async function asked<T>({ stack, cluster }: Subject, node: string, ask: (redis: Redis) => Promise<T>): Promise<T | undefined> {
   const { docker, secrets } = stack.dependencies;
   try {
     const { NetworkSettings } = await docker.getContainer(node).inspect();
     const address = NetworkSettings.Networks[networkName(cluster)]?.IPAddress ?? '';
-    const target = asOperator(await secrets.require(cluster), true, { kind: 'data', address });
-    return await withNode(target, async (redis) => Number(await redis.call('DBSIZE')));
+    return await withNode(asOperator(await secrets.require(cluster), true, { kind: 'data', address }), ask);
   } catch {
-    return 0; // it is not there yet, starts, or is away
+    return undefined; // it is not there yet, starts, or is away
   }
 }
+
+/** Keys that a node holds; 0 while it does not answer. */
+export const keysOn = async (subject: Subject, node: string): Promise<number> =>
+  (await asked(subject, node, async (redis) => Number(await redis.call('DBSIZE')))) ?? 0;
+
+/** Slots that a node owns by its own word; 0 while it does not answer. */
+export const slotsOn = async (subject: Subject, node: string): Promise<number> =>
+  (await asked(subject, node, async (redis) => {
+    const own = String(await redis.call('CLUSTER', 'NODES'))
+      .split('\n')
+      .find((line) => line.includes('myself'));
+    const ranges = own?.split(' ').slice(8) ?? [];
+    return ranges.filter((range) => /^[\d-]+$/.test(range)).reduce((sum, range) => sum + slotsOf(parseRanges(range)).length, 0);
+  })) ?? 0;
 
 const WORKERS = 20;
 
@@ -58,10 +73,11 @@ async function eachKey(subject: Subject, work: (client: ReturnType<typeof create
   );
 }
 
-export const fill = (subject: Subject): Promise<void> =>
+/** Writes all keys of a kind. */
+export const fill = (subject: Subject, kind = 'key'): Promise<void> =>
   eachKey(subject, async (client, i) => {
-    const outcome = await client.call('SET', `key:${i}`, `value ${i}`);
-    if (outcome.end !== 'ok') throw new Error(`key:${i} was not written: ${outcome.why}`);
+    const outcome = await client.call('SET', `${kind}:${i}`, `value ${i}`);
+    if (outcome.end !== 'ok') throw new Error(`${kind}:${i} was not written: ${outcome.why}`);
   });
 
 /** @throws Error naming keys that are gone or changed, and keys of the probe that were left behind. */

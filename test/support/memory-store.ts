@@ -1,5 +1,8 @@
+import { createHash } from 'node:crypto';
 import { buffer } from 'node:stream/consumers';
 import type { StreamStore } from '../../activities/storage/object-store.ts';
+
+const etagOf = (bytes: Buffer): string => createHash('md5').update(bytes).digest('hex');
 
 /** The bucket, in memory. `writes`: how many small objects were put. */
 export function memoryStore(): StreamStore & { readonly objects: Map<string, Buffer>; readonly writes: number } {
@@ -16,6 +19,10 @@ export function memoryStore(): StreamStore & { readonly objects: Map<string, Buf
     },
     ensureBucket: async () => undefined,
     get: async (key) => objects.get(key),
+    async read(key) {
+      const bytes = objects.get(key);
+      return bytes === undefined ? undefined : { bytes, etag: etagOf(bytes) };
+    },
     put: async (key, body) => write(key, body),
     async putNew(key, body) {
       if (objects.has(key)) return false;
@@ -23,9 +30,14 @@ export function memoryStore(): StreamStore & { readonly objects: Map<string, Buf
       return true;
     },
     remove: async (key) => void objects.delete(key),
+    async removeAll(keys) {
+      for (const key of keys) objects.delete(key);
+    },
     list: async (prefix) => [...objects.keys()].filter((key) => key.startsWith(prefix)),
     listObjects: async (prefix) =>
-      [...objects].filter(([key]) => key.startsWith(prefix)).map(([key, { length }]) => ({ key, bytes: length, modifiedAt: new Date(0) })),
+      [...objects]
+        .filter(([key]) => key.startsWith(prefix))
+        .map(([key, bytes]) => ({ key, bytes: bytes.length, modifiedAt: new Date(0), etag: etagOf(bytes) })),
     async putStream(key, source) {
       const bytes = await buffer(source);
       objects.set(key, bytes);

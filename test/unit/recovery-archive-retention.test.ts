@@ -1,5 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { readArchive } from '../../activities/archive/read-archive.ts';
+import { commitBackup } from '../../activities/backup/catalogue.ts';
+import { listBackups } from '../../activities/backup/list-backups.ts';
 import { missingBackups, removeArchive, removeBackups, removeOrphans } from '../../activities/rotation/remove.ts';
 import { planRotation } from '../../activities/rotation/survey.ts';
 import type { TimelineBegin } from '../../config/archive.ts';
@@ -8,6 +11,7 @@ import { backupKeys, type SegmentName } from '../../config/names.ts';
 import { type Base, recoverShard, type Timeline } from '../../model/recovery/archive.ts';
 import { type ArchiveCut, baseGoes, retainArchive, type WindowRules } from '../../model/recovery/archive-retention.ts';
 import { findOrphans } from '../../model/recovery/orphans.ts';
+import { cutsBesides } from '../../model/recovery/readings.ts';
 import { CLUSTER_ID, DAY_MS, manifestOf } from '../support/manifests.ts';
 import { memoryStore } from '../support/memory-store.ts';
 
@@ -196,9 +200,9 @@ describe('a rotation', () => {
     const removed: string[] = [];
     const watching = {
       ...store,
-      async remove(key: string) {
-        removed.push(key);
-        await store.remove(key);
+      async removeAll(keys: readonly string[]) {
+        removed.push(...keys);
+        await store.removeAll(keys);
       },
     };
     const { cuts, going, backups } = await plan(store);
@@ -206,6 +210,7 @@ describe('a rotation', () => {
     const wholly = cuts.filter(({ before }) => before === undefined);
     expect(wholly.map(({ timeline }) => timeline)).toContain(over.begin.id);
     await removeArchive(watching, 'orders', cuts);
+    expect(removed).not.toEqual([]);
     const before = Math.max(...cuts.map((cut: ArchiveCut) => cut.before ?? 0));
     for (const prefix of [over.begin.id, line.begin.id].map((id) => backupKeys.timeline('orders', 0, id))) {
       const its = removed.filter((key) => key.startsWith(prefix));
@@ -233,9 +238,11 @@ describe('a rotation', () => {
     let allowed = 7;
     const failing = {
       ...store,
-      remove: async (key: string) => {
-        if (allowed-- <= 0) throw new Error('503');
-        await store.remove(key);
+      removeAll: async (keys: readonly string[]) => {
+        for (const key of keys) {
+          if (allowed-- <= 0) throw new Error('503');
+          await store.remove(key);
+        }
       },
     };
     await expect(removeBackups(failing, 'orders', first.going)).rejects.toThrow('503');
@@ -244,7 +251,8 @@ describe('a rotation', () => {
     await Promise.all([removeBackups(store, 'orders', first.going), removeBackups(store, 'orders', second.going)]);
     await removeOrphans(store, (await plan(store)).orphans);
     expect((await plan(store)).orphans).toEqual({ folders: [], objects: [], uploads: [] });
-    const left = new Set((await store.list(backupKeys.backups('orders'))).map((key) => key.split('/')[2]));
+    const lies = (await store.list(backupKeys.backups('orders'))).filter((key) => key !== backupKeys.index('orders'));
+    const left = new Set(lies.map((key) => key.split('/')[2]));
     expect(left).toEqual(new Set(first.backups.filter(({ stays }) => stays).map(({ id }) => id)));
   });
 
@@ -256,6 +264,71 @@ describe('a rotation', () => {
     await store.put(backupKeys.manifest('orders', backup.id), JSON.stringify({ ...backup, format: 'holdfast-backup-9' }));
     expect((await plan(store)).backups).toMatchObject([{ id: backup.id, proof: 'unreadable', stays: true }]);
     expect((await plan(store)).orphans.objects).toEqual([]);
+  });
+
+  test('leaves what somebody reads, also when that began after it was planned', async () => {
+    const { store, line, over, backup } = await stored();
+    const first = await plan(store);
+    expect(first.cuts.map(({ timeline }) => timeline)).toContain(over.begin.id);
+    const reading = {
+      by: 'cluster/orders/restore/1',
+      backups: [backup.id],
+      timelines: [over, line].map(({ begin: { shard, id } }) => ({ shard, timeline: id })),
+    };
+    const beside = await planRotation(store, { cluster: 'orders', graceSeconds: 0 }, { readings: [reading], archiving: false });
+    expect(beside.cuts).toEqual([]);
+    expect(beside.backups).toMatchObject([
+      { id: backup.id, stays: true, why: expect.arrayContaining(['cluster/orders/restore/1 reads it']) },
+    ]);
+    expect(await removeBackups(store, 'orders', [backup.id], [reading])).toEqual({ removed: 0, kept: [backup.id] });
+    expect(cutsBesides(first.cuts, [reading])).toEqual([]);
+    expect(cutsBesides(first.cuts, [])).toEqual(first.cuts);
+  });
+
+  test('takes nothing of what an archive that runs is making for nobody’s, and all of it once it does not run', async () => {
+    const { store, over } = await stored();
+    const made = '20270101T000000Z-00000000';
+    const segment = {
+      cluster: 'orders',
+      shard: 0,
+      timeline: made,
+      startOffset: 1,
+      endOffset: 2,
+      firstMs: 1,
+      lastMs: 2,
+      stream: 'aaaaaaaa',
+    };
+    const left = backupKeys.base('orders', 0, '20250101T000000Z-00000000', '00000000');
+    await store.put(backupKeys.segment(segment), 'its base is on its way');
+    await store.put(left, 'nobody will begin with it');
+    const uploads = [made, over.begin.id, '20250101T000000Z-00000000'].map((id) => ({
+      key: backupKeys.base('orders', 0, id, '11111111'),
+      uploadId: id,
+      begunAt: new Date(0),
+    }));
+    const uploading = { ...store, listUploads: async (prefix: string) => uploads.filter(({ key }) => key.startsWith(prefix)) };
+    const orphans = async (archiving: boolean) =>
+      (await planRotation(uploading, { cluster: 'orders', graceSeconds: 0 }, { readings: [], archiving })).orphans;
+    const [older, newer] = ['20250101T000000Z-00000000', made].map((id) => backupKeys.timeline('orders', 0, id));
+    expect(await orphans(true)).toMatchObject({ folders: [older], uploads: [{ uploadId: '20250101T000000Z-00000000' }] });
+    expect((await orphans(false)).folders.toSorted()).toEqual([older, newer]);
+    expect((await orphans(false)).uploads).toHaveLength(3);
+  });
+
+  test('finds what came when all else of it had been removed, and nobody else takes it for a backup or a timeline', async () => {
+    const { store, line, backup } = await stored();
+    for (const { key } of backup.shards) await store.remove(key);
+    expect(await listBackups(store, 'orders', 10)).toEqual([]);
+    const late = '20270101T000000Z-00000000';
+    const base = { ...line.begin.base, key: backupKeys.base('orders', 0, late, '00000000') };
+    await store.put(backupKeys.begin('orders', 0, late), JSON.stringify({ ...line.begin, id: late, base }));
+    expect((await readArchive(store, 'orders', 0)).map(({ begin }) => begin.id)).not.toContain(late);
+    const { orphans, backups } = await planRotation(store, { cluster: 'orders', graceSeconds: 0 });
+    expect(backups).toEqual([]);
+    expect(orphans.folders.toSorted()).toEqual([backupKeys.timeline('orders', 0, late), backupKeys.backup('orders', backup.id)].toSorted());
+    await removeOrphans(store, orphans);
+    expect((await store.list('')).filter((key) => key.includes(late) || key.includes(backup.id))).toEqual([]);
+    await expect(commitBackup(store, backup)).rejects.toThrow('no such object');
   });
 });
 
@@ -278,4 +351,23 @@ test('what nobody owns goes when its grace time is over, and a backup that runs 
     { nowMs: NOW, graceMs: DAY_MS },
   );
   expect(found).toEqual({ folders: ['given-up/'], objects: ['whole/1'], uploads: [{ key: 'old', uploadId: '2' }] });
+});
+
+test('a backup that is committed by an attempt that was given up, when its data had been removed, is none', async () => {
+  const store = memoryStore();
+  const manifest = manifestOf(NOW);
+  const { shards } = manifest;
+  for (const { key } of shards) await store.put(key, 's');
+  const late = {
+    ...store,
+    async put(name: string, body: Uint8Array | string) {
+      for (const { key } of shards) await store.remove(key);
+      await store.put(name, body);
+    },
+  };
+  await expect(commitBackup(late, manifest)).rejects.toThrow('has been removed');
+  expect(await store.list('')).toEqual([]);
+  for (const { key } of shards) await store.put(key, 's');
+  await commitBackup(store, manifest);
+  expect((await listBackups(store, 'orders', 10)).map(({ id }) => id)).toEqual([manifest.id]);
 });

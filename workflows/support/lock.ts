@@ -21,22 +21,29 @@ export type Lock = ChildWorkflowHandle<typeof lock>;
 export async function takeLock(cluster: string, whenBusy: 'fail' | 'wait'): Promise<Lock> {
   for (;;) {
     try {
-      // Outside of the operation's own scope: cancelling the operation must not free the cluster before its steps are undone.
-      return await CancellationScope.nonCancellable(() =>
-        startChild(lock, {
-          workflowId: lockWorkflowId(cluster),
-          parentClosePolicy: ParentClosePolicy.TERMINATE,
-          cancellationType: ChildWorkflowCancellationType.ABANDON,
-          memo: { cluster, holder: workflowInfo().workflowId },
-          staticSummary: `held by ${workflowInfo().workflowId}`,
-        }),
-      );
+      const holder = workflowInfo().workflowId;
+      return await startLock(lockWorkflowId(cluster), { cluster, holder }, `held by ${holder}`);
     } catch (error) {
       if (!(error instanceof WorkflowExecutionAlreadyStartedError)) throw error;
     }
     await plainly(() => (whenBusy === 'wait' ? waiting.awaitLockFree(cluster) : control.requireLockFree(cluster)));
   }
 }
+
+/**
+ * What is held as long as the operation runs, under an id of which the server lets one run. Outside of the operation's own scope: cancelling it must not let go before its steps are undone.
+ * @throws WorkflowExecutionAlreadyStartedError
+ */
+export const startLock = (workflowId: string, memo: Record<string, unknown>, staticSummary: string): Promise<Lock> =>
+  CancellationScope.nonCancellable(() =>
+    startChild(lock, {
+      workflowId,
+      parentClosePolicy: ParentClosePolicy.TERMINATE,
+      cancellationType: ChildWorkflowCancellationType.ABANDON,
+      memo,
+      staticSummary,
+    }),
+  );
 
 /** Lets go and waits until the server knows it, so that the next operation is not refused. A lock that somebody ended by hand is free too. */
 export async function releaseLock(held: Lock): Promise<void> {

@@ -68,7 +68,7 @@ export async function operation<N extends OperationName>(
   if (ready) upsertSearchAttributes(attributesOf(cluster, name));
 
   board.stage('lock');
-  const lock = await takeLock(cluster, input.whenBusy);
+  const held = [await takeLock(cluster, input.whenBusy)];
   let ending: Ending;
   try {
     board.stage('observe');
@@ -76,7 +76,7 @@ export async function operation<N extends OperationName>(
     const { spec } = 'spec' in input ? input : known;
     if (ready && spec !== undefined)
       upsertSearchAttributes([{ key: keyword(searchAttributes.engine), value: `${spec.engine} ${spec.version}` }]);
-    const op = createStages({ by, title: `${name} of ${cluster}`, input, known, board, controls, undos });
+    const op = createStages({ by, title: `${name} of ${cluster}`, input, known, board, controls, undos, held });
     ending = { outcome: 'done', ...(await runbook(op, input)) };
   } catch (problem) {
     const error = asCancelled(problem);
@@ -108,7 +108,7 @@ export async function operation<N extends OperationName>(
         ...generation,
       });
     }
-    await releaseLock(lock);
+    await Promise.all(held.map(releaseLock));
     board.stage('ended');
     if ('failure' in ending) throw ending.failure;
     const { steps, plan = { summary: '', steps: [], refusals: [] } } = board.now();

@@ -9,6 +9,7 @@ import type { Observation } from '../../model/observation.ts';
 import { liveParameters } from '../../model/server-conf.ts';
 import type { Controls } from './controls.ts';
 import { asCancelled, detailsOf, fail, isCancellation, isFinal, reasonOf, typeOf } from './failure.ts';
+import type { Lock } from './lock.ts';
 import type { ProgressBoard } from './progress.ts';
 import { looksAt, onHost } from './proxies.ts';
 import type { UndoList } from './undo.ts';
@@ -34,6 +35,8 @@ export interface Operation {
   onFailure(name: string, undo: () => Promise<unknown>, last?: 'last'): void;
   /** What was done so far stays from here on: a later failure undoes none of it. */
   keep(): void;
+  /** It is let go when the operation has ended, and everything is undone that is to be. */
+  holdToTheEnd(lock: Lock): void;
   /** Waits while paused. */
   boundary(): Promise<void>;
   /** Sets the limits of a move, which people may change while it runs; undefined when it is over. */
@@ -70,10 +73,12 @@ interface Parts {
   readonly board: ProgressBoard;
   readonly controls: Controls;
   readonly undos: UndoList;
+  /** What is let go at the end. */
+  readonly held: Lock[];
 }
 
 /** The stages, over one operation's progress board, controls and list of undos. */
-export function createStages({ by, title, input, known, board, controls, undos }: Parts): Operation {
+export function createStages({ by, title, input, known, board, controls, undos, held }: Parts): Operation {
   return {
     by,
     known,
@@ -126,6 +131,7 @@ export function createStages({ by, title, input, known, board, controls, undos }
     together,
     onFailure: undos.add,
     keep: undos.clear,
+    holdToTheEnd: (lock) => void held.push(lock),
     boundary: controls.boundary,
     limits: controls.setLimits,
     async untilSteered(run) {

@@ -26,22 +26,24 @@ export function renderBackups(cluster: string, backups: readonly BackupSummary[]
   ];
   const rows = backups.map((backup) => [
     backup.id,
-    `${proofText(backup.proof?.how, style, backup.damaged)}${backup.held ? ', held' : ''}`,
+    backup.unreadable === undefined
+      ? `${proofText(backup.proof?.how, style, backup.damaged)}${backup.held ? ', held' : ''}`
+      : style.bad('unreadable'),
     formatTime(backup.startedAt),
-    String(backup.shards),
-    formatCount(backup.keys),
-    formatBytes(backup.plainBytes),
-    formatBytes(backup.storedBytes),
+    ...(backup.unreadable === undefined
+      ? [String(backup.shards), formatCount(backup.keys), formatBytes(backup.plainBytes), formatBytes(backup.storedBytes)]
+      : ['-', '-', '-', '-']),
     backup.label === undefined ? '-' : shorten(backup.label, wide ? 200 : 40),
     ...(wide
       ? [
-          backup.server,
+          backup.server === '' ? '-' : backup.server,
           backup.keepUntil === undefined ? '-' : formatTime(backup.keepUntil),
           backup.proof === undefined ? '-' : formatTime(backup.proof.at),
         ]
       : []),
   ]);
-  return renderTable(headings, rows, style);
+  const findings = backups.flatMap(({ unreadable }) => (unreadable === undefined ? [] : [`${style.bad('unreadable')}: ${unreadable}`]));
+  return [renderTable(headings, rows, style), ...(findings.length === 0 ? [] : ['', ...findings])].join('\n');
 }
 
 /** One backup, with its shards. */
