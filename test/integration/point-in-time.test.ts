@@ -99,7 +99,7 @@ beforeAll(async () => {
   });
   stamps = await Promise.all(SHARDS.map(stampsOf));
   written = await Promise.all(SHARDS.map((shard) => logOf(primaries[shard] as Redis, tags[shard] ?? '')));
-});
+}, 400_000);
 afterAll(async () => {
   for (const redis of primaries) redis.disconnect();
   for (const name of names) await sweep(stack.dependencies.docker, name);
