@@ -11,6 +11,9 @@ import { passing } from '../support/failure.ts';
 import type { BackupDeps, ShardRequest } from './back-up-shard.ts';
 import { sealStream } from './seal.ts';
 
+/** It is some KiB long: one part, of the smallest there is. */
+const PART_BYTES = 5 * 1024 ** 2;
+
 /**
  * The users of the cluster, as an ACL file, lie sealed in the bucket: no RDB has them. Those of one node: all nodes have the same.
  * @throws NodeAway, which passes
@@ -31,6 +34,6 @@ export async function backUpAcl(deps: BackupDeps, { spec, backup }: Pick<ShardRe
     about: { cluster, backup },
   });
   const key = backupKeys.acl(cluster, backup, randomBytes(4).toString('hex'));
-  await store.putStream(key, sealing.bytes, { signal: cancellationSignal() });
+  await store.putStream(key, sealing.bytes, { signal: cancellationSignal(), partBytes: PART_BYTES });
   return { key, object: sealing.facts() };
 }

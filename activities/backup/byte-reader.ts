@@ -1,6 +1,6 @@
 /** Takes a stream of bytes apart. Holds what was asked for, and the rest of one chunk. */
 export interface ByteReader {
-  /** The next `count` bytes; fewer when the stream ends before, or when `until` comes before: then up to and with it. */
+  /** The next `count` bytes; fewer when the stream ends before, or when `until` comes before: then up to and with it. Their memory is used again by the next call. */
   take(count: number, until?: number): Promise<Buffer>;
   /** Leaves the source. */
   close(): Promise<void>;
@@ -10,6 +10,7 @@ export function createByteReader(source: AsyncIterable<Uint8Array>): ByteReader 
   const iterator = source[Symbol.asyncIterator]();
   let rest: Buffer = Buffer.alloc(0);
   let ended = false;
+  let room = Buffer.alloc(0);
 
   async function more(): Promise<boolean> {
     while (rest.length === 0 && !ended) {
@@ -22,16 +23,17 @@ export function createByteReader(source: AsyncIterable<Uint8Array>): ByteReader 
 
   return {
     async take(count, until) {
-      const parts: Buffer[] = [];
-      for (let missing = count, found = false; missing > 0 && !found && (await more()); ) {
-        const at = until === undefined ? -1 : rest.subarray(0, missing).indexOf(until);
+      if (room.length < count) room = Buffer.allocUnsafeSlow(count);
+      let taken = 0;
+      for (let found = false; taken < count && !found && (await more()); ) {
+        const at = until === undefined ? -1 : rest.subarray(0, count - taken).indexOf(until);
         found = at !== -1;
-        const part = rest.subarray(0, found ? at + 1 : missing);
-        parts.push(part);
+        const part = rest.subarray(0, found ? at + 1 : count - taken);
+        room.set(part, taken);
         rest = rest.subarray(part.length);
-        missing -= part.length;
+        taken += part.length;
       }
-      return Buffer.concat(parts);
+      return room.subarray(0, taken);
     },
     async close() {
       await iterator.return?.();

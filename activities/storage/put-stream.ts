@@ -55,7 +55,8 @@ export async function putStream(
   const failed = new AbortController();
   const stop = signal === undefined ? failed.signal : AbortSignal.any([signal, failed.signal]);
   const iterator = source[Symbol.asyncIterator]();
-  const free = Array.from({ length: queue }, () => Buffer.allocUnsafeSlow(partBytes)); // takes memory where it is written to
+  const free: Buffer<ArrayBuffer>[] = [];
+  let buffers = 0;
   const underway = new Set<Promise<void>>();
   const upload = createUpload(target, stop);
   let rest: Uint8Array = new Uint8Array(0);
@@ -91,11 +92,12 @@ export async function putStream(
 
   try {
     for (let number = 1; ; number++) {
-      while (free.length === 0) {
+      while (free.length === 0 && buffers === queue) {
         await Promise.race(underway);
         stop.throwIfAborted();
       }
-      const buffer = free.pop() ?? Buffer.alloc(0);
+      if (free.length === 0) buffers++;
+      const buffer = free.pop() ?? Buffer.allocUnsafeSlow(partBytes); // takes memory where it is written to
       const filled = await fill(buffer);
       bytes += filled;
       if (filled < partBytes && number === 1) {
