@@ -4,6 +4,7 @@ import type { Continued } from '../replication/handshake.ts';
 import type { ClockKeeper } from './clock-keeper.ts';
 import { createSegmentBuilder } from './segment-builder.ts';
 import type { SegmentUploads } from './segment-uploads.ts';
+import { splitAtSilence } from './silence.ts';
 
 export interface PumpRequest {
   readonly synced: Continued;
@@ -49,7 +50,10 @@ export async function pump({ synced, uploads, place, afterMs, rpoSeconds, clock,
   }, WATCH_MS);
   try {
     for await (const stretch of following) {
-      building.add(stretch);
+      for (const [at, part] of splitAtSilence(stretch, building.lastMs).entries()) {
+        if (at > 0) cut();
+        if (part.bytes.length > 0) building.add(part);
+      }
       if (stretch.stamps.length > 0) stampedAtMs = Date.now();
       if (building.bytes >= SEGMENT_BYTES) cut();
       else due ??= setTimeout(cut, cutMs);

@@ -6,6 +6,8 @@ import type { Segment } from './segment-uploads.ts';
 export interface SegmentBuilder {
   add(stretch: Stretch): void;
   readonly bytes: number;
+  /** The last stamp, ms since 1970. */
+  readonly lastMs: number;
   /** When the first of it came; undefined when there is nothing. */
   readonly sinceMs: number | undefined;
   take(): Segment | undefined;
@@ -35,6 +37,9 @@ export function createSegmentBuilder(place: Place, afterMs: number, arrivedMs: n
     },
     get bytes() {
       return bytes;
+    },
+    get lastMs() {
+      return lastMs;
     },
     get sinceMs() {
       return sinceMs;

@@ -38,10 +38,10 @@ export function recoverAll(cluster: string, archives: readonly ShardArchive[], a
   const reason =
     archives.length === 0
       ? 'nothing of it was archived'
-      : missing.length > 0 || shards.length === 0
-        ? `the archive of ${missing.length === 0 ? 'its shards' : `shard ${missing.join(', ')}`} does not reach it${whyGap(archives, missing, atMs)}`
-        : moving.length > 0
-          ? `slots of shard ${moving.join(', ')} were on their way, and nobody can tell where their keys were`
+      : moving.length > 0
+        ? `slots of shard ${moving.join(', ')} were on their way, and nobody can tell where their keys were`
+        : missing.length > 0 || shards.length === 0
+          ? `the archive of ${missing.length === 0 ? 'its shards' : `shard ${missing.join(', ')}`} does not reach it${whyGap(archives, missing, atMs)}`
           : `slots were being moved: its shards had ${coverage(slots) === 'twice' ? 'some of them twice' : 'not all of them'} then`;
   return { why: `${cluster} cannot be brought back to ${new Date(atMs).toISOString()}: ${reason}. ${reachable(cluster, archives, atMs)}` };
 }
