@@ -13,6 +13,8 @@ export interface PlannedRecovery {
   readonly writeBytes: number;
   /** Archived pieces of its writes that are read. */
   readonly segments: number;
+  /** The moment that was asked for, or the latest that there was; missing where a backup was. ISO 8601. */
+  readonly asOf?: string;
   /** The moment that it is brought back to: everything that was written then or before, and nothing that was later. ISO 8601, by the clock of its server. */
   readonly at: string;
 }

@@ -9,6 +9,7 @@ import { answered, type Observation, type ObservedContainer } from './observatio
 import { normalise, sameValue } from './parameters.ts';
 import { scheduleSteps } from './plan-schedule.ts';
 import { liveParameters, maxmemoryOf } from './server-conf.ts';
+import { specChanges } from './spec-changes.ts';
 import { count } from './words.ts';
 
 /** A plan with what the runbook needs to carry it out and to take it back. */
@@ -35,12 +36,18 @@ export const configureSteps = {
 } as const;
 
 /** Fields that cannot change under a running server, with what it takes instead. */
-const NOT_LIVE: readonly { readonly field: string; readonly of: (spec: ClusterSpec) => unknown; readonly needs: string }[] = [
+const NOT_LIVE: readonly {
+  readonly field: string;
+  readonly of: (spec: ClusterSpec) => unknown;
+  readonly needs: string;
+  /** The option of `holdfast scale` that does it. */
+  readonly scale?: string;
+}[] = [
   { field: 'engine', of: (s) => s.engine, needs: 'a new cluster, and a move of the data' },
   { field: 'version', of: (s) => s.version, needs: 'a rolling upgrade: each node restarted on the new image, replicas first' },
   { field: 'mode', of: (s) => s.mode, needs: 'a new cluster, and a move of the data' },
-  { field: 'shards', of: (s) => s.shards, needs: 'slots moved between primaries, nodes added or drained' },
-  { field: 'replicasPerShard', of: (s) => s.replicasPerShard, needs: 'nodes added or removed, and synced' },
+  { field: 'shards', of: (s) => s.shards, needs: 'slots moved between primaries, nodes added or drained', scale: '--shards' },
+  { field: 'replicasPerShard', of: (s) => s.replicasPerShard, needs: 'nodes added or removed, and synced', scale: '--replicas' },
   { field: 'sentinels', of: (s) => s.sentinels, needs: 'sentinels added or removed one by one' },
   { field: 'security.tls', of: (s) => s.security.tls, needs: 'a restart of every node with other ports' },
   { field: 'placement', of: (s) => s.placement, needs: 'nodes made on the other host, and synced' },
@@ -102,10 +109,14 @@ export function planConfigure(
       : []),
     // What servers know nothing of: the schedule of backups, and the archive.
     ...scheduleSteps(configureSteps.schedule, spec, scheduled),
-    ...(accepts ? [{ name: configureSteps.accept, change: `generation ${known.generation + 1} is the spec that holds` }] : []),
+    ...(accepts
+      ? [{ name: configureSteps.accept, change: `generation ${known.generation + 1} is the spec that holds${othersOf(former, spec)}` }]
+      : []),
   ];
   const summary =
-    steps.length === 0 ? `${spec.name} already has these settings` : `${spec.name}: ${count(steps.length, 'change')}, all while it serves`;
+    steps.length === 0
+      ? `${spec.name} already has these settings`
+      : `${spec.name}: ${count(steps.length, 'change')}${fieldsOf(former, spec)}, all while it serves`;
   return {
     summary,
     steps,
@@ -118,6 +129,23 @@ export function planConfigure(
     removedUsers,
     accepts,
   };
+}
+
+/** What else differs, of which no other step tells. */
+function othersOf(former: ClusterSpec, spec: ClusterSpec): string {
+  const others = specChanges(former, spec).filter(({ field }) => !/^(config|resources|security)\./.test(field));
+  const told = others.slice(0, MOST_TOLD).map(({ field, before, after }) => `${field} ${show(before)} -> ${show(after)}`);
+  const more = others.length > told.length ? [`and ${others.length - told.length} more`] : [];
+  return told.length === 0 ? '' : `: ${[...told, ...more].join(', ')}`;
+}
+
+const MOST_TOLD = 8;
+
+/** Their names, for the journal. */
+function fieldsOf(former: ClusterSpec, spec: ClusterSpec): string {
+  const fields = specChanges(former, spec).map(({ field }) => field);
+  const more = fields.length > MOST_TOLD ? ', ...' : '';
+  return fields.length === 0 ? '' : ` (${fields.slice(0, MOST_TOLD).join(', ')}${more})`;
 }
 
 /** Limits that are not the spec's; and whether the engine may start the node again, which hangs on AOF. */
@@ -165,7 +193,12 @@ function refuse(spec: ClusterSpec, known: KnownCluster, observation: Observation
   if (known.spec === undefined) return [];
   const former = known.spec;
   const refusals = NOT_LIVE.filter(({ of }) => canonicalJson(of(former) ?? null) !== canonicalJson(of(spec) ?? null)).map(
-    ({ field, of, needs }) => `${field} (${show(of(former))} -> ${show(of(spec))}) cannot change while it serves: it needs ${needs}`,
+    ({ field, of, needs, scale }) =>
+      `${field} (${show(of(former))} -> ${show(of(spec))}) cannot change while it serves: it needs ${needs}${
+        scale === undefined
+          ? ''
+          : `. That is: holdfast scale ${spec.name} ${scale} ${show(of(spec))}. If it was scaled since this file was written, the spec that holds is shown by holdfast describe ${spec.name}`
+      }`,
   );
   const gone = Object.keys(former.config).filter((name) => !(name in liveParameters(spec)));
   refusals.push(

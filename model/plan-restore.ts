@@ -112,8 +112,8 @@ export const layingOutCost = (source: ShardSource): string => `about ${Math.ceil
 export function dataOf({ backup, base, until }: ShardSource): string {
   const from = `${backup === undefined ? 'the base of its archive' : `backup ${backup}`} (${mebibytes(base.object.plainBytes)})`;
   if (until === undefined) return from;
-  const { reachedMs, bytes, segments } = until;
-  return `${from}, and what was written after it until ${new Date(reachedMs).toISOString()} (${mebibytes(bytes)} in ${count(segments, 'segment')}),`;
+  const { reachedMs, bytes } = until;
+  return `${from}, and what was written after it until ${new Date(reachedMs).toISOString()} (${mebibytes(bytes)})`;
 }
 
 /** What was seen on two cores, with the bucket on the same machine. */

@@ -67,7 +67,7 @@ function withoutSpec(
     };
   }
   const message = `${count(containers.length, 'container')} and ${count(volumes.length, 'volume')} carry its label, but no spec of it is on record`;
-  const next = `apply its spec to complete it, or remove it: holdfast deprovision ${cluster} --force`;
+  const next = `if another Holdfast uses this engine too, it is that one's: leave it alone. Else apply its spec to complete it; only if nobody needs it: holdfast deprovision ${cluster} --force`;
   return {
     verdict: 'degraded',
     headline: message,

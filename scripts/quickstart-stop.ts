@@ -15,6 +15,8 @@ if (stopped === 0) console.log('Nothing to stop: no service of the quickstart ru
 const containers = await ask('docker', ['ps', '--filter', 'label=holdfast.cluster', '--format', '{{.Label "holdfast.cluster"}}']);
 const clusters = [...new Set((containers ?? '').split('\n').filter((name) => name !== ''))].sort();
 if (clusters.length > 0) {
-  console.log(`Still running, since clusters need none of these services to serve: ${clusters.join(', ')}.`);
-  console.log(`To remove one: npm run quickstart, then npx holdfast deprovision <cluster>`);
+  console.log(
+    `Clusters on this engine, also those of other installations, go on: they need none of these services to serve: ${clusters.join(', ')}.`,
+  );
+  console.log(`To remove one of yours: npm run quickstart, then npx holdfast deprovision <cluster>`);
 }

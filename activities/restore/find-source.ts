@@ -46,6 +46,11 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
   const newest = backups.at(-1);
   if (which === 'newest' && newest !== undefined && (atMs === undefined || atMs < Date.parse(newest.startedAt)))
     return sourceOfBackup(newest);
+  if (shards.length === 0 && newest === undefined && (await readRecord(store, cluster)) === undefined)
+    throw fatal(
+      failures.clusterNotFound,
+      `there is no cluster named ${cluster}, and nothing of one in the bucket: holdfast list shows those that are`,
+    );
   if (atMs === undefined)
     throw fatal(
       failures.notRestorable,

@@ -76,7 +76,7 @@ export async function awaitLockFree(client: Client, cluster: string, wait: boole
 const busy = (cluster: string, holder: LockHolder) =>
   fatal(
     failures.clusterBusy,
-    `${holder.operation} works on ${cluster} (workflow ${holder.workflowId}): wait for it (whenBusy: "wait"), or look at it with holdfast operations show ${holder.workflowId}`,
+    `${holder.operation} works on ${cluster} (workflow ${holder.workflowId}): wait for it (--when-busy wait; in an input, whenBusy: "wait"), or look at it with holdfast operations show ${holder.workflowId}`,
     holder,
   );
 

@@ -81,5 +81,6 @@ export const plannedRecovery = ({ shard, backup, base, until }: ShardSource): Pl
   baseBytes: base.object.plainBytes,
   writeBytes: until?.bytes ?? 0,
   segments: until?.segments ?? 0,
+  ...(until === undefined ? {} : { asOf: new Date(until.atMs).toISOString() }),
   at: until === undefined ? base.startedAt : new Date(until.reachedMs).toISOString(),
 });

@@ -29,7 +29,10 @@ function levels(command: Command, path: string): readonly Level[] {
         : [{ word, help: option.description, takesValue: option.required || option.optional, values: option.argChoices }],
     ),
   );
-  const children = command.commands.filter((child) => child.name() !== 'help');
+  const children = command
+    .createHelp()
+    .visibleCommands(command)
+    .filter((child) => child.name() !== 'help');
   const next = [
     ...children.map((child) => ({ word: child.name(), help: child.description() })),
     ...command.registeredArguments.flatMap((argument) => argument.argChoices ?? []).map((word) => ({ word, help: '' })),

@@ -17,6 +17,12 @@ export async function main(packageFile: URL): Promise<void> {
   const program = buildProgram(version, (c) => {
     code = c;
   });
+  // Whoever reads it has seen enough: holdfast list | head -1
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      process.exit(code ?? exitCodes.ok);
+    });
   prepare(program, (text) => void process.stderr.write(text.replace(/^error: /, `${style.bad('error')}: `)));
   try {
     loadSettingsFile();

@@ -56,8 +56,9 @@ export function instantText(text: string): string {
 
 /** `2026-11-21T14:03:26Z`: a moment to the second, or finer. A day is none, and without a time zone nobody knows which one is meant. */
 export function momentText(text: string): string {
-  const clock = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?$/;
-  if (clock.test(text)) throw new InvalidArgumentError(`It has no time zone: ${text}Z is UTC, ${text}+02:00 is two hours before that.`);
+  const clock = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?$/;
+  const whole = text.replace(' ', 'T');
+  if (clock.test(text)) throw new InvalidArgumentError(`It has no time zone: ${whole}Z is UTC, ${whole}+02:00 is two hours before that.`);
   const at = clock.test(text.replace(/(Z|[+-]\d{2}:\d{2})$/, '')) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(at))
     throw new InvalidArgumentError('It must be a moment with its time zone, such as 2026-11-21T14:03:26Z or 2026-11-21T16:03:26+02:00.');

@@ -7,6 +7,7 @@ import type { DeprovisionOptions } from './commands/deprovision.ts';
 import type { StatusOptions } from './commands/reads.ts';
 import { completionScript, type Shell, shells } from './completion-scripts.ts';
 import { type ExitCode, exitCodes, exitCodesHelp } from './exit-codes.ts';
+import { CliError } from './explain-error.ts';
 import { addOperationsCommands } from './operations-commands.ts';
 import { wholeNumber } from './option-values.ts';
 import { type OutputFormat, outputOption } from './output.ts';
@@ -57,6 +58,14 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
       .addOption(specOption())
       .addOption(yesOption()),
   ).action((options: ApplyOptions) => run(async (session) => (await import('./commands/apply.ts')).apply(session, options)));
+  // So the operations are called; a word that is near is not always what was meant.
+  for (const operation of ['provision', 'configure'])
+    program
+      .command(`${operation} [any...]`, { hidden: true })
+      .allowUnknownOption()
+      .action(() => {
+        throw new CliError(`To make or change a cluster: holdfast apply -f spec.yaml (the operation ${operation} is a part of it)`);
+      });
   program
     .command('plan')
     .description('show what apply would do; changes nothing')

@@ -48,6 +48,7 @@ describe('help', () => {
 describe('a wrong command line ends with 2 and says what was meant', () => {
   test.each([
     [['statsu'], /unknown command 'statsu'\n\(Did you mean status\?\)\nSee: holdfast --help/],
+    [['provision', 'orders', '--shards', '3'], /To make or change a cluster: holdfast apply -f spec.yaml/],
     [['status', '--wach'], /unknown option '--wach'\n\(Did you mean --watch\?\)\nSee: holdfast status --help/],
     [['apply'], /required option '-f, --filename <spec>' not specified/],
     [['status', '-o', 'xml'], /Allowed choices are table, json, yaml, wide/],

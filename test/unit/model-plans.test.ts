@@ -351,6 +351,21 @@ describe('planning a configure', () => {
     expect(refusal).toContain(`it needs ${needs}`);
   });
 
+  test('names every field that changes: in the step that no other tells of, and in short for the journal', () => {
+    const { steps, summary } = planFor({ pitr: { enabled: true }, backup: { retention: { daily: 14 } } });
+    const accept = steps.find(({ name }) => name === configureSteps.accept)?.change;
+    expect(accept).toContain('pitr.enabled false -> true');
+    expect(accept).toContain('backup.retention.daily 7 -> 14');
+    expect(summary).toMatch(/change.* \(backup.retention.daily, pitr.enabled\), all while it serves/);
+  });
+
+  test('says which command gives a cluster another size, and that its file may be older than its last one', () => {
+    const { refusals } = planFor({ shards: 5, replicasPerShard: 2 });
+    expect(refusals[0]).toContain('holdfast scale orders --shards 5');
+    expect(refusals[1]).toContain('holdfast scale orders --replicas 2');
+    expect(refusals[0]).toContain('holdfast describe orders');
+  });
+
   test('refuses another number of sentinels', () => {
     const three = sentinelSpec();
     expect(planConfigure(sentinelSpec({ sentinels: 5 }), knownAs(three), healthyObservation(three)).refusals[0]).toContain(

@@ -11,7 +11,7 @@ import { restoredSpec } from '../../model/recovery/restored-spec.ts';
 import { type ClusterSource, sourceId, sourceOfBackup } from '../../model/recovery/shard-recovery.ts';
 import { evenSlotRanges, formatRange } from '../../model/slots.ts';
 import { initialMembers } from '../../model/topology.ts';
-import { restoreInputOf } from '../../starter/cli/commands/restore.ts';
+import { restoreInputOf, shownData } from '../../starter/cli/commands/restore.ts';
 import { addField } from '../../starter/cli/option-values.ts';
 import { withFields } from '../../starter/cli/spec-file.ts';
 import { CLUSTER_ID, emptyObservation, healthyObservation, subnetOf } from './model-observations.ts';
@@ -259,4 +259,13 @@ test('a drill is due when the last one is so many days old, half a day early at 
   expect([isDrillDue(0, undefined, now), isDrillDue(7, undefined, now)]).toEqual([false, true]);
   expect(isDrillDue(7, last('2026-11-14T03:09:00Z'), now)).toBe(true);
   expect(isDrillDue(7, last('2026-11-15T03:00:00Z'), now)).toBe(false);
+});
+
+test('of the latest data, what was shown is what runs, and not what came later', () => {
+  const shard = { shard: 0, baseBytes: 1, writeBytes: 1, segments: 1, at: '2026-11-21T14:03:25.900Z' };
+  expect(shownData({ recovery: [{ ...shard, asOf: '2026-11-21T14:03:26.000Z' }] })).toEqual({
+    at: '2026-11-21T14:03:26.000Z',
+    latest: undefined,
+  });
+  expect(shownData({ recovery: [shard] })).toEqual({});
 });

@@ -1,4 +1,5 @@
 import type { OperationInput } from '../../../config/operations.ts';
+import type { Plan } from '../../../config/progress.ts';
 import { carryOut } from '../carry-out.ts';
 import { requireName } from '../confirm-name.ts';
 import type { ExitCode } from '../exit-codes.ts';
@@ -43,9 +44,16 @@ export async function restore(session: Session, cluster: string, options: Restor
   const input = restoreInputOf(cluster, options, withFields(written, options.set ?? []));
   return carryOut<'restore'>(session, {
     request: () => ({ operation: 'restore', input }),
+    ...(options.latest === true ? { fromPlan: shownData } : {}),
     ...(options.confirm === undefined ? {} : { named: options.confirm }),
     options,
   });
+}
+
+/** The newest data is newer in the next moment: what runs is what was shown. */
+export function shownData({ recovery }: Pick<Plan, 'recovery'>): Partial<OperationInput<'restore'>> {
+  const at = recovery?.[0]?.asOf;
+  return at === undefined ? {} : { at, latest: undefined };
 }
 
 export interface DrillOptions extends StartingOptions {
@@ -58,5 +66,9 @@ export interface DrillOptions extends StartingOptions {
 export async function drill(session: Session, cluster: string, options: DrillOptions): Promise<ExitCode> {
   const { at, shardsAtOnce } = options;
   const input = { cluster, at, shardsAtOnce, ...sharedInput(options) };
-  return carryOut<'drill'>(session, { request: () => ({ operation: 'drill', input }), options });
+  return carryOut<'drill'>(session, {
+    request: () => ({ operation: 'drill', input }),
+    fromPlan: ({ recovery }) => ({ at: at ?? recovery?.[0]?.asOf }),
+    options,
+  });
 }

@@ -1,10 +1,10 @@
 import type { RecoveryWindow } from '../../../config/archive.ts';
 import type { Style } from '../terminal.ts';
 import { renderTable } from './table.ts';
-import { formatBytes, formatTime } from './units.ts';
+import { formatBytes } from './units.ts';
 
-/** A moment with its thousandths: between two of them may lie what somebody wants back. */
-const moment = (iso: string | undefined): string => (iso === undefined ? '-' : `${formatTime(iso)}${iso.slice(19, 23)}`);
+/** As `--at` takes it: one of these is typed there. With its thousandths: between two of them may lie what somebody wants back. */
+const moment = (iso: string | undefined): string => iso ?? '-';
 
 /** Spans that are shown of a shard and of the cluster; the rest is in the JSON. */
 const MOST_SPANS = 10;
