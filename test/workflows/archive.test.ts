@@ -88,6 +88,7 @@ describe('the archive of a cluster', () => {
       because: 'first',
       began: '2026-11-21T09:17:00.000Z',
     };
+    await bench.put(begin.base.key, 'sealed');
     await bench.put(backupKeys.begin(world.spec.name, 0, id), JSON.stringify(begin));
     let archivedThen: number | undefined;
     world.before('removeNode', () => {
