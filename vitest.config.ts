@@ -36,7 +36,7 @@ export default defineConfig({
       layer('workflows', ['test/workflows/**/*.test.ts', 'test/replay/**/*.test.ts'], { timeoutMs: 60_000, atOnce: 2 }),
       layer('cli', ['test/cli/**/*.test.ts'], { timeoutMs: 120_000, atOnce: 2 }),
       layer('integration', ['test/integration/**/*.test.ts'], { timeoutMs: 180_000, atOnce: 2 }),
-      layer('crash', ['test/crash/**/*.test.ts'], { timeoutMs: 300_000, atOnce: 2 }),
+      layer('crash', ['test/crash/*.test.ts'], { timeoutMs: 300_000, atOnce: 2 }),
       layer('crash-all', ['test/crash/**/*.test.ts'], { timeoutMs: 900_000, atOnce: 1, env: { TEST_ALL: 'true' } }),
       // All that the normal run takes a sample of, and what takes minutes by itself.
       layer('matrix-all', [`test/integration/{${SAMPLED.join(',')}}.test.ts`, 'test/long/**/*.test.ts'], {
