@@ -58,7 +58,8 @@ export async function openEngineCli(settings: Settings, cli: EngineCli): Promise
 
 async function startExec(docker: Docker, { container, command, password }: EngineCli) {
   const exec = await docker.getContainer(container).exec({
-    Cmd: [...command],
+    // A CLI that begins before its terminal has a size asks the terminal where its cursor is, and waits for the answer.
+    Cmd: ['sh', '-c', 'stty rows "$1" cols "$2" 2>/dev/null; shift 2; exec "$@"', 'sh', ...sizeOf(process.stdout).map(String), ...command],
     // Valkey's CLI reads its own name first and, in some versions, only the other.
     Env: [`REDISCLI_AUTH=${password}`, `VALKEYCLI_AUTH=${password}`],
     Tty: true,
@@ -69,6 +70,10 @@ async function startExec(docker: Docker, { container, command, password }: Engin
   return { exec, stream: await exec.start({ hijack: true, stdin: true, Tty: true }) };
 }
 
-function fitTerminal(exec: Docker.Exec, { rows, columns }: NodeJS.WriteStream): void {
-  exec.resize({ h: rows ?? 24, w: columns ?? 80 }).catch(() => undefined); // the wrong width is no reason to end the session
+function fitTerminal(exec: Docker.Exec, stdout: NodeJS.WriteStream): void {
+  const [h, w] = sizeOf(stdout);
+  exec.resize({ h, w }).catch(() => undefined); // the wrong width is no reason to end the session
 }
+
+/** Rows and columns. */
+const sizeOf = ({ rows, columns }: NodeJS.WriteStream): readonly [number, number] => [rows ?? 24, columns ?? 80];
