@@ -77,6 +77,7 @@ describe('the archive of a cluster', () => {
       shard: 0,
       base: {
         ...base(0).data,
+        key: backupKeys.base(world.spec.name, 0, id, '00000000'),
         object: {
           ...base(0).data.object,
           id: '0'.repeat(32),
