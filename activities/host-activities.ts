@@ -25,6 +25,7 @@ import { awaitLoaded, awaitServes, type LoadRequest } from './restore/await-load
 import { type CopyRequest, copyShard, scratchMark } from './restore/copy-shard.ts';
 import { type FillRequest, fillShard } from './restore/fill-shard.ts';
 import { type BesideRequest, layOutBeside } from './restore/lay-out-beside.ts';
+import type { PlacedNode } from './restore/reach-node.ts';
 import {
   barAgain,
   barNode,
@@ -36,7 +37,7 @@ import {
   putBackData,
   replaceData,
 } from './restore/replace-data.ts';
-import { type RewriteRequest, rewriteFiles } from './restore/rewrite-files.ts';
+import { rewriteFiles } from './restore/rewrite-files.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import type { StreamStore } from './storage/object-store.ts';
 import { beating, report } from './support/beating.ts';
@@ -95,7 +96,7 @@ export function createHostActivities(deps: HostDeps) {
     /** No server is left from which data was copied into this cluster. */
     removeCopySources: (cluster: string) => removeScratches(docker, scratchMark(cluster)),
     awaitLoaded: (request: LoadRequest) => awaitLoaded(deps, request),
-    rewriteFiles: (request: RewriteRequest) => rewriteFiles(deps, request),
+    rewriteFiles: (request: PlacedNode) => rewriteFiles(deps, request),
     layOutBeside: (request: BesideRequest) => layOutBeside(deps, request),
     haltNode: (node: NodeOf) => haltNode(deps, node),
     barNode: (request: Parameters<typeof barNode>[1]) => barNode(deps, request),
@@ -106,7 +107,7 @@ export function createHostActivities(deps: HostDeps) {
     clearFormerData: (request: Parameters<typeof clearFormerData>[1]) => clearFormerData(deps, request),
     findUnfinished: (spec: ClusterSpec) => findUnfinished(deps, spec),
     /** Its server has loaded what it was started with. */
-    awaitServes: (request: RewriteRequest) => awaitServes(deps, request),
+    awaitServes: (request: PlacedNode) => awaitServes(deps, request),
     removeNetwork: (cluster: string, clusterId?: string) => removeNetwork(docker, cluster, clusterId),
   });
 }

@@ -9,7 +9,7 @@ import { answered, type Observation, type ObservedContainer } from './observatio
 import { normalise, sameValue } from './parameters.ts';
 import { scheduleSteps } from './plan-schedule.ts';
 import { liveParameters, maxmemoryOf } from './server-conf.ts';
-import { specChanges } from './spec-changes.ts';
+import { type SpecChange, specChanges } from './spec-changes.ts';
 import { count } from './words.ts';
 
 /** A plan with what the runbook needs to carry it out and to take it back. */
@@ -78,6 +78,7 @@ export function planConfigure(
     .filter((name) => spec.security.users.every((user) => user.name !== name));
   const usersChange =
     canonicalJson(former.security.users) !== canonicalJson(spec.security.users) || nodes.some((node) => otherUsers(spec, node.users));
+  const changes = specChanges(former, spec);
   const accepts = canonicalJson(former) !== canonicalJson(spec) || known.source !== 'keeper';
   const limits: readonly PlanStep[] =
     limitNodes.length === 0
@@ -110,13 +111,13 @@ export function planConfigure(
     // What servers know nothing of: the schedule of backups, and the archive.
     ...scheduleSteps(configureSteps.schedule, spec, scheduled),
     ...(accepts
-      ? [{ name: configureSteps.accept, change: `generation ${known.generation + 1} is the spec that holds${othersOf(former, spec)}` }]
+      ? [{ name: configureSteps.accept, change: `generation ${known.generation + 1} is the spec that holds${othersOf(changes)}` }]
       : []),
   ];
   const summary =
     steps.length === 0
       ? `${spec.name} already has these settings`
-      : `${spec.name}: ${count(steps.length, 'change')}${fieldsOf(former, spec)}, all while it serves`;
+      : `${spec.name}: ${count(steps.length, 'change')}${fieldsOf(changes)}, all while it serves`;
   return {
     summary,
     steps,
@@ -132,8 +133,8 @@ export function planConfigure(
 }
 
 /** What else differs, of which no other step tells. */
-function othersOf(former: ClusterSpec, spec: ClusterSpec): string {
-  const others = specChanges(former, spec).filter(({ field }) => !/^(config|resources|security)\./.test(field));
+function othersOf(changes: readonly SpecChange[]): string {
+  const others = changes.filter(({ field }) => !/^(config|resources|security)\./.test(field));
   const told = others.slice(0, MOST_TOLD).map(({ field, before, after }) => `${field} ${show(before)} -> ${show(after)}`);
   const more = others.length > told.length ? [`and ${others.length - told.length} more`] : [];
   return told.length === 0 ? '' : `: ${[...told, ...more].join(', ')}`;
@@ -142,8 +143,8 @@ function othersOf(former: ClusterSpec, spec: ClusterSpec): string {
 const MOST_TOLD = 8;
 
 /** Their names, for the journal. */
-function fieldsOf(former: ClusterSpec, spec: ClusterSpec): string {
-  const fields = specChanges(former, spec).map(({ field }) => field);
+function fieldsOf(changes: readonly SpecChange[]): string {
+  const fields = changes.map(({ field }) => field);
   const more = fields.length > MOST_TOLD ? ', ...' : '';
   return fields.length === 0 ? '' : ` (${fields.slice(0, MOST_TOLD).join(', ')}${more})`;
 }

@@ -33,7 +33,7 @@ export interface Unfinished {
 }
 
 export const inPlaceSteps = {
-  layOut: (shard: number) => `lay out the data of shard ${shard}`,
+  layOut: restoreSteps.layOut,
   stop: 'stop every node',
   replace: 'replace the data',
   start: (node: string) => `start ${node}`,

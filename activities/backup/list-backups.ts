@@ -1,11 +1,10 @@
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
-import { backupKeys } from '../../config/names.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { type Catalogued, readManifests } from './read-manifests.ts';
+import { type Catalogued, manifestsOf } from './read-manifests.ts';
 
 /** Backups of a cluster, newest first. What has no manifest is none, and is not shown; one whose manifest cannot be read is. */
 export async function listBackups(store: ObjectStore, cluster: string, limit: number): Promise<readonly BackupSummary[]> {
-  const found = await readManifests(store, cluster, await store.listObjects(backupKeys.backups(cluster)), { limit });
+  const found = await manifestsOf(store, cluster, { limit });
   return found.map((backup) => (backup.manifest === undefined ? unread(cluster, backup) : summarize(backup.manifest)));
 }
 

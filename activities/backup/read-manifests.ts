@@ -22,6 +22,10 @@ export interface Wanted {
   readonly among?: (id: string) => boolean;
 }
 
+/** Backups of a cluster that have a manifest, newest first. */
+export const manifestsOf = async (store: ObjectStore, cluster: string, wanted?: Wanted): Promise<readonly Catalogued[]> =>
+  readManifests(store, cluster, await store.listObjects(backupKeys.backups(cluster)), wanted);
+
 /** The backups in a listing of the whole of a cluster's folder, newest first. Those that are gone by now are left out. */
 export async function readManifests(
   store: ObjectStore,

@@ -1,29 +1,17 @@
 import type Docker from 'dockerode';
-import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
-import { networkName } from '../../config/names.ts';
-import { addressOf, type NodePlace } from '../../model/layout.ts';
 import { rangesOf, type ShardSource } from '../../model/recovery/shard-recovery.ts';
 import { inspectContainer, lastLogLines } from '../docker/containers.ts';
-import { reach } from '../docker/networks.ts';
-import { asOperator, type NodeAddress, withNode } from '../redis/connection.ts';
+import { type NodeAddress, withNode } from '../redis/connection.ts';
 import { parseClusterNodes, parseInfo } from '../redis/parse.ts';
 import { ServerError, type Word } from '../redis/protocol.ts';
 import { openWire, type Wire } from '../redis/wire.ts';
-import type { SecretStore } from '../secrets/secret-store.ts';
 import { report } from '../support/beating.ts';
 import { fatal, messageOf } from '../support/failure.ts';
 import { until } from '../support/until.ts';
+import { type PlacedNode, type ReachDeps, reachNode } from './reach-node.ts';
 
-export interface LoadDeps {
-  readonly docker: Docker;
-  readonly secrets: SecretStore;
-}
-
-export interface LoadRequest {
-  readonly spec: ClusterSpec;
-  readonly place: NodePlace;
-  readonly subnet: string;
+export interface LoadRequest extends PlacedNode {
   readonly source: ShardSource;
   /** Of all files that were laid out. */
   readonly bytes: number;
@@ -48,26 +36,24 @@ const SILENT_MS = 120_000;
  * A node that was started with data serves all of it: every byte of its files was read, and as many keys were in its base as the source had at that point of its stream.
  * @throws BackupNotGood, NodeDied with the server's last words, HostFull
  */
-export async function awaitLoaded({ docker, secrets }: LoadDeps, { spec, place, subnet, source, bytes }: LoadRequest): Promise<Loaded> {
-  const server = await serverOf({ docker, secrets }, { spec, place, subnet });
+export async function awaitLoaded(deps: ReachDeps, request: LoadRequest): Promise<Loaded> {
+  const { docker } = deps;
+  const { spec, source, bytes } = request;
+  const server = await serverOf(deps, request);
   const loaded = compare(await awaitServing(docker, server, bytes), server, source, bytes);
   const dropped = spec.mode === 'sentinel' || source.atMoment !== true ? 0 : await dropForeign(docker, server, source.slots);
   return { ...loaded, dropped };
 }
 
 /** A node that was started has loaded what it has. @throws NodeDied with the server's last words, HostFull */
-export async function awaitServes(deps: LoadDeps, node: Pick<LoadRequest, 'spec' | 'place' | 'subnet'>): Promise<void> {
+export async function awaitServes(deps: ReachDeps, node: PlacedNode): Promise<void> {
   await awaitServing(deps.docker, await serverOf(deps, node), 0);
 }
 
-async function serverOf(
-  { docker, secrets }: LoadDeps,
-  { spec, place, subnet }: Pick<LoadRequest, 'spec' | 'place' | 'subnet'>,
-): Promise<LoadingServer> {
-  const held = await secrets.require(spec.name);
-  await reach(docker, networkName(spec.name));
-  return { name: place.name, target: asOperator(held, spec.security.tls, { kind: 'data', address: addressOf(place, subnet) }) };
-}
+const serverOf = async (deps: ReachDeps, node: PlacedNode): Promise<LoadingServer> => ({
+  name: node.place.name,
+  target: await reachNode(deps, node),
+});
 
 /** A server that loads data, and how to ask it. */
 export interface LoadingServer {

@@ -1,14 +1,13 @@
 import { type BackupManifest, isVerified } from '../../config/backup.ts';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
-import { backupKeys } from '../../config/names.ts';
 import type { Base } from '../../model/recovery/archive.ts';
 import { latestOf, reachable, recoverAll } from '../../model/recovery/moment.ts';
 import { type ClusterSource, type ShardSource, sourceOfBackup } from '../../model/recovery/shard-recovery.ts';
 import type { ShardArchive } from '../../model/recovery/window.ts';
 import { archivedShards, readArchive } from '../archive/read-archive.ts';
 import { findManifest } from '../backup/catalogue.ts';
-import { readManifests } from '../backup/read-manifests.ts';
+import { manifestsOf } from '../backup/read-manifests.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { readRecord } from '../storage/cluster-records.ts';
 import type { StreamStore } from '../storage/object-store.ts';
@@ -79,7 +78,7 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
 
 async function backupsBefore({ store }: SourceDeps, cluster: string, atMs: number): Promise<readonly BackupManifest[]> {
   const until = Number.isFinite(atMs) ? new Date(atMs).toISOString().slice(0, 19).replaceAll(/[-:]/g, '') : '~';
-  const newest = await readManifests(store, cluster, await store.listObjects(backupKeys.backups(cluster)), {
+  const newest = await manifestsOf(store, cluster, {
     limit: MOST_BACKUPS,
     among: (id) => id.slice(0, 15) <= until,
   });

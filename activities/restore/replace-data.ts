@@ -1,21 +1,21 @@
 import type Docker from 'dockerode';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
-import { networkName, nodePaths } from '../../config/names.ts';
-import { addressOf, type NodePlace, nodeIdOf, placesOf } from '../../model/layout.ts';
+import { nodePaths } from '../../config/names.ts';
+import { type NodePlace, nodeIdOf, placesOf } from '../../model/layout.ts';
 import type { Unfinished } from '../../model/plan-in-place.ts';
 import { barredConf, renderAcl, withData, withoutReplicaOf, withReplicaOf } from '../../model/server-conf.ts';
 import { type InitialSlots, initialMembers, renderNodesConf } from '../../model/topology.ts';
 import { inspectContainer, runInContainer } from '../docker/containers.ts';
-import { reach } from '../docker/networks.ts';
 import { type NodeFile, putIntoNode, readFromNode } from '../docker/node-files.ts';
 import { refuseForeign } from '../docker/nodes.ts';
 import { stopContainer } from '../docker/removal.ts';
-import { asOperator, withNode } from '../redis/connection.ts';
+import { withNode } from '../redis/connection.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { fatal, passing } from '../support/failure.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
 import { aofFolder } from './lay-out-beside.ts';
+import { type PlacedNode, reachNode } from './reach-node.ts';
 
 /**
  * How the data of a running cluster is replaced: every node is stopped and barred, then each gets its new settings, then they start. A barred node's server does not start, whoever starts it; so there is no moment
@@ -138,15 +138,11 @@ export async function findUnfinished({ docker }: ReplaceDeps, spec: ClusterSpec)
 const TIDY = `cd "$1" && for folder in appendonlydir*; do [ "$folder" = "$3" ] || rm -rf "$folder"; done && rm -rf "$2"/before-* "$2/replacing.json" && echo tidy`;
 
 /** The volume of a node that runs holds the data that its server uses, and no other. */
-export async function clearFormerData(
-  { docker, secrets }: ReplaceDeps,
-  { spec, clusterId, place, subnet }: Omit<NodeOf, 'replacement'> & { readonly spec: ClusterSpec; readonly subnet: string },
-): Promise<void> {
+export async function clearFormerData(deps: ReplaceDeps, node: PlacedNode & Pick<NodeOf, 'clusterId'>): Promise<void> {
+  const { docker } = deps;
+  const { clusterId, place } = node;
   refuseForeign((await inspectContainer(docker, place.name))?.Config.Labels, clusterId, `container ${place.name}`);
-  const held = await secrets.require(spec.name);
-  await reach(docker, networkName(spec.name));
-  const target = asOperator(held, spec.security.tls, { kind: 'data', address: addressOf(place, subnet) });
-  const [, used] = await withNode(target, (node) => node.config('GET', 'appenddirname') as Promise<string[]>);
+  const [, used] = await withNode(await reachNode(deps, node), (server) => server.config('GET', 'appenddirname') as Promise<string[]>);
   if (used === undefined || used === '') throw passing(failures.nodeSilent, `${place.name} does not say which data it uses`);
   refuseWhenCancelled();
   const said = await runInContainer(docker, place.name, ['sh', '-c', TIDY, 'sh', nodePaths.db, nodePaths.conf, used]);

@@ -1,21 +1,11 @@
-import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
-import { networkName } from '../../config/names.ts';
-import { addressOf, type NodePlace } from '../../model/layout.ts';
 import { defaultRules } from '../../model/server-conf.ts';
-import { reach } from '../docker/networks.ts';
-import { asOperator, pipeline, pipelineAll, withNode } from '../redis/connection.ts';
+import { pipeline, pipelineAll, withNode } from '../redis/connection.ts';
 import { parseInfo } from '../redis/parse.ts';
 import { report } from '../support/beating.ts';
 import { fatal } from '../support/failure.ts';
 import { until } from '../support/until.ts';
-import type { LoadDeps } from './await-loaded.ts';
-
-export interface RewriteRequest {
-  readonly spec: ClusterSpec;
-  readonly place: NodePlace;
-  readonly subnet: string;
-}
+import { type PlacedNode, type ReachDeps, reachNode } from './reach-node.ts';
 
 /** As long as a fork of much memory takes to write it down. */
 const REWRITTEN_WITHIN_MS = 6 * 3_600_000;
@@ -24,10 +14,9 @@ const REWRITTEN_WITHIN_MS = 6 * 3_600_000;
  * A server has written its append-only files anew since it was started: the script at the end of what it was given is not run again. And the default user, by whose rules that went, has none.
  * @throws HostFull
  */
-export async function rewriteFiles({ docker, secrets }: LoadDeps, { spec, place, subnet }: RewriteRequest): Promise<void> {
-  const held = await secrets.require(spec.name);
-  await reach(docker, networkName(spec.name));
-  const target = asOperator(held, spec.security.tls, { kind: 'data', address: addressOf(place, subnet) });
+export async function rewriteFiles(deps: ReachDeps, node: PlacedNode): Promise<void> {
+  const { place } = node;
+  const target = await reachNode(deps, node);
   let failed = 0;
   await until(
     () =>

@@ -5,7 +5,7 @@ import type { RecoverySpan } from '../../config/archive.ts';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
-import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { clusterNames, sweep, testSpec } from '../support/clusters.ts';
 import { type Running, until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { STAMPED, type Stamps, stampedIn, startStampedWrites, wrongWithCut } from '../support/stamped-writes.ts';
@@ -57,11 +57,7 @@ const MOST_BEFORE_MS = 2500;
 
 let stack: Stack;
 let worker: Running;
-const names: string[] = [];
-const named = () => {
-  names.push(uniqueName());
-  return names.at(-1) ?? '';
-};
+const { names, named } = clusterNames();
 afterEach(async () => {
   for (const name of names.splice(0)) await sweep(stack.dependencies.docker, name);
   await stack?.stop();

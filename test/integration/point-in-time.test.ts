@@ -11,7 +11,7 @@ import { drillName, nodeName, objectKeys, ports, systemUsers } from '../../confi
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { MOST_UNSTAMPED_MS, piecesFrom } from '../../model/recovery/archive.ts';
-import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { clusterNames, holdings, sweep, testSpec } from '../support/clusters.ts';
 import { until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { asApplication, ask, onNode, refusal } from './ask.ts';
@@ -21,7 +21,7 @@ const SHARDS = [0, 1, 2];
 
 let stack: Stack;
 let spec: ClusterSpec;
-const names: string[] = [];
+const { names, named } = clusterNames();
 const primaries: Redis[] = [];
 const tags: string[] = [];
 /** What each shard was given, in its order: the server's own clock at each write, in microseconds. */
@@ -32,10 +32,6 @@ let startedMs = 0;
 let endedMs = 0;
 
 const run = (type: string, input: object) => ask<OperationResult>(stack, type, input);
-const named = () => {
-  names.push(uniqueName());
-  return names.at(-1) ?? '';
-};
 
 /** Writes the server's time at the end of a list, under a key of its own, and into a counter, in one step. */
 const WRITE = `local t = redis.call('TIME') local us = t[1] * 1000000 + t[2]

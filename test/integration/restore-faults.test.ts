@@ -7,18 +7,14 @@ import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { checkout } from '../../scripts/setup/home.ts';
 import { piped } from '../cli/piped.ts';
-import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { clusterNames, holdings, sweep, testSpec } from '../support/clusters.ts';
 import { type Running, until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { ask, onNode, refusal } from './ask.ts';
 
 let stack: Stack;
 let worker: Running;
-const names: string[] = [];
-const named = () => {
-  names.push(uniqueName());
-  return names.at(-1) ?? '';
-};
+const { names, named } = clusterNames();
 const plain = { tls: false };
 const spec = testSpec(named(), {
   mode: 'sentinel',

@@ -4,7 +4,7 @@ import { labels, nodeName, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { piped } from '../cli/piped.ts';
-import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { clusterNames, holdings, sweep, testSpec } from '../support/clusters.ts';
 import type { Contents } from '../support/lone-shard.ts';
 import { until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
@@ -13,11 +13,7 @@ import { asApplication, ask, onNode, refusal } from './ask.ts';
 import { contentsOfNode } from './node-data.ts';
 
 let stack: Stack;
-const names: string[] = [];
-const named = () => {
-  names.push(uniqueName());
-  return names.at(-1) ?? '';
-};
+const { names, named } = clusterNames();
 afterAll(async () => {
   for (const name of names) await sweep(stack.dependencies.docker, name);
   await stack?.stop();

@@ -6,7 +6,7 @@ import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { asApplication, ask, onNode } from '../integration/ask.ts';
 import { contentsOfNode } from '../integration/node-data.ts';
-import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { clusterNames, sweep, testSpec } from '../support/clusters.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 
 const SMALL_KEYS = 1_000_000;
@@ -14,11 +14,7 @@ const BIG_BYTES = 300 * 1024 ** 2;
 const SHARDS = [0, 1, 2];
 
 let stack: Stack;
-const names: string[] = [];
-const named = () => {
-  names.push(uniqueName());
-  return names.at(-1) ?? '';
-};
+const { names, named } = clusterNames();
 beforeAll(async () => {
   stack = await startStack();
 });

@@ -6,6 +6,17 @@ import { labels, networkName } from '../../config/names.ts';
 /** A name that no other test uses. */
 export const uniqueName = (prefix = 't'): string => `${prefix}${randomBytes(4).toString('hex')}`;
 
+/** Names for the clusters of a test, kept so that all of them can be removed. */
+export function clusterNames(): { readonly names: string[]; readonly named: () => string } {
+  const names: string[] = [];
+  const named = () => {
+    const name = uniqueName();
+    names.push(name);
+    return name;
+  };
+  return { names, named };
+}
+
 /** The smallest spec that is a cluster, with small nodes. */
 export const testSpec = (name: string, changes: Partial<ClusterSpecInput> = {}): ClusterSpecInput => ({
   name,

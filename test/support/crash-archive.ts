@@ -110,7 +110,7 @@ export function disturbancesOf(scene: ArchiveScene): readonly Disturbance[] {
         const met = spoilNext(store, 'base', 'silence');
         await anew();
         await met();
-        await sleep(3000); // writes follow it
+        await until('writes follow it', async () => (await scene.strays()).some((key) => stored.segment.test(key)), GOES_ON_MS);
         await rotate();
         store.mend();
         await scene.goesOn();

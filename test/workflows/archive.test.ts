@@ -2,7 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ARCHIVE_FORMAT, type ArchiveDescription, archiveHandlers, type RecoveryWindow } from '../../config/archive.ts';
 import { failures } from '../../config/failures.ts';
-import { archiveWorkflowId, backupKeys, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { archiveWorkflowId, backupKeys } from '../../config/names.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { until } from '../support/processes.ts';
 import { base } from '../unit/recovery-timelines.ts';
@@ -21,12 +21,6 @@ const archiving = async (enabled = true) => {
 };
 const archiveOf = ({ spec }: World) => bench.client.workflow.getHandle(archiveWorkflowId(spec.name));
 const stateOf = async (world: World) => (await archiveOf(world).describe()).status.name;
-const read = async <T>(world: World, type: string): Promise<T> =>
-  bench.client.workflow.execute(type, {
-    workflowId: `${world.spec.name}:${type}:${Math.random()}`,
-    taskQueue: WORKFLOW_TASK_QUEUE,
-    args: [{ cluster: world.spec.name }],
-  }) as Promise<T>;
 const archivedAre = (world: World, shards: number) => until(`${shards} shards are archived`, async () => world.archived.size === shards);
 
 describe('the archive of a cluster', () => {
@@ -34,7 +28,7 @@ describe('the archive of a cluster', () => {
     const world = await archiving();
     await archivedAre(world, 3);
     await until('all have said so', async () => {
-      const { archive, findings } = await read<StatusReport>(world, 'status');
+      const { archive, findings } = await bench.read<StatusReport>(world, 'status');
       return findings.length === 0 && archive?.shards.every(({ node, lagMs }) => node === 'a node' && lagMs === 0);
     });
     const { state, shards } = await archiveOf(world).query<ArchiveDescription>(archiveHandlers.describe);
@@ -44,7 +38,7 @@ describe('the archive of a cluster', () => {
   test('is not there when the spec does not ask for it', async () => {
     const world = await archiving(false);
     await expect(archiveOf(world).describe()).rejects.toThrow();
-    expect((await read<StatusReport>(world, 'status')).archive).toBeUndefined();
+    expect((await bench.read<StatusReport>(world, 'status')).archive).toBeUndefined();
   });
 
   test('begins and ends with a changed spec', async () => {
@@ -98,7 +92,7 @@ describe('the archive of a cluster', () => {
     await bench.execute(world, 'deprovision');
     expect([archivedThen, await stateOf(world)]).toEqual([0, 'COMPLETED']);
     expect(await bench.objects(backupKeys.timelines(world.spec.name, 0))).toContainEqual(expect.stringMatching(/\.end\.json$/));
-    const window = await read<RecoveryWindow>(world, 'recoveryWindow');
+    const window = await bench.read<RecoveryWindow>(world, 'recoveryWindow');
     expect(window).toMatchObject({ spans: [], shards: [{ shard: 0, gaps: [{ why: expect.stringContaining('removed') }] }] });
   });
 

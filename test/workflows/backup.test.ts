@@ -2,7 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
-import { backupKeys, lockWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { backupKeys, lockWorkflowId } from '../../config/names.ts';
 import { until } from '../support/processes.ts';
 import { withNode } from '../unit/model-observations.ts';
 import { type Bench, failureOf, progressOf, startBench, type World } from './bench.ts';
@@ -24,13 +24,7 @@ const standing = async (changes = {}) => {
 };
 const backingUp = (world: World, more: object = {}) => bench.execute(world, 'backup', { cluster: world.spec.name, ...more });
 const objectsOf = ({ spec }: World) => bench.objects(backupKeys.backups(spec.name));
-const reading = async <T>(world: World, type: string, input: object): Promise<T> =>
-  bench.client.workflow.execute(type, {
-    workflowId: `${world.spec.name}:${type}:${Math.random()}`,
-    taskQueue: WORKFLOW_TASK_QUEUE,
-    args: [{ cluster: world.spec.name, ...input }],
-  }) as Promise<T>;
-const list = (world: World) => reading<readonly BackupSummary[]>(world, 'listBackups', {});
+const list = (world: World) => bench.read<readonly BackupSummary[]>(world, 'listBackups', {});
 const lockOf = async (world: World) => (await bench.client.workflow.getHandle(lockWorkflowId(world.spec.name)).describe()).status.name;
 const names = (world: World) => world.calls.map((call) => call.split(' ')[0]);
 /** Its replica has lost its primary. */
@@ -46,7 +40,7 @@ describe('a backup', () => {
     const [first, ...others] = await list(world);
     expect(others).toEqual([]);
     expect(first).toMatchObject({ id: result.backup?.id, label: 'before the upgrade', keys: 163_840, proof: { how: 'loaded' } });
-    const manifest = await reading<BackupManifest>(world, 'showBackup', { backup: result.backup?.id });
+    const manifest = await bench.read<BackupManifest>(world, 'showBackup', { backup: result.backup?.id });
     expect(manifest).toMatchObject({ keepUntil: '2026-12-31T23:00:00.000Z', generation: 1, spec: { name: world.spec.name } });
     expect(manifest.shards.map(({ node }) => node)).toEqual([0, 1, 2].map((shard) => `${world.spec.name}-${shard}-1`));
     expect(manifest.verified?.shards.map(({ keys }) => keys)).toEqual(manifest.shards.map(({ keys }) => keys));
@@ -79,7 +73,7 @@ describe('a backup', () => {
     expect(message).toMatch(/shard 1 has no healthy replica.*--from-primary/);
     expect(await backingUp(world, { fromPrimary: true })).toMatchObject({ outcome: 'done' });
     const [made] = await list(world);
-    const { shards } = await reading<BackupManifest>(world, 'showBackup', { backup: made?.id });
+    const { shards } = await bench.read<BackupManifest>(world, 'showBackup', { backup: made?.id });
     expect(shards.map(({ node }) => node.slice(-1))).toEqual(['1', '0', '1']);
   });
 
@@ -276,7 +270,7 @@ describe('a backup that is verified again', () => {
 
 test('a backup that is not there is told as that', async () => {
   const world = await standing();
-  expect(await failureOf(reading(world, 'showBackup', { backup: '20261121T091700Z-0123abcd' }))).toMatchObject({
+  expect(await failureOf(bench.read(world, 'showBackup', { backup: '20261121T091700Z-0123abcd' }))).toMatchObject({
     type: failures.backupNotFound,
     message: expect.stringContaining(`holdfast backup list ${world.spec.name}`),
   });

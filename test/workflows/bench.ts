@@ -31,6 +31,8 @@ export interface Bench {
   world(changes?: Partial<ClusterSpecInput>): World;
   start(world: World, operation: OperationName, input?: object): Promise<WorkflowHandle>;
   execute(world: World, operation: OperationName, input?: object): Promise<OperationResult>;
+  /** Runs a workflow that only looks, such as `status`, with the cluster and what else it is given. */
+  read<T>(world: World, type: string, input?: object): Promise<T>;
   stop(): Promise<void>;
 }
 
@@ -72,6 +74,12 @@ export async function startBench(): Promise<Bench> {
         args: [input],
       }),
     execute: async (world, operation, input) => (await bench.start(world, operation, input)).result() as Promise<OperationResult>,
+    read: <T>(world: World, type: string, input: object = {}) =>
+      client.workflow.execute(type, {
+        workflowId: `${world.spec.name}:${type}:${next++}`,
+        taskQueue: WORKFLOW_TASK_QUEUE,
+        args: [{ cluster: world.spec.name, ...input }],
+      }) as Promise<T>,
     async stop() {
       for (const worker of workers) worker.shutdown();
       await Promise.all(running);

@@ -2,7 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupManifest } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
-import { drillName, lockWorkflowId, objectKeys, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { drillName, lockWorkflowId, objectKeys } from '../../config/names.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { type Bench, failureOf, startBench, type World } from './bench.ts';
 
@@ -17,12 +17,6 @@ const broken = (message = 'the disk is full') => {
 };
 const names = (world: World) => world.calls.map((call) => call.split(' ')[0]);
 const lockOf = async (world: World) => (await bench.client.workflow.getHandle(lockWorkflowId(world.spec.name)).describe()).status.name;
-const reading = async <T>(world: World, type: string, input: object = {}): Promise<T> =>
-  bench.client.workflow.execute(type, {
-    workflowId: `${world.spec.name}:${type}:${Math.random()}`,
-    taskQueue: WORKFLOW_TASK_QUEUE,
-    args: [{ cluster: world.spec.name, ...input }],
-  }) as Promise<T>;
 
 /** A cluster with a backup. */
 async function standing(changes = {}): Promise<{ readonly world: World; readonly backup: string }> {
@@ -134,7 +128,7 @@ describe('a restore in place', () => {
       const result = (await (await inPlace(found)).result()) as Awaited<ReturnType<Bench['execute']>>;
       const kept = result.restored?.before ?? '';
       expect(kept).not.toBe(backup);
-      expect(await reading<BackupManifest>(world, 'showBackup', { backup: kept })).toMatchObject({
+      expect(await bench.read<BackupManifest>(world, 'showBackup', { backup: kept })).toMatchObject({
         hold: { reason: expect.stringContaining('in place') },
         verified: { how: 'loaded' },
       });
@@ -235,7 +229,7 @@ describe('a drill', () => {
     const { world } = await standing({ replicasPerShard: 1 });
     const scratch = bench.world({ name: drillName(world.spec.name), replicasPerShard: 0, pitr: { enabled: false } });
     const start = () => bench.start(scratch, 'drill', { cluster: world.spec.name, ...more });
-    const told = async () => (await reading<StatusReport>(world, 'status')).drill;
+    const told = async () => (await bench.read<StatusReport>(world, 'status')).drill;
     return { world, scratch, start, told };
   };
 

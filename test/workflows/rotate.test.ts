@@ -28,13 +28,7 @@ const standing = async (backups: number, changes = {}) => {
   world.calls.length = 0;
   return { world, ids: ids.toSorted() };
 };
-const reading = async <T>(world: World, type: string, input: object = {}): Promise<T> =>
-  bench.client.workflow.execute(type, {
-    workflowId: `${world.spec.name}:${type}:${Math.random()}`,
-    taskQueue: WORKFLOW_TASK_QUEUE,
-    args: [{ cluster: world.spec.name, ...input }],
-  }) as Promise<T>;
-const list = async (world: World) => (await reading<readonly BackupSummary[]>(world, 'listBackups')).map(({ id }) => id);
+const list = async (world: World) => (await bench.read<readonly BackupSummary[]>(world, 'listBackups')).map(({ id }) => id);
 const rotate = (world: World, more: object = {}) => bench.execute(world, 'rotate', { cluster: world.spec.name, ...more });
 const hold = (world: World, backup: string, more: object = {}) =>
   bench.execute(world, 'hold', { cluster: world.spec.name, backup, ...more });
@@ -104,7 +98,7 @@ describe('a hold', () => {
   test('keeps a backup until it is released, and says who and why', async () => {
     const { world, ids } = await standing(2);
     for (const id of ids) expect(await hold(world, id, { reason: 'audit' })).toMatchObject({ outcome: 'done' });
-    const manifest = await reading<BackupManifest>(world, 'showBackup', { backup: ids[0] });
+    const manifest = await bench.read<BackupManifest>(world, 'showBackup', { backup: ids[0] });
     expect(manifest.hold).toMatchObject({ reason: 'audit', by: expect.stringMatching(/./) });
     expect(await rotate(world)).toMatchObject({ outcome: 'unchanged' });
     expect(await hold(world, ids[0] ?? '', { reason: 'another' })).toMatchObject({ outcome: 'unchanged' });
@@ -135,7 +129,7 @@ describe('a scheduled run', () => {
       backup: expect.stringContaining('loaded by a server'),
       rotation: expect.stringContaining('1 stays'),
     });
-    const { journal } = await reading<StatusReport>(world, 'status');
+    const { journal } = await bench.read<StatusReport>(world, 'status');
     expect(
       journal.slice(-2).map(({ operation, by, reason }) => [operation, by.startsWith(scheduledBackupWorkflowId(world.spec.name)), reason]),
     ).toEqual([
@@ -159,7 +153,7 @@ describe('a scheduled run', () => {
     const { world } = await standing(0, { backup: { drillEveryDays: 7, retention: RETENTION } });
     const scratch = bench.world({ name: drillName(world.spec.name), replicasPerShard: 0 });
     expect(await (await run(world)).result()).toMatchObject({ drill: expect.stringContaining('came back with') });
-    expect((await reading<StatusReport>(world, 'status')).drill).toMatchObject({ ok: true });
+    expect((await bench.read<StatusReport>(world, 'status')).drill).toMatchObject({ ok: true });
     expect([...scratch.containers]).toEqual([]);
     expect(await (await run(world)).result()).not.toHaveProperty('drill');
   });
@@ -180,13 +174,13 @@ describe('the schedule', () => {
     expect((await schedule(world).describe()).state.paused).toBe(false);
     expect(await bench.execute(world, 'provision')).toMatchObject({ outcome: 'unchanged' });
     await schedule(world).pause('by hand');
-    const { findings } = await reading<StatusReport>(world, 'status');
+    const { findings } = await bench.read<StatusReport>(world, 'status');
     expect(findings.map(({ code }) => code)).toEqual(['backup-schedule-paused']);
     const again = await bench.execute(world, 'provision');
     expect(again.plan.steps.map(({ name }) => name)).toEqual(['schedule backups']);
     expect((await schedule(world).describe()).state.paused).toBe(false);
     await schedule(world).delete();
-    expect((await reading<StatusReport>(world, 'status')).findings.map(({ code }) => code)).toEqual(['backup-schedule-missing']);
+    expect((await bench.read<StatusReport>(world, 'status')).findings.map(({ code }) => code)).toEqual(['backup-schedule-missing']);
     await bench.execute(world, 'provision');
     const { plan } = await bench.execute(world, 'deprovision');
     expect(plan.steps[0]?.name).toBe('remove the schedule');

@@ -33,22 +33,10 @@ export async function loadIn({ op, spec, plan, ground, source, shardsAtOnce }: B
   const hostName = hostOf(spec);
   const { primaries } = plan;
   const first = primaries.map(({ place }) => place);
-  const laidOut = new Map<string, Awaited<ReturnType<ReturnType<typeof restores>['fillShard']>>>();
-  await op.together(
-    primaries.map(
-      ({ place, source: shard }) =>
-        () =>
-          op.step(
-            steps.layOut(place.shard),
-            async () => {
-              const found = await restores(hostName, place.name).fillShard({ node: ground.requestFor(place), source: shard });
-              laidOut.set(place.name, found);
-              return found;
-            },
-            ({ did, bytes }) => `${did}: ${bytes} bytes`,
-          ),
-    ),
-    shardsAtOnce,
+  const laidOut = await layOutAll(
+    { op, primaries, shardsAtOnce },
+    ({ place, source: shard }) => restores(hostName, place.name).fillShard({ node: ground.requestFor(place), source: shard }),
+    ({ did, bytes }) => `${did}: ${bytes} bytes`,
   );
   await ground.start(
     first,
@@ -81,6 +69,25 @@ export async function loadIn({ op, spec, plan, ground, source, shardsAtOnce }: B
   const reachedMs = new Map(first.map((place) => [place.shard, laidOut.get(place.name)?.reachedMs]));
   const sum = (of: 'keys' | 'expired') => loaded.reduce((total, shard) => total + shard[of], 0);
   return { shards: recovered(source, reachedMs), keys: sum('keys'), expired: sum('expired'), loadedAt };
+}
+
+/** The data of every shard is laid out for the node that leads it, as a step each. @returns what was found, by the name of the node */
+export async function layOutAll<T>(
+  { op, primaries, shardsAtOnce }: Pick<BringingBack, 'op' | 'shardsAtOnce'> & Pick<RestorePlan, 'primaries'>,
+  layOut: (primary: RestorePlan['primaries'][number]) => Promise<T>,
+  note: (found: T) => string,
+): Promise<ReadonlyMap<string, T>> {
+  const laidOut = new Map<string, T>();
+  const layOutOne = async (primary: RestorePlan['primaries'][number]) => {
+    const found = await layOut(primary);
+    laidOut.set(primary.place.name, found);
+    return found;
+  };
+  await op.together(
+    primaries.map((primary) => () => op.step(steps.layOut(primary.place.shard), () => layOutOne(primary), note)),
+    shardsAtOnce,
+  );
+  return laidOut;
 }
 
 /** The cluster runs, empty; servers beside it load the shards and send the keys to where they belong. */

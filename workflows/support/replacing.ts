@@ -7,8 +7,7 @@ import { type NodePlace, placesOf } from '../../model/layout.ts';
 import { slotsThatMoved } from '../../model/plan-backup.ts';
 import { type InPlacePlan, inPlaceSteps as steps, type Unfinished } from '../../model/plan-in-place.ts';
 import { type ClusterSource, rangesOf } from '../../model/recovery/shard-recovery.ts';
-import type { BroughtBack } from './bringing-back.ts';
-import { recovered } from './bringing-back.ts';
+import { type BroughtBack, layOutAll, recovered } from './bringing-back.ts';
 import { fail } from './failure.ts';
 import { onHost, restores } from './proxies.ts';
 import type { Operation } from './stages.ts';
@@ -61,23 +60,11 @@ export async function replaceAll(
   const { primaries, leaders } = plan;
   const first = primaries.map(({ place }) => place);
 
-  const laidOut = new Map<string, Awaited<ReturnType<ReturnType<typeof restores>['layOutBeside']>>>();
   op.onFailure('remove what was laid out', () => nodes.clear(first));
-  await op.together(
-    primaries.map(
-      ({ place, source: shard }) =>
-        () =>
-          op.step(
-            steps.layOut(place.shard),
-            async () => {
-              const found = await restores(hostName, place.name).layOutBeside({ ...nodes.of(place), source: shard });
-              laidOut.set(place.name, found);
-              return found;
-            },
-            ({ bytes }) => `${bytes} bytes`,
-          ),
-    ),
-    shardsAtOnce,
+  const laidOut = await layOutAll(
+    { op, primaries, shardsAtOnce },
+    ({ place, source: shard }) => restores(hostName, place.name).layOutBeside({ ...nodes.of(place), source: shard }),
+    ({ bytes }) => `${bytes} bytes`,
   );
 
   const names = leaders.map(({ name }) => name);
