@@ -1,4 +1,4 @@
-import { onlineReplicas, parseInfo } from '../redis/parse.ts';
+import { type OnlineReplica, onlineReplicas, parseInfo } from '../redis/parse.ts';
 import type { Wire } from '../redis/wire.ts';
 
 /** A replica that is further behind has no copy of what arrives now. */
@@ -7,16 +7,22 @@ const MOST_BEHIND_BYTES = 8 * 1024 ** 2;
 /** Who follows a primary, and how far. Offsets count the bytes of its stream of writes. */
 export interface Followers {
   readonly offset: number;
-  /** Of those that are online: what each has acknowledged. */
-  readonly followers: readonly { readonly offset: number }[];
+  /** Those that are online. */
+  readonly followers: readonly OnlineReplica[];
   /** Where this primary took over from the one before it; what comes before it has. 0 when it did not. */
   readonly promotedAt: number;
+  /**
+   * A replica that is promoted deletes keys of slots that it takes for another's: Valkey from 9.0. It does so for a slot that its primary was about to
+   * own, when it had heard of that, and then once more from the former owner.
+   */
+  readonly clears: boolean;
 }
 
 /** @param replicas addresses of the cluster's own nodes: others read the stream too, and are no copies */
 export async function followersOf(primary: Wire, replicas: ReadonlySet<string>): Promise<Followers> {
-  const fields = parseInfo(String(await primary.one('INFO', 'replication')));
+  const fields = parseInfo(String(await primary.one('INFO', 'replication', 'server')));
   return {
+    clears: Number.parseInt(fields.get('valkey_version') ?? '0', 10) >= 9,
     offset: Number(fields.get('master_repl_offset') ?? 0),
     promotedAt: Math.max(0, Number(fields.get('second_repl_offset') ?? 0)),
     followers: onlineReplicas(fields).filter(({ address }) => replicas.has(address)),

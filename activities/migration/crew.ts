@@ -9,6 +9,7 @@ import { WireLost } from '../redis/wire.ts';
 import { fatal, messageOf } from '../support/failure.ts';
 import { adoptSlots } from './adopt-slots.ts';
 import { type ClusterNow, type ClusterRef, lookAtCluster, type MigrationDeps } from './cluster-now.ts';
+import { fenceFormer } from './fence-former.ts';
 import { type ConnectedNode, connectNode } from './slot-node.ts';
 
 /** Connections to every primary; those to one that fails over are made anew. */
@@ -56,6 +57,7 @@ export async function gatherCrew(
   };
   const look = async (): Promise<void> => {
     const seen = await lookAtCluster(deps, cluster);
+    await fenceFormer(deps.docker, cluster.spec.name, seen.shards, seen.observation);
     const orphaned = orphans(cluster.spec, cluster.clusterId, seen.observation);
     if (orphaned.length > 0) {
       await adoptSlots(cluster.spec.name, seen, orphaned);

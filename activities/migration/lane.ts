@@ -144,6 +144,7 @@ async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number):
   try {
     const others = crew.primaries().filter((node) => node !== source && node !== destination);
     await runner.moveGroup({ source, destination, others, slots, careful }, throttle);
+    unconfirmed?.handedOver(way);
   } finally {
     probe.close(slots);
   }

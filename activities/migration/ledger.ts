@@ -61,6 +61,11 @@ export class Ledger {
     return this.#entries.size;
   }
 
+  /** Whether a slot has a key of the ledger. */
+  has(slot: number): boolean {
+    return this.#entries.has(slot);
+  }
+
   /** Slots that have a key of the ledger. */
   slots(): readonly number[] {
     return [...this.#entries.keys()];

@@ -66,7 +66,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   if (cancelled.aborted) governor.stop();
   const beat = setInterval(() => report(progress.heartbeat()), 1000);
   const told = setInterval(() => void progress.tell(deps.tell), 1000);
-  const unconfirmed = hasReplicas ? keepUnconfirmed(spec.name, crew, () => lease.over) : undefined;
+  const unconfirmed = hasReplicas ? keepUnconfirmed(spec.name, crew, ledger, () => lease.over) : undefined;
   const close = () => closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits, lease));
   try {
     const closed = await close();

@@ -1,5 +1,7 @@
+import calculateSlot from 'cluster-key-slot';
 import { type Reply, ServerError, type Word } from '../redis/protocol.ts';
 import { copiesOf, type KeyCopies, type KeyCopy } from './key-copies.ts';
+import { keyOfSlot, type Ledger } from './ledger.ts';
 import type { ConnectedNode } from './slot-node.ts';
 
 const AT_ONCE = 200;
@@ -8,19 +10,28 @@ const THERE = 'BUSYKEY';
 
 /**
  * Puts keys back on a promoted primary that it lacks, in slots that it owns or takes. Those that are at the source still, or again, stay out: the
- * source answers for them, and what it deletes must not come back from here. Safe to repeat. @returns how many were put back
+ * source answers for them, and what it deletes must not come back from here. Safe to repeat.
+ * @param which `cleared`: it had them all when it was promoted; so only those whose whole slot it has deleted then, and not what clients deleted
+ * @returns how many were put back
  */
-export async function restoreCopies(source: ConnectedNode, promoted: ConnectedNode, list: KeyCopies): Promise<number> {
+export async function restoreCopies(
+  source: ConnectedNode,
+  promoted: ConnectedNode,
+  list: KeyCopies,
+  which: 'all' | { readonly cleared: Pick<Ledger, 'has'> },
+): Promise<number> {
   const all = copiesOf(list);
   let restored = 0;
   for (let at = 0; at < all.length; at += AT_ONCE) {
     const some = all.slice(at, at + AT_ONCE);
     const there = await source.wire.ask(some.map(({ name }) => ['EXISTS', name]));
-    const gone = some.filter((_, index) => !isThere(there[index]));
+    const left = some.filter((_, index) => !isThere(there[index]));
+    const slots = left.map(({ name }) => calculateSlot(name));
+    const cleared = which === 'all' ? new Set(slots) : await clearedSlots(promoted, which.cleared, [...new Set(slots)]);
+    const gone = left.filter((_, index) => cleared.has(slots[index] ?? -1));
     if (gone.length === 0) continue;
-    const slots = (await promoted.wire.ask(gone.map(({ name }) => ['CLUSTER', 'KEYSLOT', name]))).map(Number);
     // A replica knows nothing of slots that are open: it takes their keys only when it is told again.
-    await promoted.importing([...new Set(slots)], source.nodeId);
+    await promoted.importing([...cleared], source.nodeId);
     const replies = await promoted.wire.ask(gone.map(restore));
     for (const reply of replies) {
       if (reply instanceof ServerError && reply.kind !== THERE) throw reply;
@@ -28,6 +39,15 @@ export async function restoreCopies(source: ConnectedNode, promoted: ConnectedNo
     }
   }
   return restored;
+}
+
+/** No client deletes the ledger's keys. */
+async function clearedSlots({ wire }: ConnectedNode, ledger: Pick<Ledger, 'has'>, slots: readonly number[]): Promise<ReadonlySet<number>> {
+  const known = slots.filter((slot) => ledger.has(slot));
+  const counts = await wire.ask(known.map((slot) => ['CLUSTER', 'COUNTKEYSINSLOT', slot]));
+  // It answers for slots that are its own, or open; one that is neither has no new keys.
+  const there = await wire.ask(known.flatMap((slot) => [['ASKING'], ['EXISTS', keyOfSlot(slot)]]));
+  return new Set(known.filter((_, index) => counts[index] === 0 || there[2 * index + 1] === 0));
 }
 
 /** At the source a key is there, or has left, or its slot is another's by now. */

@@ -3,6 +3,7 @@ import { log } from '@temporalio/activity';
 import { followersOf } from './copies.ts';
 import type { Crew } from './crew.ts';
 import type { KeyCopies } from './key-copies.ts';
+import type { Ledger } from './ledger.ts';
 import { removeLeftovers, restoreCopies } from './put-back.ts';
 import type { ConnectedNode } from './slot-node.ts';
 
@@ -14,6 +15,8 @@ import type { ConnectedNode } from './slot-node.ts';
 export interface Unconfirmed {
   /** Keys that have gone from one node to another. */
   keep(way: Way, copies: KeyCopies): void;
+  /** Their slots are the destination's now, and all have been told. */
+  handedOver(way: Way): void;
   /** Waits until there is room for more, for a while: without a replica there is none, and what is open must be closed. */
   room(): Promise<void>;
   /** Gives shards that have failed over since what did not get to the promoted node. Safe to repeat. */
@@ -38,14 +41,19 @@ interface Kept {
   readonly copies: KeyCopies;
   /** In the stream of the destination they come before this; undefined until it was asked. */
   endOffset?: number;
+  /** When their slots were handed over, as `performance.now()`. */
+  handedOverAt?: number;
 }
 
 const LOOK_EVERY_MS = 100;
+/** By then a replica that is alive has heard of a hand-over from everybody. */
+const HEARD_WITHIN_MS = 3000;
+const MOST_SILENT_SECONDS = 1;
 const MOST_BYTES = 64 * 1024 ** 2;
 const ROOM_WITHIN_MS = 10_000;
 
 /** @param stopped whether nobody needs them any more: then nothing is waited for */
-export function keepUnconfirmed(cluster: string, crew: Crew, stopped: () => boolean): Unconfirmed {
+export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger, 'has'>, stopped: () => boolean): Unconfirmed {
   const kept = new Map<number, Kept[]>();
   let bytes = 0;
   let looking: Promise<unknown> | undefined;
@@ -69,11 +77,15 @@ export function keepUnconfirmed(cluster: string, crew: Crew, stopped: () => bool
   const lookAt = async (shard: number): Promise<void> => {
     const { nodeId, wire } = crew.primary(shard);
     const asked = (kept.get(shard) ?? []).filter(({ way }) => way.destinationId === nodeId);
-    const { offset, followers } = await followersOf(wire, crew.addresses());
+    const { offset, followers, clears } = await followersOf(wire, crew.addresses());
     for (const one of asked) one.endOffset ??= offset;
+    if (followers.length === 0) return;
     const least = Math.min(...followers.map((one) => one.offset));
-    if (followers.length > 0)
-      drop(shard, (one) => one.way.destinationId === nodeId && (one.endOffset ?? Number.POSITIVE_INFINITY) <= least);
+    const have = ({ way, endOffset }: Kept) => way.destinationId === nodeId && (endOffset ?? Number.POSITIVE_INFINITY) <= least;
+    const alive = followers.every(({ silentSeconds }) => silentSeconds <= MOST_SILENT_SECONDS);
+    const heardBefore = performance.now() - HEARD_WITHIN_MS;
+    const safe = ({ handedOverAt }: Kept) => !clears || (alive && (handedOverAt ?? Number.POSITIVE_INFINITY) <= heardBefore);
+    drop(shard, (one) => have(one) && safe(one));
   };
   const look = (): Promise<unknown> => {
     looking ??= Promise.allSettled([...kept.keys()].map(lookAt)).finally(() => {
@@ -89,17 +101,17 @@ export function keepUnconfirmed(cluster: string, crew: Crew, stopped: () => bool
       const destination = crew.primary(shard);
       const moved = all.filter(({ way }) => way.destinationId !== destination.nodeId || way.sourceId !== crew.primary(way.from).nodeId);
       if (moved.length === 0) continue;
-      const { promotedAt } = await followersOf(destination.wire, crew.addresses());
+      const { promotedAt, clears } = await followersOf(destination.wire, crew.addresses());
       for (const one of moved) {
         const { way, copies, endOffset } = one;
         const source = crew.primary(way.from);
         const isPromoted = way.destinationId !== destination.nodeId;
         const has = isPromoted && endOffset !== undefined && endOffset < promotedAt;
-        if (isPromoted && !has) restored += await restoreCopies(source, destination, copies);
+        if (isPromoted && (!has || clears)) restored += await restoreCopies(source, destination, copies, has ? { cleared: ledger } : 'all');
         if (way.sourceId !== source.nodeId) await removeLeftovers(source, destination, copies);
         drop(shard, (other) => other === one);
         // What was put back is new to the promoted node, too: it is kept until that one's replicas have it.
-        if (!has) keep({ ...way, sourceId: source.nodeId, destinationId: destination.nodeId }, copies);
+        if (!has || clears) keep({ ...way, sourceId: source.nodeId, destinationId: destination.nodeId }, copies);
       }
     }
     if (restored > 0) log.warn('keys that a primary took along when it died were put back', { cluster, keys: restored });
@@ -112,8 +124,14 @@ export function keepUnconfirmed(cluster: string, crew: Crew, stopped: () => bool
     return settling;
   };
 
+  const handedOver: Unconfirmed['handedOver'] = ({ from, to, destinationId }) => {
+    const now = performance.now();
+    for (const one of kept.get(to) ?? []) if (one.way.from === from && one.way.destinationId === destinationId) one.handedOverAt ??= now;
+  };
+
   return {
     keep,
+    handedOver,
     async room() {
       fullSince = bytes > MOST_BYTES ? (fullSince ?? Date.now()) : undefined;
       while (bytes > MOST_BYTES && Date.now() < (fullSince ?? 0) + ROOM_WITHIN_MS && !stopped()) await sleep(LOOK_EVERY_MS / 4);
@@ -131,6 +149,7 @@ export function keepUnconfirmed(cluster: string, crew: Crew, stopped: () => bool
       const end = Date.now() + withinMs;
       while (kept.size > 0 && Date.now() < end && !stopped()) {
         await settleOnce();
+        for (const all of kept.values()) for (const { way } of all) handedOver(way); // nothing is open any more
         await Promise.all([...kept.keys()].map(lookAt));
         if (kept.size > 0) await sleep(LOOK_EVERY_MS / 4);
       }

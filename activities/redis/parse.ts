@@ -15,12 +15,24 @@ export function parseInfo(text: string): ReadonlyMap<string, string> {
  * Replicas that are online, as `INFO replication` of their primary lists them. An archiver follows the stream as one too, but announces port 0: it holds
  * no copy that could be promoted.
  */
-export function onlineReplicas(info: ReadonlyMap<string, string>): readonly { readonly address: string; readonly offset: number }[] {
+export function onlineReplicas(info: ReadonlyMap<string, string>): readonly OnlineReplica[] {
   return [...info]
     .filter(([name]) => /^slave\d+$/.test(name))
     .map(([, line]) => new Map(line.split(',').map((part) => part.split('=', 2) as [string, string])))
     .filter((one) => one.get('state') === 'online' && one.get('port') !== '0')
-    .map((one) => ({ address: one.get('ip') ?? '', offset: Number(one.get('offset') ?? 0) }));
+    .map((one) => ({
+      address: one.get('ip') ?? '',
+      offset: Number(one.get('offset') ?? 0),
+      silentSeconds: Number(one.get('lag') ?? Number.POSITIVE_INFINITY),
+    }));
+}
+
+export interface OnlineReplica {
+  readonly address: string;
+  /** What it has acknowledged, in bytes of the stream. */
+  readonly offset: number;
+  /** Since it did so; it does each second. */
+  readonly silentSeconds: number;
 }
 
 /** One line of CLUSTER NODES, and what the node that answered thinks of that peer. */

@@ -88,10 +88,13 @@ function nearest(spans: readonly RecoverySpan[], at: string): string {
   return `The nearest moments are ${before} before it, and ${after} after it. `;
 }
 
-/** The slots of a shard at a moment, as far as was seen: those of its base, or what was seen later and before the moment. */
-export function slotsAt(timeline: Timeline | undefined, { base }: Pick<ShardRecovery, 'base'>, atMs: number): string {
-  const later = timeline?.slots.filter(({ ms, offset }) => ms <= atMs && offset > base.data.offset) ?? [];
-  return later.at(-1)?.slots ?? base.data.slots;
+/**
+ * The slots of a shard at a moment, as far as was seen. Where in the stream that was does not count: a shard to which nobody writes loses slots without
+ * a byte in it, and its base may have been made meanwhile.
+ */
+function slotsAt(timeline: Timeline | undefined, { base }: Pick<ShardRecovery, 'base'>, atMs: number): string {
+  const seen = timeline?.slots ?? [];
+  return (seen.findLast(({ ms }) => ms <= atMs) ?? seen[0])?.slots ?? base.data.slots;
 }
 
 function coverage(slots: readonly string[]): 'whole' | 'twice' | 'lacking' {

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { asOperator, withNode } from '../../activities/redis/connection.ts';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
-import { networkName, systemUsers } from '../../config/names.ts';
+import { networkName, probeKey, systemUsers } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import { parseRanges, slotsOf } from '../../model/migration/moves.ts';
 import { holdings, testSpec } from './clusters.ts';
@@ -55,6 +55,22 @@ export const slotsOn = async (subject: Subject, node: string): Promise<number> =
     const ranges = own?.split(' ').slice(8) ?? [];
     return ranges.filter((range) => /^[\d-]+$/.test(range)).reduce((sum, range) => sum + slotsOf(parseRanges(range)).length, 0);
   })) ?? 0;
+
+/** Keys of the probe on any node, with the number of the write that made them. */
+async function probeKeys(subject: Subject): Promise<readonly string[]> {
+  const { containers } = await holdings(subject.stack.dependencies.docker, subject.cluster);
+  const found = await Promise.all(
+    containers.map((node) =>
+      asked(subject, node, async (redis) => {
+        const keys = await redis.keys(probeKey('*'));
+        return Promise.all(
+          keys.map(async (key) => `${node} has ${key} of ${await redis.call('GET', key).catch((error: Error) => error.message)}`),
+        );
+      }),
+    ),
+  );
+  return found.flatMap((keys) => keys ?? []);
+}
 
 const WORKERS = 20;
 
@@ -110,7 +126,8 @@ async function grown(
     report.shards.reduce((sum, { slotCount }) => sum + slotCount, 0),
     16_384,
   );
-  // The probe's own keys are gone with it.
+  // The probe's own keys are gone with it: which are not, and when they were written, tells why.
+  deepStrictEqual(await probeKeys(subject), []);
   deepStrictEqual(
     report.shards.reduce((sum, { keys }) => sum + (keys ?? 0), 0),
     KEYS,
@@ -144,5 +161,9 @@ export const slowScaleOut = scaling(3, 4, 1, { limits: { slotsAtOnce: 128, probe
 export const laggingScaleOut: Survivor = {
   ...scaling(3, 4, 1, { limits: { slotsAtOnce: 16, nodeAwayMs: 120_000 } }),
   prepare: provisioned(3, 1, { engine: 'redis', version: '7.0' }),
+};
+/** The same on one that waits for its replicas before it takes a slot. */
+export const waitingScaleOut: Survivor = {
+  ...scaling(3, 4, 1, { limits: { slotsAtOnce: 64, nodeAwayMs: 120_000 } }),
 };
 export const nativeScaleOut: Survivor = { ...scaling(3, 4, 1), input: (cluster) => ({ cluster, shards: 4, strategy: 'native' }) };

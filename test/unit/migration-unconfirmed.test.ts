@@ -1,5 +1,7 @@
+import calculateSlot from 'cluster-key-slot';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Crew } from '../../activities/migration/crew.ts';
+import { keyOfSlot } from '../../activities/migration/ledger.ts';
 import type { ConnectedNode } from '../../activities/migration/slot-node.ts';
 import { keepUnconfirmed, type Unconfirmed } from '../../activities/migration/unconfirmed.ts';
 import { encodeText, RawList, type Reply, ServerError, type Word } from '../../activities/redis/protocol.ts';
@@ -9,12 +11,13 @@ vi.mock('@temporalio/activity', () => ({ log: { warn: () => undefined } }));
 /** A primary with keys, whose replica has acknowledged so much of its stream. */
 function primary(nodeId: string) {
   const data = new Set<string>();
-  const stream = { offset: 100, acknowledged: 100, promotedAt: 0 };
+  const stream = { offset: 100, acknowledged: 100, promotedAt: 0, silent: 0, valkey: '' };
   const imported: number[] = [];
   const answer = ([command, key]: readonly Word[]): Reply => {
     const name = String(key);
-    if (command === 'EXISTS') return data.has(name) ? 1 : new ServerError('ASK 7 10.0.0.2:6379');
-    if (command === 'CLUSTER') return 7;
+    if (command === 'EXISTS') return data.has(name) ? 1 : nodeId === 'source' ? new ServerError('ASK 7 10.0.0.2:6379') : 0;
+    if (command === 'ASKING') return 'OK';
+    if (command === 'CLUSTER') return data.size;
     if (command !== 'RESTORE-ASKING') throw new Error(`nobody knows ${String(command)}`);
     if (data.has(name)) return new ServerError('BUSYKEY Target key name already exists.');
     data.add(name);
@@ -23,10 +26,11 @@ function primary(nodeId: string) {
   const info = () =>
     [
       'role:master',
-      `slave0:ip=10.0.0.9,port=6379,state=online,offset=${stream.acknowledged},lag=0`,
+      `slave0:ip=10.0.0.9,port=6379,state=online,offset=${stream.acknowledged},lag=${stream.silent}`,
       'slave1:ip=10.9.9.9,port=0,state=online,offset=0,lag=0',
       `master_repl_offset:${stream.offset}`,
       `second_repl_offset:${stream.promotedAt}`,
+      ...(stream.valkey === '' ? [] : [`valkey_version:${stream.valkey}`]),
     ].join('\r\n');
   const node = {
     nodeId,
@@ -54,7 +58,7 @@ beforeEach(() => {
     [3, destination.node],
   ]);
   const crew = { primary: (shard: number) => leads.get(shard), addresses: () => new Set(['10.0.0.9']) } as unknown as Crew;
-  unconfirmed = keepUnconfirmed('demo', crew, () => false);
+  unconfirmed = keepUnconfirmed('demo', crew, { has: () => true }, () => false);
 });
 afterEach(() => {
   unconfirmed.end();
@@ -73,7 +77,7 @@ describe('keys that a destination has taken', () => {
     failOver(500);
     await unconfirmed.settle();
     expect([...replica.data]).toEqual(['a', 'b']);
-    expect(replica.imported).toEqual([7]);
+    expect(replica.imported).toEqual([calculateSlot('a'), calculateSlot('b')]);
   });
 
   test('are not, when it had: somebody may have deleted them since', async () => {
@@ -117,5 +121,56 @@ describe('keys that a destination has taken', () => {
     leads.set(3, second.node);
     expect(await unconfirmed.settled(3)).toBe(second.node);
     expect([...second.data]).toEqual(['a']);
+  });
+});
+
+describe('where a promoted replica clears slots that it takes for those of others', () => {
+  beforeEach(() => {
+    for (const { stream } of [destination, replica]) stream.valkey = '9.1.2';
+  });
+  const acknowledge = async () => {
+    unconfirmed.keep(way, copies('a'));
+    await vi.advanceTimersByTimeAsync(100);
+    return () => {
+      failOver(500);
+      return unconfirmed.settle();
+    };
+  };
+
+  test('keys that it had are put back in a slot that is empty', async () => {
+    const settle = await acknowledge();
+    await settle();
+    expect([...replica.data]).toEqual(['a']);
+  });
+
+  test('and when clients have written into it since', async () => {
+    replica.data.add('newer');
+    const settle = await acknowledge();
+    await settle();
+    expect([...replica.data]).toEqual(['newer', 'a']);
+  });
+
+  test('not when the key of the ledger is there: then clients have deleted the others', async () => {
+    replica.data.add(keyOfSlot(calculateSlot('a')));
+    const settle = await acknowledge();
+    await settle();
+    expect([...replica.data]).toEqual([keyOfSlot(calculateSlot('a'))]);
+  });
+
+  test('they are forgotten some seconds after their slots were handed over, and not before', async () => {
+    const settle = await acknowledge();
+    unconfirmed.handedOver(way);
+    await vi.advanceTimersByTimeAsync(3200);
+    await settle();
+    expect([...replica.data]).toEqual([]);
+  });
+
+  test('not by a replica that has been silent since', async () => {
+    const settle = await acknowledge();
+    unconfirmed.handedOver(way);
+    destination.stream.silent = 4;
+    await vi.advanceTimersByTimeAsync(3200);
+    await settle();
+    expect([...replica.data]).toEqual(['a']);
   });
 });

@@ -158,6 +158,21 @@ describe('the recovery window of a cluster', () => {
     ]);
   });
 
+  test('offers what it takes, also where a base was made in between and nobody wrote: losing slots is no byte in the stream', () => {
+    const changed = (shard: number, slots: string): ShardArchive => {
+      const before = half(shard, 1000, 9);
+      const [first] = before.slots;
+      if (first === undefined) throw new Error('it began with slots');
+      const line: Timeline = { ...before, slots: [first, { ...first, slots, offset: 40, ms: 1400 }] };
+      return archive(shard, [line], shard === 0 ? [base(40, { backup: 'b', slots: first.slots })] : []);
+    };
+    const both = [changed(0, '0-8000'), changed(1, '8001-16383')];
+    const { spans } = recoveryWindow('c', both);
+    expect(spans.at(-1)?.to).toBe(iso(1890));
+    for (const ms of spans.flatMap(({ from, to }) => [Date.parse(from), Date.parse(to)]))
+      expect(recoverAll('c', both, ms)).toHaveProperty('shards');
+  });
+
   test('needs nothing of a shard that has no slots, however long nobody wrote to it', () => {
     const idle = half(2, 1000, 1, { slots: '' });
     const all = [archive(0, [half(0, 1000, 9)]), archive(1, [half(1, 1000, 9)]), archive(2, [idle])];
