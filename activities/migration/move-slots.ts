@@ -55,7 +55,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   const probe = startProbe(
     shards.flatMap(({ primary }) => (primary === undefined ? [] : [target(primary)])),
     ledger,
-    { before: start.latencies, copies: hasReplicas },
+    { before: start.latencies, copies: hasReplicas, mayWrite: () => lease.whyNot() === undefined },
   );
   const governor = createGovernor(probe, lease, limits, start.heldMs);
   let { evictedBefore } = start;

@@ -32,11 +32,14 @@ const STOPPED_WITHIN_MS = 3000;
 /** Of its calls, those that go where slots are open: more than a client's would, which knows nothing of them. They are for the ledger, and not measured. */
 const OPEN_SHARE = 0.2;
 
-/** @param copies whether shards have replicas: then a write is acknowledged when one of them has it */
+/**
+ * @param copies whether shards have replicas: then a write is acknowledged when one of them has it
+ * @param mayWrite whether this attempt is known to be the one that counts: one that was frozen would write keys that the next has removed
+ */
 export function startProbe(
   nodes: readonly NodeAddress[],
   ledger: Ledger,
-  { before, copies }: { readonly before: Latencies; readonly copies: boolean },
+  { before, copies, mayWrite }: { readonly before: Latencies; readonly copies: boolean; readonly mayWrite: () => boolean },
 ): Probe {
   const cluster = createClusterClient(nodes);
   const open = new Set<number>();
@@ -77,7 +80,7 @@ export function startProbe(
   };
   const work = async (): Promise<void> => {
     for (let turn = 0; running; turn++) {
-      const write = turn % 2 === 0;
+      const write = turn % 2 === 0 && mayWrite();
       if (known.length !== ledger.size) known = ledger.slots();
       const where = openSlots.length > 0 && Math.random() < OPEN_SHARE ? openSlots : undefined;
       // Reads go anywhere, as those of a client do; writes where the ledger has a key.
