@@ -7,7 +7,13 @@ import { defineConfig } from 'vitest/config';
 const layer = (
   name: string,
   include: readonly string[],
-  options: { readonly timeoutMs: number; readonly atOnce?: number; readonly env?: Record<string, string> },
+  options: {
+    readonly timeoutMs: number;
+    readonly atOnce?: number;
+    /** The tests of a file run side by side. */
+    readonly together?: boolean;
+    readonly env?: Record<string, string>;
+  },
 ) => ({
   test: {
     name,
@@ -17,7 +23,7 @@ const layer = (
     testTimeout: options.timeoutMs,
     hookTimeout: 120_000,
     ...(options.atOnce === undefined ? {} : { maxWorkers: options.atOnce }),
-    sequence: { groupOrder: ORDER.indexOf(name) },
+    sequence: { groupOrder: ORDER.indexOf(name), concurrent: options.together === true },
     ...(options.env === undefined ? {} : { env: options.env }),
   },
 });
@@ -33,7 +39,11 @@ export default defineConfig({
       process.env.CI === undefined ? ['default'] : ['default', ['json', { outputFile: 'node_modules/.holdfast/test-report.json' }]],
     projects: [
       layer('unit', ['test/unit/**/*.test.ts'], { timeoutMs: 30_000 }),
-      layer('workflows', ['test/workflows/**/*.test.ts', 'test/replay/**/*.test.ts'], { timeoutMs: 60_000, atOnce: 2 }),
+      layer('workflows', ['test/workflows/**/*.test.ts', 'test/replay/**/*.test.ts'], {
+        timeoutMs: 60_000,
+        atOnce: 2,
+        together: true, // each has a cluster of its own, and waits for the server most of its time
+      }),
       layer('cli', ['test/cli/**/*.test.ts'], { timeoutMs: 120_000, atOnce: 2 }),
       layer('integration', ['test/integration/**/*.test.ts'], { timeoutMs: 180_000, atOnce: 2 }),
       layer('crash', ['test/crash/*.test.ts'], { timeoutMs: 300_000, atOnce: 2 }),
