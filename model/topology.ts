@@ -61,6 +61,13 @@ export function membersForNewNode(
   });
 }
 
+/** The members as a primary must know them that was replaced while it was away: it follows the one that leads its shard now, and owns nothing. */
+export function membersForFormer(members: readonly ClusterMember[], formerId: string, primaryId: string): readonly ClusterMember[] {
+  return members
+    .filter(({ nodeId, flags }) => nodeId === formerId || !(flags.includes('handshake') || flags.includes('noaddr')))
+    .map((member) => (member.nodeId === formerId ? { ...member, role: 'replica', primaryId, slots: [] } : member));
+}
+
 /**
  * The text of nodes.conf for one node. A server that starts with it is a member at once: no MEET, no ADDSLOTS, no REPLICATE.
  * Format: `clusterLoadConfig` of the servers; versions that keep shard ids get the same one for all nodes of a shard.

@@ -108,3 +108,14 @@ export async function runInContainer(docker: Docker, container: string, command:
     throw engineFailure(error, `run ${command[0]} in ${container}`);
   }
 }
+
+/** The container runs; one that does already is left as it is (304). */
+export const startContainer = (docker: Docker, name: string): Promise<void> =>
+  engineCall(`start ${name}`, async () => {
+    await docker
+      .getContainer(name)
+      .start()
+      .catch((error: unknown) => {
+        if (statusOf(error) !== 304) throw error;
+      });
+  });

@@ -11,7 +11,7 @@ import { issueNodeCertificate } from '../secrets/certificates.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import { fatal, messageOf } from '../support/failure.ts';
 import { refuseWhenCancelled, until } from '../support/until.ts';
-import { containerOptions, inspectContainer, lastLogLines, limitsFor, nodeLabels } from './containers.ts';
+import { containerOptions, inspectContainer, lastLogLines, limitsFor, nodeLabels, startContainer } from './containers.ts';
 import { engineCall, engineFailure, statusOf } from './engine.ts';
 import { reach } from './networks.ts';
 import { requireWhole } from './node-data.ts';
@@ -66,7 +66,7 @@ export async function ensureNode(
     await layOut(docker, place.name, await filesOf(secrets, request));
   }
   if (started && before?.State.Running !== true) await followNow(docker, request);
-  if (before?.State.Running !== true) await engineCall(`start ${place.name}`, () => start(docker, place.name));
+  if (before?.State.Running !== true) await startContainer(docker, place.name);
   const held = await secrets.require(spec.name);
   const target = asOperator(held, spec.security.tls, { kind: place.kind, address: addressOf(place, request.subnet) });
   await reach(docker, networkName(spec.name));
@@ -86,15 +86,6 @@ async function followNow(docker: Docker, { spec, place, subnet, primaryAddress }
   if (conf !== undefined)
     await putIntoNode(docker, place.name, [{ path: nodePaths.serverConf, text: withReplicaOf(conf, primaryAddress) }]);
 }
-
-/** 304: it runs already. */
-const start = (docker: Docker, name: string) =>
-  docker
-    .getContainer(name)
-    .start()
-    .catch((error: unknown) => {
-      if (statusOf(error) !== 304) throw error;
-    });
 
 export async function ensureVolume(docker: Docker, { spec, clusterId, generation, place, newSince }: NodeRequest): Promise<void> {
   const name = volumeName(place.name);

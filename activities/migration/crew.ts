@@ -57,7 +57,7 @@ export async function gatherCrew(
   };
   const look = async (): Promise<void> => {
     const seen = await lookAtCluster(deps, cluster);
-    await fenceFormer(deps.docker, cluster.spec.name, seen.shards, seen.observation);
+    await fenceFormer(deps.docker, cluster, seen.shards, seen.observation);
     const orphaned = orphans(cluster.spec, cluster.clusterId, seen.observation);
     if (orphaned.length > 0) {
       await adoptSlots(cluster.spec.name, seen, orphaned);

@@ -16,16 +16,6 @@ export function parseOpenSlot(text: string): OpenSlot | undefined {
   return peer === undefined || slot >= SLOTS ? undefined : { slot, state: arrow === '>' ? 'migrating' : 'importing', peer };
 }
 
-/** @returns nodes.conf of a primary without the slots that it was taking from others; undefined when it is none, or takes none */
-export function withoutTaken(nodesConf: string): string | undefined {
-  const lines = nodesConf.split('\n');
-  const own = lines.findIndex((line) => /^\S+ \S+ myself,(master|primary)\b/.test(line));
-  const rest = lines[own]?.replace(TAKEN, '');
-  return rest === undefined || rest === lines[own] ? undefined : lines.with(own, rest).join('\n');
-}
-
-const TAKEN = / \[\d{1,5}-<-[0-9a-f]{40}\]/g;
-
 /** What one primary says of itself. */
 export interface PrimarySlots {
   readonly nodeId: string;

@@ -1,5 +1,6 @@
-import type { WorkflowExecutionInfo } from '@temporalio/client';
+import type { Client, WorkflowExecutionInfo } from '@temporalio/client';
 import { operationNames } from '../../config/operations.ts';
+import { operationHandlers, type Progress } from '../../config/progress.ts';
 import type { Temporal } from './temporal.ts';
 
 export type OperationState = 'running' | 'done' | 'failed' | 'cancelled' | 'terminated' | 'timed out';
@@ -12,6 +13,8 @@ export interface OperationSummary {
   /** Undefined when a person started it by hand and it has not yet said which cluster it is about. */
   readonly cluster: string | undefined;
   readonly state: OperationState;
+  /** It runs, and stands between two steps until it is resumed. */
+  readonly paused?: true;
   /** It only made a plan. Known of operations that this client started. */
   readonly dryRun: boolean;
   readonly startedAt: string;
@@ -63,9 +66,24 @@ export async function listOperations(
       if ((cluster === undefined || summary.cluster === cluster) && (dryRuns || !summary.dryRun)) found.push(summary);
       if (found.length === limit) break;
     }
-    return found.sort((a, b) => b.startedAt.localeCompare(a.startedAt));
+    const told = await Promise.all(found.map(async (one) => ((await isPaused(temporal, one)) ? { ...one, paused: true as const } : one)));
+    return told.sort((a, b) => b.startedAt.localeCompare(a.startedAt));
   });
 }
+
+/** Temporal's list does not say so, and the operation itself only while a worker answers for it. */
+async function isPaused(temporal: Temporal, { workflowId, runId, state }: OperationSummary): Promise<boolean> {
+  if (state !== 'running') return false;
+  try {
+    const ask = (client: Client) => client.workflow.getHandle(workflowId, runId).query<Progress>(operationHandlers.progress);
+    return (await temporal.call(workflowId, ask, { workerWithinMs: ANSWER_WITHIN_MS })).paused;
+  } catch {
+    return false;
+  }
+}
+
+/** A list must not wait long for one of its lines. */
+const ANSWER_WITHIN_MS = 1000;
 
 /** What Temporal's record of a workflow says about the operation. */
 export function summarize(

@@ -1,13 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  type Closing,
-  decideOpenSlots,
-  type OpenSlot,
-  type PrimarySlots,
-  parseOpenSlot,
-  withoutTaken,
-} from '../../model/migration/open-slots.ts';
+import { type Closing, decideOpenSlots, type OpenSlot, type PrimarySlots, parseOpenSlot } from '../../model/migration/open-slots.ts';
 
 const id = (letter: string) => letter.repeat(40);
 const [A, B, C, GONE] = [id('a'), id('b'), id('c'), id('d')];
@@ -293,22 +286,4 @@ test('no decision but a person’s puts a key at risk, whatever the nodes say', 
     { numRuns: 2000 },
   );
   expect(Math.min(...Object.values(seen))).toBeGreaterThan(20);
-});
-
-describe('a primary forgets what it was taking', () => {
-  const others = `${B} 10.0.0.2:6379@16379 master - 0 0 3 connected 5461-10922 [7-<-${A}]`;
-  const end = 'vars currentEpoch 6 lastVoteEpoch 0\n';
-  const conf = (flags: string, marks: string) =>
-    `${others}\n${A} 10.0.0.1:6379@16379,,shard-id=x ${flags} - 0 0 6 connected 0-9${marks}\n${end}`;
-
-  test('by its own line alone, which keeps the slots that it has and those that leave it', () => {
-    const taking = conf('myself,master', ` [20-<-${B}] [3->-${B}] [21-<-${B}]`);
-    expect(withoutTaken(taking)).toBe(conf('myself,master', ` [3->-${B}]`));
-  });
-
-  test('a replica follows its primary, and one that takes nothing has nothing to forget', () => {
-    expect(withoutTaken(conf('myself,slave', ` [20-<-${B}]`))).toBeUndefined();
-    expect(withoutTaken(conf('myself,master', ''))).toBeUndefined();
-    expect(withoutTaken('')).toBeUndefined();
-  });
 });

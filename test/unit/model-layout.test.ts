@@ -4,9 +4,10 @@ import { parseClusterNodes } from '../../activities/redis/parse.ts';
 import { findEngineVersion } from '../../config/engines.ts';
 import { settingsSchema } from '../../config/settings.ts';
 import { addressOf, canonicalJson, guestRange, type NodePlace, nodeIdOf, placesOf, prefixFor, specHash } from '../../model/layout.ts';
+import type { ClusterMember } from '../../model/observation.ts';
 import { countSlots, SLOTS } from '../../model/slots.ts';
 import { addressAt, subnetsOverlap } from '../../model/subnets.ts';
-import { initialMembers, membersForNewNode, renderNodesConf, sentinelPrimary } from '../../model/topology.ts';
+import { initialMembers, membersForFormer, membersForNewNode, renderNodesConf, sentinelPrimary } from '../../model/topology.ts';
 import {
   anySpec,
   CLUSTER_ID,
@@ -268,4 +269,23 @@ describe('the primary in sentinel mode', () => {
     });
     expect(sentinelPrimary(spec, subnet, other)).toBe(at(1));
   });
+});
+
+test('a primary that was replaced comes back as a replica that owns nothing, and knows nobody who has not joined', () => {
+  const member = (nodeId: string, changes: Partial<ClusterMember> = {}): ClusterMember => ({
+    nodeId,
+    address: '10.0.0.1',
+    role: 'primary',
+    primaryId: '',
+    epoch: 3,
+    slots: [],
+    flags: [],
+    ...changes,
+  });
+  const promoted = member('promoted', { epoch: 5, slots: [[0, 90]] });
+  const former = member('former', { slots: [[91, 99]], flags: ['fail'] });
+  expect(membersForFormer([former, promoted, member('stranger', { flags: ['handshake'] })], 'former', 'promoted')).toEqual([
+    { ...former, role: 'replica', primaryId: 'promoted', slots: [] },
+    promoted,
+  ]);
 });

@@ -38,7 +38,7 @@ export function renderOperations(operations: readonly OperationSummary[], wide: 
     formatTime(o.startedAt),
     o.dryRun ? `${o.operation} (plan)` : o.operation,
     o.cluster ?? '-',
-    operationPaint(o.state, style)(o.state),
+    operationPaint(o.state, style)(o.paused === true ? 'paused' : o.state),
     o.tookMs === undefined ? '-' : formatDuration(o.tookMs),
     o.workflowId,
     ...(wide ? [o.runId] : []),
