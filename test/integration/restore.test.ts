@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
-import { labels, nodeName, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { labels, nodeName, objectKeys, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { piped } from '../cli/piped.ts';
@@ -110,9 +110,15 @@ test('a copy that is ended in the middle is told apart from a cluster that has i
   const refused = async (type: string, it: object) => (await refusal(run(type, it))).message;
   expect(await refused('provision', { spec: { ...spec, name: into, shards: 4 } })).toContain('run the same restore again');
   expect(await refused('restore', { ...input, include: ['text:*'] })).toContain('run the same restore again');
+  const mark = (await dependencies.store.get(objectKeys.restoring(into))) ?? Buffer.alloc(0);
   await run('restore', input);
   await requireCopy(into, { shards: 4 });
+  // One that is removed half way leaves its name to anybody.
+  await dependencies.store.put(objectKeys.restoring(into), mark);
+  expect(await ask<StatusReport>(stack, 'status', { cluster: into })).toMatchObject({ findings: [{ code: 'half-restored' }] });
   await run('deprovision', { cluster: into, confirm: into });
+  expect(await ask<StatusReport>(stack, 'status', { cluster: into })).toMatchObject({ verdict: 'absent' });
+  expect(await dependencies.store.get(objectKeys.restoring(into))).toBeUndefined();
 });
 
 test('what a server cannot load is refused with what to choose, and nothing is made', async () => {
