@@ -28,13 +28,18 @@ export const moveLimits = z.strictObject({
     .default(64 * 1024 ** 2)
     .describe('A key above so many bytes stalls its shard while it moves, and stops the operation unless `bigKeys` says `move`.'),
   slotsAtOnce: z.int().min(1).max(1024).default(256).describe('Slots of one pair of shards that are open at a time, at most.'),
-  batchKeys: z.int().min(1).max(10_000).default(1000).describe('Keys in one MIGRATE, at most; how many there are follows the latency.'),
+  batchKeys: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(1000)
+    .describe('Keys that are sent in one go, at most; how many there are follows the latency.'),
   batchBytes: z
     .int()
     .min(1024)
     .max(256 * 1024 ** 2)
     .default(1024 ** 2)
-    .describe('Bytes in one MIGRATE, about, at most.'),
+    .describe('Bytes that are sent in one go, about, at most.'),
   pairs: z.int().min(1).max(64).default(8).describe('Pairs of shards that move slots side by side, at most.'),
 });
 

@@ -27,7 +27,7 @@ export async function adoptSlots(cluster: string, now: ClusterNow, found: readon
         const some = slots.slice(at, at + HANDED_OVER_AT_ONCE);
         // Any node will do: that it comes by way of importing is what makes its word a new one.
         if (failedId !== undefined) await promoted.importing(some, others[0]?.nodeId ?? failedId);
-        await promoted.assign(some, promoted.nodeId);
+        await promoted.claim(some);
         await Promise.all(others.map((other) => other.assign(some, promoted.nodeId, 'lenient')));
       }
     }

@@ -77,7 +77,7 @@ export async function closeOpenSlots(crew: Crew, slotsAtOnce: number, throttle: 
   for (const [owner, all] of owners) {
     for (let at = 0; at < all.length; at += HANDED_OVER_AT_ONCE) {
       const slots = all.slice(at, at + HANDED_OVER_AT_ONCE);
-      await owner.assign(slots, owner.nodeId);
+      await owner.claim(slots);
       await owner.stable(slots);
       for (const other of crew.primaries().filter((node) => node !== owner)) {
         await other.assign(slots, owner.nodeId, 'lenient');

@@ -12,6 +12,12 @@ export interface KeyBatch {
   readonly bytes?: number;
 }
 
+/** Names of at most so many keys of a slot. */
+export interface KeysWanted {
+  readonly slot: number;
+  readonly most: number;
+}
+
 /** What the mover asks of one primary. A test puts a model of a cluster in its place. */
 export interface SlotNode {
   readonly nodeId: string;
@@ -20,22 +26,24 @@ export interface SlotNode {
   count(slots: readonly number[]): Promise<readonly number[]>;
   /** The same. @throws READONLY when the node is a replica by now */
   countAsPrimary(slots: readonly number[]): Promise<readonly number[]>;
-  /** Names of at most so many keys of a slot. */
-  keys(slot: number, most: number): Promise<KeyBatch>;
+  /** Names of keys, a list for each slot that was asked for. */
+  keys(wanted: readonly KeysWanted[]): Promise<readonly KeyBatch[]>;
   /**
-   * Sends keys to another primary and deletes them here, in one step of the server. Those that are gone meanwhile are left out.
+   * Sends keys to another primary and deletes them here, in one step of the server for each list. Those that are gone meanwhile are left out.
    * @param keep given copies of them, as they were right before
    * @returns milliseconds that the server took, with the way there and back
    */
-  migrate(batch: KeyBatch, destination: SlotNode, timeoutMs: number, keep?: (copies: KeyCopies) => void): Promise<number>;
+  migrate(lists: readonly KeyBatch[], destination: SlotNode, timeoutMs: number, keep?: (copies: KeyCopies) => void): Promise<number>;
   /** Marks slots as coming from a source. One that this node owns already is left as it is. */
   importing(slots: readonly number[], sourceId: string): Promise<void>;
   /** Marks slots as leaving for a destination. One that is not this node's any more is left as it is. */
   migrating(slots: readonly number[], destinationId: string): Promise<void>;
   /** Measures the keys and parts them, so that no part is larger than so many bytes, but for single keys that are. */
   split(batch: KeyBatch, bytes: number): Promise<readonly KeyBatch[]>;
+  /** This node owns the slots, and its word about them is newer than that of all others. They come from nobody any more. */
+  claim(slots: readonly number[]): Promise<void>;
   /**
-   * This node takes it that the slots belong to the owner. @throws when it still has keys of a slot that shall be another's
+   * This node takes it that the slots belong to another. @throws when it still has keys of them
    * @param lenient it need not hear it: one that has become a replica learns it from its primary
    */
   assign(slots: readonly number[], ownerId: string, lenient?: 'lenient'): Promise<void>;
@@ -58,19 +66,22 @@ const NONE_TO_BE_TOLD = /only with masters|only with primaries/i;
 export async function connectNode(nodeId: string, target: NodeAddress): Promise<ConnectedNode> {
   const wire = await openWire(target);
   let opened: readonly Wire[] = [wire];
-  let opening: Promise<readonly Wire[]> | undefined;
+  let opening: Promise<Bench> | undefined;
   const all = async (commands: readonly (readonly Word[])[], fine?: RegExp, over: Wire = wire): Promise<readonly Reply[]> => {
     const replies = await over.ask(commands);
     for (const reply of replies) if (reply instanceof ServerError && fine?.test(reply.message) !== true) throw reply;
     return replies;
   };
-  const setSlot = async (slots: readonly number[], how: readonly string[], fine?: RegExp): Promise<void> => {
-    const commands = slots.map((slot) => ['CLUSTER', 'SETSLOT', slot, ...how]);
+  const sit = (): Promise<Bench> => {
     opening ??= openBench(wire, target).then((all) => {
-      opened = all;
+      opened = all.seats;
       return all;
     });
-    const bench = await opening;
+    return opening;
+  };
+  const setSlot = async (slots: readonly number[], how: readonly string[], fine?: RegExp): Promise<void> => {
+    const commands = slots.map((slot) => ['CLUSTER', 'SETSLOT', slot, ...how]);
+    const { seats: bench } = await sit();
     await Promise.all(
       bench.map((over, seat) =>
         all(
@@ -93,28 +104,37 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
       if (String(name) !== 'master') throw new ServerError(`READONLY ${target.address} has become a replica`);
       return counts.map(Number);
     },
-    async keys(slot, most) {
-      const [reply] = await wire.askRaw([encodeCommand(['CLUSTER', 'GETKEYSINSLOT', slot, most])], 1);
-      if (reply instanceof RawList) return reply;
-      throw reply instanceof Error ? reply : new Error('GETKEYSINSLOT did not answer with a list');
+    async keys(wanted) {
+      if (wanted.length === 0) return [];
+      const replies = await wire.askRaw(
+        wanted.map(({ slot, most }) => encodeCommand(['CLUSTER', 'GETKEYSINSLOT', slot, most])),
+        wanted.length,
+      );
+      return replies.map((reply) => {
+        if (reply instanceof RawList) return reply;
+        throw reply instanceof Error ? reply : new Error('GETKEYSINSLOT did not answer with a list');
+      });
     },
-    async migrate(batch, destination, timeoutMs, keep) {
-      if (!(batch instanceof RawList)) throw new TypeError('keys of another node');
-      // The names go back as they came: the server's reply is the end of the next command.
+    async migrate(lists, destination, timeoutMs, keep) {
       const words = ['MIGRATE', destination.address, String(ports.server), '', '0', String(timeoutMs), 'REPLACE', ...login, 'KEYS'];
-      const head = `*${words.length + batch.count}\r\n${words.map(encodeText).join('')}`;
-      const move = [head, batch.body];
-      const waitMs = timeoutMs * 2 + 5000;
+      const send = async (list: KeyBatch): Promise<void> => {
+        if (!(list instanceof RawList)) throw new TypeError('keys of another node');
+        // The names go back as they came: the server's reply is the end of the next command. In one write: hardly anything can come in between.
+        const move = [`*${words.length + list.count}\r\n${words.map(encodeText).join('')}`, list.body];
+        const all = keep === undefined ? move : [copyHead(list.count), list.body, ...move];
+        const replies = await wire.askRaw(all, keep === undefined ? 1 : 2, timeoutMs * (1 + UNDER_WAY) + 5000);
+        for (const reply of replies) if (reply instanceof RawList) keep?.(reply);
+        for (const reply of replies) if (reply instanceof Error) throw reply;
+      };
       const start = performance.now();
-      // In one write: hardly anything can come in between.
-      const replies =
-        keep === undefined
-          ? await wire.askRaw(move, 1, waitMs)
-          : await wire.askRaw([copyHead(batch.count), batch.body, ...move], 2, waitMs);
-      const [copies, reply] = keep === undefined ? [undefined, ...replies] : replies;
-      if (copies instanceof RawList) keep?.(copies);
-      if (reply instanceof Error) throw reply;
-      if (copies instanceof Error) throw copies;
+      const underWay: Promise<void>[] = [];
+      for (const list of lists) {
+        if (underWay.length === UNDER_WAY) await underWay.shift();
+        const sent = send(list);
+        sent.catch(() => undefined); // it is thrown where it is awaited
+        underWay.push(sent);
+      }
+      for (const sent of underWay) await sent;
       return performance.now() - start;
     },
     async split(batch, bytes) {
@@ -129,6 +149,17 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
     },
     importing: (slots, sourceId) => setSlot(slots, ['IMPORTING', sourceId], SO_ALREADY),
     migrating: (slots, destinationId) => setSlot(slots, ['MIGRATING', destinationId], SO_ALREADY),
+    async claim(slots) {
+      if ((await sit()).singly) return setSlot(slots, ['NODE', nodeId]);
+      // Of each slot that comes from somebody a node tells all others, at once; and they look through all slots each time. Of these it tells once.
+      const commands = slots.flatMap((slot, index): readonly (readonly Word[])[] => {
+        const own = ['CLUSTER', 'SETSLOT', slot, 'NODE', nodeId];
+        return index < slots.length - 1 ? [['CLUSTER', 'SETSLOT', slot, 'STABLE'], own] : [own];
+      });
+      const replies = await all([['MULTI'], ['CLUSTER', 'BUMPEPOCH'], ...commands, ['EXEC']]);
+      const ends = replies.at(-1);
+      for (const reply of Array.isArray(ends) ? (ends as readonly Reply[]) : []) if (reply instanceof ServerError) throw reply;
+    },
     assign: (slots, ownerId, lenient) => setSlot(slots, ['NODE', ownerId], lenient === undefined ? undefined : NONE_TO_BE_TOLD),
     stable: (slots) => setSlot(slots, ['STABLE'], NONE_TO_BE_TOLD),
     get alive() {
@@ -136,7 +167,10 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
     },
     close: () => {
       closeAll(opened);
-      opening?.then(closeAll, () => undefined); // it never opened
+      opening?.then(
+        ({ seats }) => closeAll(seats),
+        () => undefined,
+      ); // it never opened
     },
   };
 }
@@ -145,18 +179,30 @@ const closeAll = (wires: readonly Wire[]): void => {
   for (const wire of wires) wire.close();
 };
 
-/** As many as slots are handed over at once: then each hand-over waits for its replicas once. */
+/**
+ * Commands that send keys, at a time: the next one waits at the source, and not for us. Should the destination stand still, the source waits for
+ * it with each of them, and no longer than its replicas are patient with it.
+ */
+const UNDER_WAY = 2;
 const SIDE_BY_SIDE = 16;
 
+/** Connections for SETSLOT. */
+interface Bench {
+  readonly seats: readonly Wire[];
+  /** Each command is one of its own, and not one of a transaction. */
+  readonly singly: boolean;
+}
+
 /**
- * Connections for SETSLOT. Valkey from 8.0 answers it only when the replicas have it too, and takes the next command of a connection afterwards:
- * there a pipeline is no quicker than single commands, and connections side by side are.
+ * Valkey from 8.0 answers SETSLOT only when the replicas have it too, and takes the next command of a connection afterwards: there a pipeline is
+ * no quicker than single commands, and connections side by side are. In a transaction it could not wait.
  */
-async function openBench(wire: Wire, target: NodeAddress): Promise<readonly Wire[]> {
+async function openBench(wire: Wire, target: NodeAddress): Promise<Bench> {
   const info = parseInfo(String(await wire.one('INFO', 'server', 'replication')));
-  if (!info.has('valkey_version') || onlineReplicas(info).length === 0) return [wire];
+  if (!info.has('valkey_version')) return { seats: [wire], singly: false };
+  if (onlineReplicas(info).length === 0) return { seats: [wire], singly: true };
   const more = await Promise.allSettled(Array.from({ length: SIDE_BY_SIDE - 1 }, () => openWire(target)));
-  return [wire, ...more.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))];
+  return { seats: [wire, ...more.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))], singly: true };
 }
 
 const countKeys = (slot: number): readonly Word[] => ['CLUSTER', 'COUNTKEYSINSLOT', slot];

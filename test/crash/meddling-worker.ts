@@ -72,7 +72,7 @@ async function litter({ spec, place }: NodeRequest): Promise<void> {
 const handOverEarly: typeof moveGroup = async (group) => {
   const { source, destination, slots } = group;
   await openSlots(group);
-  await destination.assign(slots, destination.nodeId);
+  await destination.claim(slots);
   await until('the source has thrown its keys away', async () => (await source.count(slots)).every((keys) => keys === 0), 60_000);
 };
 

@@ -44,6 +44,7 @@ const scenario = fc.integer({ min: 2, max: 5 }).chain((servers) =>
     keysPerSlot: fc.nat(5),
     slotsAtOnce: fc.integer({ min: 1, max: 6 }),
     batchKeys: fc.integer({ min: 1, max: 4 }),
+    atOnce: fc.integer({ min: 1, max: 4 }),
     careful: fc.boolean(),
     writes: fc.constantFrom(0, 0.2, 0.6),
     gossip: fc.constantFrom(0, 0.05, 0.3),
@@ -94,7 +95,7 @@ function begin({ weights, owners, keysPerSlot, writes, gossip, seed }: Scenario)
 async function attempt(
   model: SlotModel,
   moves: readonly SlotMove[],
-  { slotsAtOnce, batchKeys, careful }: Scenario,
+  { slotsAtOnce, batchKeys, careful, atOnce }: Scenario,
   driver: Driver,
   moveOne: typeof moveGroup = moveGroup,
 ): Promise<void> {
@@ -115,7 +116,7 @@ async function attempt(
       const group = left.get(move)?.splice(0, slotsAtOnce) ?? [];
       const [source, destination] = [nodeAt(nodes, move.from), nodeAt(nodes, move.to)];
       const others = nodes.filter((node) => node !== source && node !== destination);
-      await moveOne({ source, destination, others, slots: group, careful: new Set(careful ? group : []) }, throttle);
+      await moveOne({ source, destination, others, slots: group, careful: new Set(careful ? group : []), atOnce }, throttle);
     }
   };
   const lanes = [...new Set(moves.map(({ from }) => from))].map((from) => lane(moves.filter((move) => move.from === from)));
@@ -201,12 +202,37 @@ describe('a driver that may die at any command, of any number of attempts', () =
   });
 });
 
+test('keys of a slot that may hold large ones are measured before they are sent, and those of others are not', async () => {
+  const keys = ['1:a', '1:b', '1:c', '2:a', '4:a', '5:a', '5:b'];
+  const model = createSlotModel(2, [0, 0, 0, 0, 0, 0], keys);
+  const [node, destination] = model.connect({ meanwhile: () => undefined, steps: 0 });
+  if (node === undefined || destination === undefined) throw new Error('it has two');
+  const measured: number[] = [];
+  const sent: (readonly number[])[] = [];
+  const source: ConnectedNode = {
+    ...node,
+    split: (batch, bytes) => {
+      measured.push(batch.count);
+      return node.split(batch, bytes);
+    },
+    migrate: (lists, to, timeoutMs) => {
+      sent.push(lists.map(({ count }) => count));
+      return node.migrate(lists, to, timeoutMs);
+    },
+  };
+  const group = { source, destination, others: [], slots: [0, 1, 2, 3, 4, 5], careful: new Set([1, 4]) };
+  await moveGroup(group, throttleOf({ batchKeys: 10 }));
+  expect(measured).toEqual([3, 1]);
+  expect(sent).toEqual([[2], [1], [1], [1], [2]]);
+  expect(amissAtTheEnd(model, [1, 1, 1, 1, 1, 1])).toEqual([]);
+});
+
 describe('the model finds out', () => {
   const busy = scenario.filter(({ writes, gossip, keysPerSlot }) => writes > 0 && gossip > 0 && keysPerSlot > 0);
   const wrongDrivers: Readonly<Record<string, typeof moveGroup>> = {
     'tells the destination that it owns the slots before the source is empty': async (group, throttle) => {
       await openSlots(group);
-      await group.destination.assign(group.slots, group.destination.nodeId);
+      await group.destination.claim(group.slots);
       await drain(group, throttle);
       await handOver(group, throttle);
     },
@@ -217,10 +243,11 @@ describe('the model finds out', () => {
     },
     'does not count the keys at the source': async (group: GroupMove, throttle) => {
       await openSlots(group);
-      for (const slot of group.slots) await group.source.migrate(await group.source.keys(slot, throttle.batchKeys()), group.destination, 1);
+      const wanted = group.slots.map((slot) => ({ slot, most: throttle.batchKeys() }));
+      await group.source.migrate(await group.source.keys(wanted), group.destination, 1);
       // As handOver does it, but for its own last look.
       const { source, destination, others, slots } = group;
-      await destination.assign(slots, destination.nodeId);
+      await destination.claim(slots);
       await source.assign(slots, destination.nodeId, 'lenient');
       await Promise.all(others.map((other) => other.assign(slots, destination.nodeId, 'lenient')));
     },
@@ -260,7 +287,7 @@ async function meddle(model: SlotModel, nodes: readonly ConnectedNode[], { what,
   const slot = any % model.slots;
   if (node === other) return;
   if (what === 'gossip') model.gossip(at, peer);
-  else if (what === 'migrate') await node.migrate(await node.keys(slot, 2), other, 1);
+  else if (what === 'migrate') await node.migrate(await node.keys([{ slot, most: 2 }]), other, 1);
   else if (what === 'stable') await node.stable([slot]);
   else if (what === 'assign') await node.assign([slot], peer % 2 === 0 ? node.nodeId : other.nodeId);
   else await node[what]([slot], other.nodeId);

@@ -125,6 +125,11 @@ export function createSlotModel(servers: number, owners: readonly number[], keys
   const moved = (slot: number, server: Server) =>
     new ServerError(`MOVED ${slot} ${serverOf(server.owners[slot] ?? server.id).address}:6379`);
 
+  const bump = (server: Server): void => {
+    const highest = Math.max(...all.map(({ epoch }) => epoch));
+    if (server.epoch < highest || all.some((other) => other !== server && other.epoch === highest)) server.epoch = highest + 1;
+  };
+
   const setSlot = {
     importing(server: Server, slot: number, source: string): void {
       if (server.owners[slot] === server.id) throw new ServerError(`ERR I'm already the owner of hash slot ${slot}`);
@@ -141,9 +146,16 @@ export function createSlotModel(servers: number, owners: readonly number[], keys
       if (own.length === 0) server.migrating.delete(slot);
       server.owners[slot] = owner;
       if (owner !== server.id || !server.importing.has(slot)) return;
-      const highest = Math.max(...all.map(({ epoch }) => epoch));
-      if (server.epoch < highest || all.some((other) => other !== server && other.epoch === highest)) server.epoch = highest + 1;
+      bump(server);
       server.importing.delete(slot);
+    },
+    /** BUMPEPOCH and SETSLOT NODE for each, in one step: its word is newer than that of all others. */
+    claim(server: Server, slots: readonly number[]): void {
+      bump(server);
+      for (const slot of slots) {
+        server.importing.delete(slot);
+        setSlot.node(server, slot, server.id);
+      }
     },
     stable(server: Server, slot: number): void {
       server.importing.delete(slot);
@@ -200,12 +212,15 @@ export function createSlotModel(servers: number, owners: readonly number[], keys
       address: server.address,
       count,
       countAsPrimary: count,
-      keys: (slot, most) => command(() => new Names(keysOf(server, slot).slice(0, most))),
-      migrate: (batch, destination) =>
-        command((half) => {
-          migrate(server, serverOf(destination.nodeId), namesOf(batch), half ? 1 : 0);
-          return 1;
-        }),
+      async keys(wanted) {
+        const lists: KeyBatch[] = [];
+        for (const { slot, most } of wanted) lists.push(await command(() => new Names(keysOf(server, slot).slice(0, most))));
+        return lists;
+      },
+      async migrate(lists, destination) {
+        for (const list of lists) await command((half) => migrate(server, serverOf(destination.nodeId), namesOf(list), half ? 1 : 0));
+        return 1;
+      },
       importing: (slots, source) => each(slots, (slot) => setSlot.importing(server, slot, source), so),
       migrating: (slots, destination) => each(slots, (slot) => setSlot.migrating(server, slot, destination), so),
       split: (batch, bytes) =>
@@ -214,6 +229,7 @@ export function createSlotModel(servers: number, owners: readonly number[], keys
           const names = namesOf(batch);
           return Array.from({ length: Math.ceil(names.length / size) }, (_, i) => new Names(names.slice(i * size, (i + 1) * size)));
         }),
+      claim: (slots) => command(() => setSlot.claim(server, slots)),
       assign: (slots, owner) => each(slots, (slot) => setSlot.node(server, slot, owner)),
       stable: (slots) => each(slots, (slot) => setSlot.stable(server, slot)),
       wire: {
