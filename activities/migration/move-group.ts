@@ -168,11 +168,20 @@ export async function handOver(
     await throttle.mayGoOn();
     // A source that failed over in between may have taken new keys: they would be thrown away. And a former primary counts what it was told last.
     if ((await source.countAsPrimary(some)).some((keys) => keys > 0)) throw new ServerError('TRYAGAIN keys have come back to the source');
-    await destination.claim(some);
-    await Promise.all([
-      source.assign(some, destination.nodeId, 'lenient'),
-      ...others.map((other) => other.assign(some, destination.nodeId, 'lenient').catch(awayOnly)),
-    ]);
+    const tell = () =>
+      Promise.all([
+        source.assign(some, destination.nodeId, 'lenient'),
+        ...others.map((other) => other.assign(some, destination.nodeId, 'lenient').catch(awayOnly)),
+      ]);
+    try {
+      await destination.claim(some);
+    } catch (error) {
+      // Its replicas may have heard of it, and it may be dead. The next word of a source that says that the slots are its own would make them that one's again, and a replica
+      // that is promoted then deletes their keys. They have left the source in any case: whoever leads the shard next takes them.
+      if (error instanceof WireLost && destination.tellsReplicasFirst === true) await tell().catch(() => undefined);
+      throw error;
+    }
+    await tell();
   }
 }
 

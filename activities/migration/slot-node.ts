@@ -47,6 +47,8 @@ export interface SlotNode {
    * @param lenient it need not hear it: one that has become a replica learns it from its primary
    */
   assign(slots: readonly number[], ownerId: string, lenient?: 'lenient'): Promise<void>;
+  /** Its replicas hear of a slot that it takes before it has taken it: Valkey from 8.0. Known once slots were opened on it. */
+  readonly tellsReplicasFirst?: boolean;
   /** Takes marks off. */
   stable(slots: readonly number[]): Promise<void>;
 }
@@ -67,6 +69,7 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
   const wire = await openWire(target);
   let opened: readonly Wire[] = [wire];
   let opening: Promise<Bench> | undefined;
+  let tellsReplicasFirst = false;
   const all = async (commands: readonly (readonly Word[])[], fine?: RegExp, over: Wire = wire): Promise<readonly Reply[]> => {
     const replies = await over.ask(commands);
     for (const reply of replies) if (reply instanceof ServerError && fine?.test(reply.message) !== true) throw reply;
@@ -75,6 +78,7 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
   const sit = (): Promise<Bench> => {
     opening ??= openBench(wire, target).then((all) => {
       opened = all.seats;
+      tellsReplicasFirst = all.singly;
       return all;
     });
     return opening;
@@ -162,6 +166,9 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
     },
     assign: (slots, ownerId, lenient) => setSlot(slots, ['NODE', ownerId], lenient === undefined ? undefined : NONE_TO_BE_TOLD),
     stable: (slots) => setSlot(slots, ['STABLE'], NONE_TO_BE_TOLD),
+    get tellsReplicasFirst() {
+      return tellsReplicasFirst;
+    },
     get alive() {
       return opened.every((one) => one.alive);
     },
