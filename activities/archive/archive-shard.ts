@@ -11,6 +11,7 @@ import { followLine } from './follow-line.ts';
 import { lastLine } from './line.ts';
 import { createBoard } from './shard-board.ts';
 import type { ShardNow } from './shard-now.ts';
+import { afterLook } from './slots-seen.ts';
 
 const PAUSE_MS = 250;
 const REPORT_MS = 1000;
@@ -30,8 +31,7 @@ export async function archiveShard(deps: ArchiveDeps, options: ArchiveOptions): 
     signal,
     findPrimary: async () => (await look()).nodes.find(({ role }) => role === 'primary')?.operator,
     onSlots: (seen) => {
-      // What was not written down yet happened in between.
-      board.slots = { ...seen, ...(board.slots === undefined ? {} : { sinceMs: board.slots.sinceMs }) };
+      board.slots = afterLook(board.slots, seen);
     },
   });
   const board = createBoard(shard, clock, () => Date.now() < endsAt && !signal.aborted);

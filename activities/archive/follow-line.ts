@@ -8,6 +8,7 @@ import { pump } from './pump.ts';
 import { createSegmentUploads } from './segment-uploads.ts';
 import type { ShardBoard } from './shard-board.ts';
 import type { ShardNode } from './shard-now.ts';
+import { afterWriting, changedSince } from './slots-seen.ts';
 
 /** While a primary is followed, so often a replica is looked for. */
 const BETTER_EVERY_MS = 30_000;
@@ -26,18 +27,16 @@ export async function followLine(
     const now = board.slots;
     if (noting || now === undefined) return;
     const { slots, open, offset, ms } = now;
-    const isKnown = now.sinceMs === undefined && slots === line.slots.slots && open === line.slots.open;
-    if (isKnown) board.slots = undefined;
-    if (isKnown) return;
+    const since = changedSince(now, line.slots, line.slotsKnownMs);
+    if (since === undefined) {
+      board.slots = undefined;
+      return;
+    }
     noting = true;
-    putFact(
-      store,
-      { cluster, shard, timeline: line.id, kind: 'slots', offset },
-      { slots, open, at: ms, since: now.sinceMs ?? line.slotsKnownMs },
-    )
+    putFact(store, { cluster, shard, timeline: line.id, kind: 'slots', offset }, { slots, open, at: ms, since })
       .then(() => {
         line.slots = { slots, open };
-        if (board.slots === now) board.slots = undefined;
+        board.slots = afterWriting(board.slots, now);
       }, board.trouble) // with the next segment again
       .finally(() => {
         noting = false;

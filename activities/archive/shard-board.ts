@@ -1,8 +1,9 @@
 import type { ShardArchiveProgress } from '../../config/archive.ts';
 import { messageOf } from '../support/failure.ts';
-import type { ClockKeeper, SlotsSeen } from './clock-keeper.ts';
+import type { ClockKeeper } from './clock-keeper.ts';
 import type { Line } from './line.ts';
 import type { SegmentUploads } from './segment-uploads.ts';
+import type { UnwrittenSlots } from './slots-seen.ts';
 
 /** What an attempt to archive a shard knows of itself. */
 export interface ShardBoard {
@@ -13,7 +14,7 @@ export interface ShardBoard {
   /** The base of the line, while it is being stored. */
   base: { bytes: number; stop(): Promise<void> } | undefined;
   /** What was seen of the shard's slots, and is not written down yet. */
-  slots: SlotsSeen | undefined;
+  slots: UnwrittenSlots | undefined;
   readonly clock: ClockKeeper;
   /** Something in the background has failed in a way that only a person can mend. */
   fail(error: unknown): void;
