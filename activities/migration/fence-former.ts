@@ -8,11 +8,11 @@ import { membersForFormer, renderNodesConf } from '../../model/topology.ts';
 import { inspectContainer, startContainer } from '../docker/containers.ts';
 import { engineCall, statusOf } from '../docker/engine.ts';
 import { putIntoNode, readFromNode } from '../docker/node-files.ts';
+import { parseClusterNodes } from '../redis/parse.ts';
 import type { ClusterRef } from './cluster-now.ts';
 
 /** How long a server that was killed may take to be gone. */
 const GONE_WITHIN_MS = 10_000;
-const LEADS = /^\S+ \S+ myself,(master|primary)\b/m;
 
 /**
  * A primary that died while it was given slots still leads when it comes back, in its own eyes. Slots that it has open Valkey from 8.0 then takes for its own
@@ -29,13 +29,15 @@ export async function fenceFormer(
 ): Promise<void> {
   const answers = new Set(observation.nodes.filter(answered).map(({ name }) => name));
   for (const { shard, primary } of shards) {
+    if (primary === undefined) continue;
     const away = observation.containers.filter((one) => one.kind === 'data' && one.shard === shard && !answers.has(one.name));
-    for (const { name } of primary === undefined ? [] : away) {
-      if (!LEADS.test((await readFromNode(docker, name, nodePaths.nodesConf)) ?? '')) continue;
+    for (const { name } of away) {
+      const itself = parseClusterNodes((await readFromNode(docker, name, nodePaths.nodesConf)) ?? '').find(({ myself }) => myself);
+      if (itself?.role !== 'primary') continue;
       const own = nodeIdOf(clusterId, name);
-      const members = membersForFormer(observation.views[0]?.members ?? [], own, primary?.nodeId ?? '');
+      const members = membersForFormer(observation.views[0]?.members ?? [], own, primary.nodeId);
       if (!members.some(({ nodeId }) => nodeId === own)) continue; // the others have forgotten it
-      log.warn('a primary that was replaced will come back as a replica', { cluster: spec.name, node: name, now: primary?.name });
+      log.warn('a primary that was replaced will come back as a replica', { cluster: spec.name, node: name, now: primary.name });
       const ran = await endNow(docker, name);
       await putIntoNode(docker, name, [{ path: nodePaths.nodesConf, text: renderNodesConf(spec, clusterId, members, own) }]);
       if (ran) await startContainer(docker, name);

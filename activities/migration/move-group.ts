@@ -1,5 +1,6 @@
 import { ServerError } from '../redis/protocol.ts';
 import { WireLost } from '../redis/wire.ts';
+import { messageOf } from '../support/failure.ts';
 import type { KeyCopies } from './key-copies.ts';
 import type { KeyBatch, KeysWanted, SlotNode } from './slot-node.ts';
 
@@ -178,8 +179,12 @@ export async function handOver(
     } catch (error) {
       // Its replicas may have heard of it, and it may be dead. The next word of a source that says that the slots are its own would make them that one's again, and a replica
       // that is promoted then deletes their keys. They have left the source in any case: whoever leads the shard next takes them.
-      if (error instanceof WireLost && destination.tellsReplicasFirst === true) await tell().catch(() => undefined);
-      throw error;
+      if (!(error instanceof WireLost) || destination.tellsReplicasFirst !== true) throw error;
+      throw await tell().then(
+        () => error,
+        (also: unknown) =>
+          new WireLost(`${error.message}; and not everybody could be told that it was given the slots: ${messageOf(also)}`),
+      );
     }
     await tell();
   }

@@ -42,12 +42,18 @@ export async function restoreCopies(
 }
 
 /** No client deletes the ledger's keys. */
-async function clearedSlots({ wire }: ConnectedNode, ledger: Pick<Ledger, 'has'>, slots: readonly number[]): Promise<ReadonlySet<number>> {
+async function clearedSlots(promoted: ConnectedNode, ledger: Pick<Ledger, 'has'>, slots: readonly number[]): Promise<ReadonlySet<number>> {
   const known = slots.filter((slot) => ledger.has(slot));
-  const counts = await wire.ask(known.map((slot) => ['CLUSTER', 'COUNTKEYSINSLOT', slot]));
+  const counts = await promoted.count(known);
   // It answers for slots that are its own, or open; one that is neither has no new keys.
-  const there = await wire.ask(known.flatMap((slot) => [['ASKING'], ['EXISTS', keyOfSlot(slot)]]));
-  return new Set(known.filter((_, index) => counts[index] === 0 || there[2 * index + 1] === 0));
+  const there = await existsAsked(promoted, known.map(keyOfSlot));
+  return new Set(known.filter((_, index) => counts[index] === 0 || there[index] === 0));
+}
+
+/** EXISTS of each key, also in slots that are only on their way to the node. */
+async function existsAsked({ wire }: ConnectedNode, names: readonly Word[]): Promise<readonly (Reply | undefined)[]> {
+  const replies = await wire.ask(names.flatMap((name) => [['ASKING'], ['EXISTS', name]]));
+  return names.map((_, index) => replies[2 * index + 1]);
 }
 
 /** At the source a key is there, or has left, or its slot is another's by now. */
@@ -75,8 +81,11 @@ export async function removeLeftovers(promoted: ConnectedNode, destination: Conn
   const all = copiesOf(list);
   for (let at = 0; at < all.length; at += AT_ONCE) {
     const some = all.slice(at, at + AT_ONCE);
-    const there = await destination.wire.ask(some.flatMap(({ name }) => [['ASKING'], ['EXISTS', name]]));
-    const left = some.filter((_, index) => there[2 * index + 1] === 1);
+    const there = await existsAsked(
+      destination,
+      some.map(({ name }) => name),
+    );
+    const left = some.filter((_, index) => there[index] === 1);
     if (left.length > 0) await promoted.wire.one('EVAL', REMOVE, 0, ...left.flatMap(({ name, dump }) => [name, dump]));
   }
 }

@@ -124,14 +124,12 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
     return settling;
   };
 
-  const handedOver: Unconfirmed['handedOver'] = ({ from, to, destinationId }) => {
-    const now = performance.now();
-    for (const one of kept.get(to) ?? []) if (one.way.from === from && one.way.destinationId === destinationId) one.handedOverAt ??= now;
-  };
-
   return {
     keep,
-    handedOver,
+    handedOver({ from, to, destinationId }) {
+      const now = performance.now();
+      for (const one of kept.get(to) ?? []) if (one.way.from === from && one.way.destinationId === destinationId) one.handedOverAt ??= now;
+    },
     async room() {
       fullSince = bytes > MOST_BYTES ? (fullSince ?? Date.now()) : undefined;
       while (bytes > MOST_BYTES && Date.now() < (fullSince ?? 0) + ROOM_WITHIN_MS && !stopped()) await sleep(LOOK_EVERY_MS / 4);
@@ -149,7 +147,8 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
       const end = Date.now() + withinMs;
       while (kept.size > 0 && Date.now() < end && !stopped()) {
         await settleOnce();
-        for (const all of kept.values()) for (const { way } of all) handedOver(way); // nothing is open any more
+        const now = performance.now();
+        for (const all of kept.values()) for (const one of all) one.handedOverAt ??= now; // nothing is open any more
         await Promise.all([...kept.keys()].map(lookAt));
         if (kept.size > 0) await sleep(LOOK_EVERY_MS / 4);
       }

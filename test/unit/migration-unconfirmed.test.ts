@@ -17,7 +17,6 @@ function primary(nodeId: string) {
     const name = String(key);
     if (command === 'EXISTS') return data.has(name) ? 1 : nodeId === 'source' ? new ServerError('ASK 7 10.0.0.2:6379') : 0;
     if (command === 'ASKING') return 'OK';
-    if (command === 'CLUSTER') return data.size;
     if (command !== 'RESTORE-ASKING') throw new Error(`nobody knows ${String(command)}`);
     if (data.has(name)) return new ServerError('BUSYKEY Target key name already exists.');
     data.add(name);
@@ -35,6 +34,7 @@ function primary(nodeId: string) {
   const node = {
     nodeId,
     wire: { one: async () => info(), ask: async (commands: readonly (readonly Word[])[]) => commands.map(answer) },
+    count: async (slots: readonly number[]) => slots.map(() => data.size),
     importing: async (slots: readonly number[]) => void imported.push(...slots),
   } as unknown as ConnectedNode;
   return { node, data, stream, imported };
