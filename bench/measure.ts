@@ -20,10 +20,10 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
 export const residentMib = (pid: number): number =>
   Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024;
 
-/** CPU seconds that a process has used so far. */
+/** CPU seconds that a process has used so far, with those of its children that have ended: a server's snapshots. */
 export function cpuSeconds(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) / 100; // utime and stime, in ticks of 10 ms
+  return fields.slice(11, 15).reduce((ticks, field) => ticks + Number(field), 0) / 100; // utime, stime, cutime and cstime, in ticks of 10 ms
 }
 
 export const table = (rows: readonly (readonly string[])[]): string => {

@@ -32,6 +32,8 @@ export interface BenchNode {
   readonly name: string;
   readonly address: string;
   readonly nodeId: string;
+  /** Of its server, as the host sees it. */
+  readonly pid: number;
   readonly wire: Wire;
 }
 
@@ -82,7 +84,8 @@ export async function makeCluster(stack: Stack, set: DataSet, name: string): Pro
     const node = nodeName(name, shard, 0);
     const address = addresses.get(node) ?? '';
     const wire = await openWire({ address, kind: 'data', password: system.operator, ...secure });
-    nodes.push({ name: node, address, nodeId: String(await wire.one('CLUSTER', 'MYID')), wire });
+    const { State } = await stack.dependencies.docker.getContainer(node).inspect();
+    nodes.push({ name: node, address, nodeId: String(await wire.one('CLUSTER', 'MYID')), pid: State.Pid, wire });
   }
   await run('rebalance', { ...input, weights: { [EMPTY]: 0 } }); // nothing is in it yet
   const home = await ownersOf(nodes);

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os';
 import type { ClientProbeReport } from './client-probe.ts';
 import { median, table } from './measure.ts';
 import type { DataSet } from './rebalance-cluster.ts';
@@ -9,6 +10,8 @@ export interface Turn extends ContenderNotes {
   /** Slots that changed their owner, and the keys in them. */
   readonly slots: number;
   readonly keys: number;
+  /** What the four servers used of the CPUs. */
+  readonly serversCpuSeconds: number;
   readonly felt: ClientProbeReport;
 }
 
@@ -55,6 +58,7 @@ export function reportSet({ set, turns, idle }: SetResult): { readonly text: str
     'slots',
     'keys',
     'keys/s',
+    'CPU s of servers',
     ...others.map(([name]) => `x ${name}`),
     ...PROBE_COLUMNS.map(([name]) => name),
   ];
@@ -64,6 +68,7 @@ export function reportSet({ set, turns, idle }: SetResult): { readonly text: str
     middle(all, ({ slots }) => slots).toFixed(0),
     middle(all, ({ keys }) => keys).toFixed(0),
     rate(all, msOf).toFixed(0),
+    msOf === undefined ? middle(all, ({ serversCpuSeconds }) => serversCpuSeconds).toFixed(1) : '',
     ...others.map(([, base]) => (rate(all, msOf) / rate(base)).toFixed(2)),
     ...(msOf === undefined ? probeCells(all.map(({ felt }) => felt)) : PROBE_COLUMNS.map(() => '')),
   ];
@@ -78,6 +83,7 @@ export function reportSet({ set, turns, idle }: SetResult): { readonly text: str
     `\n${set.id}: ${what}; 3 -> 4 primaries; medians of ${idle.length} ${idle.length === 1 ? 'round' : 'rounds'}, what the client felt in ms`,
     `\n${table([head, ...rows, still])}\n`,
     ...verdicts.map(({ words, met }) => `${met ? 'met   ' : 'MISSED'} ${words}`),
+    ...[...turns].flatMap(([name, all]) => (TIMES[name] === undefined ? others.map((other) => boundOf(name, all, other)) : [])),
     ...notesOf(turns, idle),
   ].join('\n');
   return { text, met: verdicts.every(({ met }) => met) };
@@ -120,6 +126,14 @@ function verdictsOf(name: string, all: readonly Turn[], others: readonly (readon
       AT_MOST.events,
     ),
   ];
+}
+
+/** However little the mover itself takes, its servers work: this machine's CPUs, full of nothing else, set a bound to what can be measured on it. */
+function boundOf(name: string, all: readonly Turn[], [other, base]: readonly [string, readonly Turn[]]): string {
+  const seconds = middle(all, ({ serversCpuSeconds }) => serversCpuSeconds);
+  const cpus = availableParallelism();
+  const most = (middle(all, ({ keys }) => keys) * cpus) / seconds / rate(base);
+  return `note   ${name}: ${seconds.toFixed(1)} s of CPU went to the servers; ${cpus} CPUs full of nothing else would make ${most.toFixed(2)} times the keys/s of ${other}`;
 }
 
 /** What explains the figures, and what no contender should do to a client. */

@@ -3,6 +3,7 @@ import { sweep, uniqueName } from '../test/support/clusters.ts';
 import { type Running, until } from '../test/support/processes.ts';
 import { type Stack, startStack } from '../test/support/stack.ts';
 import type { ClientProbeReport } from './client-probe.ts';
+import { cpuSeconds } from './measure.ts';
 import { takeOption, wholeNumber } from './options.ts';
 import { type BenchCluster, type DataSet, makeCluster } from './rebalance-cluster.ts';
 import { byHand, type Contender, holdfast, redisCli } from './rebalance-contenders.ts';
@@ -104,10 +105,12 @@ async function benchSet(stack: Stack, worker: Running, set: DataSet, rounds: num
 
 async function takeTurn(cluster: BenchCluster, contender: Contender, keysOfSlots: Uint32Array): Promise<Turn> {
   const before = await cluster.owners();
+  const used = () => cluster.nodes.reduce((sum, { pid }) => sum + cpuSeconds(pid), 0);
+  const usedBefore = used();
   const { result, felt } = await underProbe(cluster.probeOrder, async () => {
     const start = performance.now();
     const notes = await contender.run(cluster);
-    return { ...notes, tookMs: performance.now() - start };
+    return { ...notes, tookMs: performance.now() - start, serversCpuSeconds: used() - usedBefore };
   });
   const after = await cluster.owners();
   const slots = after.flatMap((shard, slot) => (shard === before[slot] ? [] : [slot]));
