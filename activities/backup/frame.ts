@@ -1,6 +1,7 @@
 import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
 import { MAX_HEADER_BYTES, SEALED_FORMAT, type SealedHeader, sealedHeader } from '../../config/sealed.ts';
 import { decrypt, encrypt } from '../secrets/envelope.ts';
+import { madeLeftovers } from '../support/leftovers.ts';
 
 /** The pieces of a sealed object, as docs/backup-format.md describes them: a header's line, and frames. */
 
@@ -92,6 +93,7 @@ export function sealFrame(key: FrameKey, index: number, last: boolean, plain: Ui
   head[0] = last ? 1 : 0;
   head.writeUInt32BE(plain.length, 1);
   const sealed = cipher.update(plain);
+  madeLeftovers(sealed.length);
   cipher.final(); // of this cipher nothing is left over
   return [head, sealed, cipher.getAuthTag()];
 }
@@ -102,6 +104,7 @@ export function openFrame(key: FrameKey, index: number, last: boolean, body: Uin
     .setAAD(associated(key, index))
     .setAuthTag(body.subarray(-TAG_BYTES));
   const plain = decipher.update(body.subarray(0, -TAG_BYTES));
+  madeLeftovers(plain.length);
   try {
     decipher.final();
     return plain;
