@@ -149,7 +149,9 @@ async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number):
     probe.close(slots);
   }
   await arrived(runner, move, slots, counts);
-  progress.moved(move, -slots.length, 0); // the ledger's own keys
+  // What was sent has the ledger's own keys in it, and those that clients have written meanwhile.
+  const keys = counts.slice(0, slots.length).reduce((sum, one) => sum + one, 0);
+  progress.moved(move, keys - moved, (keys - moved) * bytesPerKey);
   return moved;
 }
 

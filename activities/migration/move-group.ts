@@ -111,7 +111,11 @@ async function* sendKeys(
       }
       room -= most;
       one.keys -= most;
-      if (one.keys > 0) break;
+      if (one.keys > 0) {
+        // The next load asks for the rest of them: by then the source must have been told to send these, which it is in this order.
+        wants.unshift(...wants.splice(-1));
+        break;
+      }
       last.push(one.slot);
       left.shift();
     }

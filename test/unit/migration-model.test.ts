@@ -202,6 +202,23 @@ describe('a driver that may die at any command, of any number of attempts', () =
   });
 });
 
+test('no key is sent twice, however the batches cut the slots', async () => {
+  const keys = Array.from({ length: 30 }, (_, index) => `${index % 6}:${index}`);
+  for (let batchKeys = 1; batchKeys <= keys.length; batchKeys++) {
+    const model = createSlotModel(2, [0, 0, 0, 0, 0, 0], keys);
+    const nodes = model.connect({ meanwhile: () => undefined, steps: 0 });
+    let sent = 0;
+    const throttle: Throttle = {
+      ...throttleOf({ batchKeys }),
+      moved: async (count) => {
+        sent += count;
+      },
+    };
+    await moveGroup({ source: nodeAt(nodes, 0), destination: nodeAt(nodes, 1), others: [], slots: [0, 1, 2, 3, 4, 5] }, throttle);
+    expect({ batchKeys, sent, there: model.servers[1]?.data.size }).toEqual({ batchKeys, sent: keys.length, there: keys.length });
+  }
+});
+
 test('keys of a slot that may hold large ones are measured before they are sent, and those of others are not', async () => {
   const keys = ['1:a', '1:b', '1:c', '2:a', '4:a', '5:a', '5:b'];
   const model = createSlotModel(2, [0, 0, 0, 0, 0, 0], keys);
