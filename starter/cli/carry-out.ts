@@ -65,7 +65,7 @@ export async function showPlan<N extends OperationName>(
   const { terminal } = session;
   const { operation, dryRun } = await propose(session, { request });
   const { cluster, plan } = dryRun;
-  terminal.print(renderOutput(output, { operation, cluster, ...plan }, (wide) => renderPlan(plan, wide, terminal.style)));
+  terminal.print(renderOutput(output, { operation, cluster, ...plan }, (wide) => renderPlan(plan, wide, terminal.style, terminal.columns)));
   if (plan.refusals.length > 0) return exitCodes.refused;
   const said = plan.steps.length === 0 ? 'There is nothing to do.' : `This is a plan; nothing was changed. Do it: ${doIt}`;
   terminal.note(terminal.noteStyle.dim(`\n${said}`));
@@ -95,7 +95,7 @@ export async function carryOut<N extends OperationName>(session: Session, { opti
     finish({ ...dryRun, outcome: 'unchanged' });
     return exitCodes.ok;
   }
-  say(renderPlan(plan, output === 'wide', style));
+  say(renderPlan(plan, output === 'wide', style, terminal.columns));
   if (plan.refusals.length > 0) return exitCodes.refused;
   if (plan.replaces !== undefined)
     await confirmName(session, cluster, { fate: plan.replaces, ...(todo.named === undefined ? {} : { given: todo.named }) });

@@ -39,6 +39,7 @@ export interface Terminal {
   readonly interactive: boolean;
   /** `note` goes to a screen that can be redrawn. */
   readonly live: boolean;
+  /** Of what `print` goes to; without end where that is no screen. */
   readonly columns: number;
 }
 
@@ -60,6 +61,6 @@ export function createTerminal(process: NodeJS.Process): Terminal {
     noteStyle: createStyle(wantsColours(stderr, env)),
     interactive: stdin.isTTY === true && stderr.isTTY === true,
     live: stderr.isTTY === true && env.TERM !== 'dumb',
-    columns: stdout.columns ?? 120,
+    columns: stdout.columns ?? Number.POSITIVE_INFINITY,
   };
 }

@@ -208,6 +208,24 @@ describe('plan', () => {
     expect(text).toMatch(/^Make demo\.\n.*1\. start nodes {2}6 containers\n.*costs 10 s\n.*undo: remove them/);
     expect(text).toContain('✖ no room');
   });
+
+  test('keeps within its screen, each column below its head; and parts no line where there is none', () => {
+    const change = '1365 from shard 0 to 3; 1365 from shard 1 to 3; 1366 from shard 2 to 3';
+    const plan = {
+      summary: 'demo: 3 -> 4 shards',
+      steps: [{ name: 'move slots', change, cost: 'commands on several keys of an open slot may be answered with TRYAGAIN' }],
+      refusals: ['shard 2 has no primary: wait until it has one, or look at holdfast status demo'],
+    };
+    const lines = renderPlan(plan, false, plain, 60).split('\n');
+    expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(60);
+    expect(lines).toContain('   1. move slots  1365 from shard 0 to 3; 1365 from shard 1');
+    expect(lines).toContain('                  to 3; 1366 from shard 2 to 3');
+    expect(lines).toContain('                  costs commands on several keys of an open');
+    expect(lines).toContain('                        slot may be answered with TRYAGAIN');
+    expect(lines).toContain('    at holdfast status demo');
+    expect(renderPlan(plan, false, plain)).toContain(change);
+    expect(renderPlan(plan, false, plain, 30)).toContain(change);
+  });
 });
 
 describe('connect', () => {

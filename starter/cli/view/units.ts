@@ -38,3 +38,14 @@ export const formatLatency = (ms: number) => `${Number(ms.toFixed(ms < 1 ? 2 : m
 
 /** Cut off at the end, and told so, when it is longer than `length`. */
 export const shorten = (text: string, length: number) => (text.length > length ? `${text.slice(0, Math.max(0, length - 1))}…` : text);
+
+/** In lines of so many characters at most, parted between words; a longer word stays whole. */
+export function wrap(text: string, columns: number): readonly string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const longer = `${lines.at(-1)} ${word}`;
+    if (lines.length > 0 && longer.length <= columns) lines[lines.length - 1] = longer;
+    else lines.push(word);
+  }
+  return lines;
+}
