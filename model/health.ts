@@ -2,7 +2,7 @@ import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { Finding, Verdict } from '../config/status.ts';
 import { assessReplication, assessSentinels, assessSlots, assessViews } from './health-cluster.ts';
 import { placesOf } from './layout.ts';
-import { answered, type Observation, type ObservedContainer } from './observation.ts';
+import { answered, type Observation, type ObservedContainer, type Unfinished } from './observation.ts';
 import { retirement } from './server-conf.ts';
 import { count } from './words.ts';
 
@@ -13,16 +13,24 @@ export interface Health {
   readonly headline: string;
   /** Worst first. */
   readonly findings: readonly Finding[];
-  /** All nodes are there, agree and replicate. A full memory does not count: an operation can neither cause nor mend it by being undone. */
+  /** All nodes are there, agree and replicate. */
   readonly sound: boolean;
 }
 
+/** A full memory: an operation can neither cause nor mend it by being undone. And what a restore in place has left: it is cleared away when all nodes are well. */
+const NOT_OF_NODES = new Set(['memory', 'half-replaced']);
+
 const RANK = { critical: 0, warning: 1, info: 2 } as const;
 
-/** Compares what was seen with what the spec wants. Facts only: nothing is remembered from before. */
-export function assess(spec: ClusterSpec, observation: Observation): Health {
+/**
+ * Compares what was seen with what the spec wants. Facts only: nothing is remembered from before.
+ * @param restoring whether a restore works on it now
+ */
+export function assess(spec: ClusterSpec, observation: Observation, { restoring = false }: { readonly restoring?: boolean } = {}): Health {
+  const replaced = observation.unfinished === undefined ? undefined : halfReplaced(spec.name, observation.unfinished, restoring);
   const findings = [
-    ...assessNodes(spec, observation),
+    ...(replaced === undefined ? [] : [{ severity: 'critical', code: 'half-replaced', subject: spec.name, ...replaced } as const]),
+    ...assessNodes(spec, observation, replaced?.next),
     ...(spec.mode === 'cluster'
       ? [...assessViews(spec, observation), ...assessSlots(spec, observation)]
       : assessSentinels(spec, observation)),
@@ -30,7 +38,7 @@ export function assess(spec: ClusterSpec, observation: Observation): Health {
     ...assessServers(spec, observation),
   ].sort((a, b) => RANK[a.severity] - RANK[b.severity]);
   const verdict = verdictOf(observation, findings);
-  const sound = findings.every((finding) => finding.severity === 'info' || finding.code === 'memory');
+  const sound = findings.every((finding) => finding.severity === 'info' || NOT_OF_NODES.has(finding.code));
   return { verdict, headline: headline(spec, verdict, findings), findings, sound };
 }
 
@@ -41,7 +49,7 @@ function verdictOf(observation: Observation, findings: readonly Finding[]): Verd
 }
 
 /** Findings with which part of the data cannot be written. */
-const DOWN = new Set(['cluster-state', 'slots-unassigned', 'no-primary', 'two-primaries']);
+const DOWN = new Set(['half-replaced', 'cluster-state', 'slots-unassigned', 'no-primary', 'two-primaries']);
 
 function headline(spec: ClusterSpec, verdict: Verdict, findings: readonly Finding[]): string {
   const shape =
@@ -52,6 +60,20 @@ function headline(spec: ClusterSpec, verdict: Verdict, findings: readonly Findin
   return verdict === 'healthy' ? `${shape}: all there, all agree` : `${first?.subject}: ${first?.message}`;
 }
 
+/** What a restore in place means that has not ended, and what to do. */
+export function halfReplaced(
+  cluster: string,
+  { committed }: Unfinished,
+  restoring: boolean,
+): { readonly message: string; readonly next: string } {
+  if (restoring) return { message: 'it is being restored in place', next: 'wait until the restore has ended' };
+  const ends = committed === true;
+  return {
+    message: `a restore of it in place began and never ended: ${ends ? 'no application is let in yet' : 'its nodes are stopped or have other data, and no application is let in'}`,
+    next: `holdfast restore ${cluster} --latest, without --into: it ${ends ? 'ends what was begun' : 'puts back what the cluster had before'}, and does nothing else`,
+  };
+}
+
 const STATES: Readonly<Record<Exclude<ObservedContainer['state'], 'running'>, string>> = {
   created: 'its container was made but never started',
   restarting: 'its container ends and is started again, over and over',
@@ -60,12 +82,12 @@ const STATES: Readonly<Record<Exclude<ObservedContainer['state'], 'running'>, st
 };
 
 /** Containers and whether the servers in them answer. */
-function assessNodes(spec: ClusterSpec, observation: Observation): readonly Finding[] {
+function assessNodes(spec: ClusterSpec, observation: Observation, instead: string | undefined): readonly Finding[] {
   const containers = new Map(observation.containers.map((container) => [container.name, container]));
   const answers = new Map([...observation.nodes, ...observation.sentinels].map((node) => [node.name, node]));
   return placesOf(spec).flatMap((place): readonly Finding[] => {
     const container = containers.get(place.name);
-    const next = `holdfast apply -f <spec> completes it; docker logs ${place.name} says why it went`;
+    const next = instead ?? `holdfast apply -f <spec> completes it; docker logs ${place.name} says why it went`;
     if (container === undefined)
       return [{ severity: 'critical', code: 'node-missing', subject: place.name, message: 'it has no container', next }];
     if (container.state !== 'running')

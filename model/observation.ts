@@ -17,6 +17,15 @@ export interface Observation {
   readonly sentinels: readonly ObservedSentinel[];
   /** The distinct views that the nodes have of the cluster, most shared first. One, when all agree. */
   readonly views: readonly ClusterView[];
+  readonly unfinished?: Unfinished;
+}
+
+/** What a restore in place that was terminated has left on nodes: they hold other data, or cannot be started. */
+export interface Unfinished {
+  readonly replacement: string;
+  readonly leaders: readonly string[];
+  /** All of them had the other data, and had formed the cluster. */
+  readonly committed?: true;
 }
 
 export interface ObservedHost {

@@ -4,7 +4,7 @@ import type { Plan, PlanStep } from '../config/progress.ts';
 import { assess } from './health.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { addressOf, type NodePlace, placesOf } from './layout.ts';
-import { answered, type Observation } from './observation.ts';
+import { answered, type Observation, type Unfinished } from './observation.ts';
 import { type BackupPlan, planBackup } from './plan-backup.ts';
 import { dataOf, layingOutCost, loadSteps, modeOf, refuseData, restoreSteps } from './plan-restore.ts';
 import { type ClusterSource, plannedRecovery, type ShardSource } from './recovery/shard-recovery.ts';
@@ -22,14 +22,6 @@ export interface InPlacePlan extends Plan {
   readonly sentinels: readonly NodePlace[];
   /** Those that lead now: they come first when the data before is put back. */
   readonly leaders: readonly NodePlace[];
-}
-
-/** What an operation that was terminated has left on nodes: they hold other data, or cannot be started. */
-export interface Unfinished {
-  readonly replacement: string;
-  readonly leaders: readonly string[];
-  /** All of them had the other data, and had formed the cluster. */
-  readonly committed?: true;
 }
 
 export const inPlaceSteps = {

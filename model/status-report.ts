@@ -25,7 +25,9 @@ export function reportStatus(
 ): StatusReport {
   const { cluster, network } = observation;
   const { verdict, headline, findings } =
-    known.spec === undefined ? withoutSpec(known, observation, holder) : assess(known.spec, observation);
+    known.spec === undefined
+      ? withoutSpec(known, observation, holder)
+      : assess(known.spec, observation, { restoring: holder?.operation === 'restore' });
   const promised =
     known.spec === undefined || backups === undefined ? [] : assessBackups(known.spec, backups, Date.parse(observation.observedAt));
   return {

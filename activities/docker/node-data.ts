@@ -1,6 +1,7 @@
 import type Docker from 'dockerode';
 import { failures } from '../../config/failures.ts';
 import { nodePaths } from '../../config/names.ts';
+import type { Unfinished } from '../../model/observation.ts';
 import { fatal } from '../support/failure.ts';
 import { putIntoNode, readFromNode } from './node-files.ts';
 
@@ -23,6 +24,13 @@ export const markOf = (mark: DataMark) => ({ path: nodePaths.restore, text: `${J
 
 export const putMark = (docker: Docker, container: string, mark: DataMark): Promise<void> =>
   putIntoNode(docker, container, [markOf(mark)], [nodePaths.conf]);
+
+/** What a restore in place that was terminated has left on these nodes. One that keeps its data is enough: by then all had theirs. */
+export async function readUnfinished(docker: Docker, nodes: readonly string[]): Promise<Unfinished | undefined> {
+  const texts = await Promise.all(nodes.map((node) => readFromNode(docker, node, nodePaths.replacing)));
+  const found = texts.flatMap((text) => (text === undefined ? [] : [JSON.parse(text) as Unfinished]));
+  return found.find(({ committed }) => committed === true) ?? found[0];
+}
 
 /** A node starts with the data that it is meant to have, or with none when it is meant to have none. @throws PlanRefused */
 export async function requireWhole(docker: Docker, node: string, wanted: string | undefined): Promise<void> {

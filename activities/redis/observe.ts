@@ -1,8 +1,9 @@
 import type Docker from 'dockerode';
-import { networkName, sentinelMasterName } from '../../config/names.ts';
+import { networkName, sentinelMasterName, systemUsers } from '../../config/names.ts';
 import { answered, type ClusterView, type Observation } from '../../model/observation.ts';
-import { takeInventory } from '../docker/inventory.ts';
+import { type Inventory, takeInventory } from '../docker/inventory.ts';
 import { reach } from '../docker/networks.ts';
+import { readUnfinished } from '../docker/node-data.ts';
 import type { SecretStore } from '../secrets/secret-store.ts';
 import type { NodeAddress } from './connection.ts';
 import { type NodeAnswer, observeNode, observeSentinel } from './observe-node.ts';
@@ -44,6 +45,7 @@ export async function observe({ docker, secrets, hostName }: ObserveDeps, reques
         .map((c) => observeSentinel(c.name, target('sentinel', c.address), sentinelMasterName(cluster))),
     ),
   ]);
+  const unfinished = tls === undefined ? undefined : await readUnfinished(docker, suspects(inventory, nodes));
   return {
     cluster,
     observedAt: new Date().toISOString(),
@@ -51,7 +53,18 @@ export async function observe({ docker, secrets, hostName }: ObserveDeps, reques
     nodes: nodes.map((answer) => answer.node),
     sentinels,
     views: distinctViews(nodes),
+    ...(unfinished === undefined ? {} : { unfinished }),
   };
+}
+
+const ownUsers: ReadonlySet<string> = new Set(['default', ...Object.values(systemUsers)]);
+
+/** Data nodes on which a restore in place may have left something: it stops them, and lets no application in before its end. */
+function suspects({ containers }: Inventory, nodes: readonly NodeAnswer[]): readonly string[] {
+  const used = nodes.flatMap(({ node }) =>
+    node.answers && !node.loading && Object.keys(node.users).some((user) => !ownUsers.has(user)) ? [node.name] : [],
+  );
+  return containers.filter(({ kind, name }) => kind === 'data' && !used.includes(name)).map(({ name }) => name);
 }
 
 /** A cluster that has fallen apart into more views than this is told well enough by these, and the answer stays small. */

@@ -3,10 +3,11 @@ import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import { nodePaths } from '../../config/names.ts';
 import { type NodePlace, nodeIdOf, placesOf } from '../../model/layout.ts';
-import type { Unfinished } from '../../model/plan-in-place.ts';
+import type { Unfinished } from '../../model/observation.ts';
 import { barredConf, renderAcl, withData, withoutReplicaOf, withReplicaOf } from '../../model/server-conf.ts';
 import { type InitialSlots, initialMembers, renderNodesConf } from '../../model/topology.ts';
 import { inspectContainer, runInContainer } from '../docker/containers.ts';
+import { readUnfinished } from '../docker/node-data.ts';
 import { type NodeFile, putIntoNode, readFromNode } from '../docker/node-files.ts';
 import { refuseForeign } from '../docker/nodes.ts';
 import { stopContainer } from '../docker/removal.ts';
@@ -125,14 +126,12 @@ export async function commitData({ docker }: ReplaceDeps, { place, replacement }
 
 const noteOf = (unfinished: Unfinished): NodeFile => ({ path: nodePaths.replacing, text: `${JSON.stringify(unfinished)}\n` });
 
-/** What an operation that was terminated has left; undefined when there is nothing. One node that keeps its data is enough: by then all had theirs. */
-export async function findUnfinished({ docker }: ReplaceDeps, spec: ClusterSpec): Promise<Unfinished | undefined> {
-  const texts = await Promise.all(
-    placesOf(spec).map(({ kind, name }) => (kind === 'data' ? readFromNode(docker, name, nodePaths.replacing) : undefined)),
+/** What an operation that was terminated has left; undefined when there is nothing. */
+export const findUnfinished = ({ docker }: ReplaceDeps, spec: ClusterSpec): Promise<Unfinished | undefined> =>
+  readUnfinished(
+    docker,
+    placesOf(spec).flatMap(({ kind, name }) => (kind === 'data' ? [name] : [])),
   );
-  const found = texts.flatMap((text) => (text === undefined ? [] : [JSON.parse(text) as Unfinished]));
-  return found.find(({ committed }) => committed === true) ?? found[0];
-}
 
 /** Removes all append-only folders but one, and what was kept of the node's own files. */
 const TIDY = `cd "$1" && for folder in appendonlydir*; do [ "$folder" = "$3" ] || rm -rf "$folder"; done && rm -rf "$2"/before-* "$2/replacing.json" && echo tidy`;

@@ -52,6 +52,33 @@ test('where a cluster is on record and nothing runs, the verdict is that it is d
 
 const brokenPrimary = (observation: Observation) => withNode(observation, 'orders-0-0', { replication: { offset: 1, replicas: 0 } });
 
+describe('what a restore in place has left', () => {
+  const left = {
+    ...withContainer(healthy, 'orders-1-1', { state: 'exited' }),
+    unfinished: { replacement: 'abcd', leaders: ['orders-0-0'] },
+  };
+
+  test('is told first, and no other advice is given for its nodes', () => {
+    const { verdict, sound, findings } = assess(spec, left);
+    expect([verdict, sound]).toEqual(['down', false]);
+    expect(findings.map(({ code }) => code).slice(0, 2)).toEqual(['half-replaced', 'node-stopped']);
+    expect(new Set(findings.slice(0, 2).map(({ next }) => next))).toEqual(
+      new Set(['holdfast restore orders --latest, without --into: it puts back what the cluster had before, and does nothing else']),
+    );
+  });
+
+  test('does not keep the restore itself from ending', () => {
+    expect(assess(spec, { ...healthy, unfinished: left.unfinished }).sound).toBe(true);
+  });
+
+  test('is only waited for while a restore works on it, and is ended forwards when all data was there', () => {
+    const holder = { workflowId: 'w', runId: 'r', operation: 'restore' };
+    expect(reportStatus(knownAs(spec), left, [], holder).findings[0]).toMatchObject({ next: 'wait until the restore has ended' });
+    const committed = { ...left, unfinished: { ...left.unfinished, committed: true as const } };
+    expect(reportStatus(knownAs(spec), committed, [], undefined).findings[0]?.next).toContain('it ends what was begun');
+  });
+});
+
 describe('each thing that can be wrong is found under its code', () => {
   test.each<[string, string, 'down' | 'degraded' | 'healthy', Observation]>([
     ['node-stopped', 'orders-1-1', 'degraded', withContainer(healthy, 'orders-1-1', { state: 'exited' })],

@@ -18,8 +18,7 @@ import { type SlotMove, slotsOf, toRanges } from '../../model/migration/moves.ts
 import type { Closing } from '../../model/migration/open-slots.ts';
 import { ownersOf } from '../../model/migration/planned-moves.ts';
 import { type BigKeyScan, noScan, type SlotSurvey } from '../../model/migration/survey.ts';
-import type { ClusterMember, Observation } from '../../model/observation.ts';
-import type { Unfinished } from '../../model/plan-in-place.ts';
+import type { ClusterMember, Observation, Unfinished } from '../../model/observation.ts';
 import { liveParameters, maxmemoryOf } from '../../model/server-conf.ts';
 import { evenSlotRanges, formatRange, SLOTS } from '../../model/slots.ts';
 import { uniqueName } from '../support/clusters.ts';
@@ -214,7 +213,10 @@ const fatal = (message: string) => ApplicationFailure.nonRetryable(message, fail
 /** What would run next to the engine. */
 export function playedHost(current: () => World): HostActivities {
   return {
-    observe: async () => lookAt(current()),
+    observe: async () => {
+      const { unfinished } = current();
+      return { ...lookAt(current()), ...(unfinished === undefined ? {} : { unfinished }) };
+    },
     listClusters: async () => [],
     ensureImage: async () => ({ pulled: false }),
     async ensureNetwork(spec) {

@@ -206,6 +206,28 @@ describe('a restore in place', () => {
     expect(await handle.result()).toMatchObject({ outcome: 'done' });
   });
 
+  test('that was terminated is told as that, and until it is put in order nothing else touches the cluster', async () => {
+    const found = await standing();
+    const { world } = found;
+    world.unfinished = { replacement: 'abcd', leaders: [`${world.spec.name}-0-0`] };
+    for (const name of nodesOf(found)) world.barred.add(name);
+    const next = `holdfast restore ${world.spec.name} --latest, without --into: it puts back what the cluster had before`;
+    const { verdict, headline, findings } = await bench.read<StatusReport>(world, 'status');
+    expect([verdict, headline]).toEqual(['down', expect.stringContaining('a restore of it in place began and never ended')]);
+    expect(findings[0]).toMatchObject({ severity: 'critical', code: 'half-replaced', next: expect.stringContaining(next) });
+    world.calls.length = 0;
+    const { spec } = world;
+    const cluster = { cluster: spec.name };
+    const inputs = { provision: { spec }, configure: { spec }, scale: { ...cluster, shards: 4 }, rebalance: cluster, backup: cluster };
+    for (const operation of Object.keys(inputs) as (keyof typeof inputs)[]) {
+      const failure = await failureOf(bench.execute(world, operation, inputs[operation]));
+      expect({ operation, ...failure }).toMatchObject({ operation, type: failures.refused, message: expect.stringContaining(next) });
+    }
+    expect(names(world).filter((name) => /^(ensure|apply|start|move|backUp|accept)/.test(name ?? ''))).toEqual([]);
+    expect(await (await inPlace(found)).result()).toMatchObject({ outcome: 'done' });
+    expect(await bench.execute(world, 'rebalance')).toMatchObject({ outcome: 'unchanged' });
+  });
+
   test('after one that was terminated puts back what was before, and ends one that had all its data', async () => {
     const found = await standing();
     const { world } = found;

@@ -76,7 +76,7 @@ export async function operation<N extends OperationName>(
     const { spec } = 'spec' in input ? input : known;
     if (ready && spec !== undefined)
       upsertSearchAttributes([{ key: keyword(searchAttributes.engine), value: `${spec.engine} ${spec.version}` }]);
-    const op = createStages({ by, title: `${name} of ${cluster}`, input, known, board, controls, undos, held });
+    const op = createStages({ by, name, title: `${name} of ${cluster}`, input, known, board, controls, undos, held });
     ending = { outcome: 'done', ...(await runbook(op, input)) };
   } catch (problem) {
     const error = asCancelled(problem);

@@ -2,10 +2,12 @@ import { CancellationScope } from '@temporalio/workflow';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import type { MoveLimits } from '../../config/migration.ts';
+import type { OperationName } from '../../config/operations.ts';
 import type { Plan } from '../../config/progress.ts';
+import { halfReplaced } from '../../model/health.ts';
 import { hostOf, type KnownCluster } from '../../model/known-cluster.ts';
 import { canonicalJson, digest as sha256 } from '../../model/layout.ts';
-import type { Observation } from '../../model/observation.ts';
+import type { Observation, Unfinished } from '../../model/observation.ts';
 import { liveParameters } from '../../model/server-conf.ts';
 import type { Controls } from './controls.ts';
 import { asCancelled, detailsOf, fail, isCancellation, isFinal, reasonOf, typeOf } from './failure.ts';
@@ -63,6 +65,7 @@ export class EndsHere extends Error {
 
 interface Parts {
   readonly by: string;
+  readonly name: OperationName;
   readonly title: string;
   readonly input: {
     readonly dryRun: boolean;
@@ -78,11 +81,16 @@ interface Parts {
 }
 
 /** The stages, over one operation's progress board, controls and list of undos. */
-export function createStages({ by, title, input, known, board, controls, undos, held }: Parts): Operation {
+export function createStages({ by, name, title, input, known, board, controls, undos, held }: Parts): Operation {
   return {
     by,
     known,
-    observe,
+    async observe(spec) {
+      const seen = await observe(spec);
+      if (seen.unfinished !== undefined && !PUTS_IN_ORDER.has(name))
+        throw fail(failures.refused, unfinishedText(title, spec, seen.unfinished));
+      return seen;
+    },
     async propose(look, planFrom) {
       board.stage('observe');
       const seen = await look();
@@ -161,6 +169,14 @@ export function createStages({ by, title, input, known, board, controls, undos, 
       await onHost(hostOf(spec)).awaitFormed(spec);
     },
   };
+}
+
+/** What may work on what a restore in place has left: itself, and what removes the whole. */
+const PUTS_IN_ORDER: ReadonlySet<OperationName> = new Set(['restore', 'deprovision']);
+
+function unfinishedText(title: string, { name }: ClusterSpec, unfinished: Unfinished): string {
+  const { message, next } = halfReplaced(name, unfinished, false);
+  return `${title} is refused: ${message}. Next: ${next}`;
 }
 
 /** Of what is done and what stands against it; figures that change by themselves, such as a memory's use, are in neither. */
