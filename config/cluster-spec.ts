@@ -191,6 +191,12 @@ const fields = z.strictObject({
         .default(600)
         .describe('Begin up to so many seconds later, at random: not all clusters at once.'),
       verify: z.enum(['load', 'checksum']).default('load').describe('How scheduled backups are verified.'),
+      fromPrimary: z
+        .boolean()
+        .optional()
+        .describe(
+          'Scheduled backups read the primary of a shard that has no healthy replica; else they are refused then. When left out: `true` with `replicasPerShard: 0`, otherwise `false`.',
+        ),
       retention: retention.prefault({}).describe('Which backups stay when they are rotated.'),
       drillEveryDays: z
         .int()

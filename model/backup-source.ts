@@ -68,6 +68,13 @@ export function backupSources(spec: ClusterSpec, clusterId: string, observation:
 }
 
 /**
+ * Whether a scheduled backup may read a primary: as the spec says, and otherwise where there are no replicas by design. Asked anew each time, and
+ * not filled in as a default: the number of replicas can change.
+ */
+export const scheduledFromPrimary = ({ backup, replicasPerShard }: Pick<ClusterSpec, 'backup' | 'replicasPerShard'>): boolean =>
+  backup.fromPrimary ?? replicasPerShard === 0;
+
+/**
  * The one to read from: a replica, or the primary where that is allowed and no replica can be read.
  * @param tried the node that the first attempt takes, and how many attempts have failed: each takes the next one, for what failed may be the node.
  */

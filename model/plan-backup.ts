@@ -69,7 +69,7 @@ export function planBackup(spec: ClusterSpec, known: KnownCluster, input: Backup
       ...unsound.slice(0, 5).map(({ subject, message, next }) => `${subject}: ${message}. Next: ${next}`),
       ...sourceless.map(({ shard, sources }) =>
         sources.length > 0
-          ? `shard ${shard} has no healthy replica to read from: mend one (holdfast status ${spec.name}), or say --from-primary to read from its primary, whose clients wait while it forks`
+          ? `shard ${shard} has no healthy replica to read from: mend one (holdfast status ${spec.name}), or say --from-primary (backup.fromPrimary in the spec, for scheduled ones) to read from its primary, whose clients wait while it forks`
           : `shard ${shard} has no node that could be read: holdfast status ${spec.name} shows what is amiss`,
       ),
     ],

@@ -4,6 +4,7 @@ import { drillName, operationWorkflowId } from '../config/names.ts';
 import type { OperationName } from '../config/operations.ts';
 import type { OperationResult } from '../config/progress.ts';
 import { scheduledBackupInput } from '../config/schedules.ts';
+import { scheduledFromPrimary } from '../model/backup-source.ts';
 import { isDrillDue } from '../model/plan-drill.ts';
 import { backup } from './backup.ts';
 import { drill } from './drill.ts';
@@ -29,8 +30,9 @@ export async function scheduledBackup(raw: unknown): Promise<ScheduledBackup> {
   const { spec } = requireKept(cluster, await plainly(() => control.readCluster(cluster)));
   const until = Date.now() + WAIT_HOURS * 3_600_000;
   const shared = { cluster, reason: 'scheduled' };
+  const { verify } = spec.backup;
   const made = await inTurn(cluster, 'backup', until, (id) =>
-    startChild(backup, { ...child(id), args: [{ ...shared, verify: spec.backup.verify }] }),
+    startChild(backup, { ...child(id), args: [{ ...shared, verify, fromPrimary: scheduledFromPrimary(spec) }] }),
   );
   const rotated = await inTurn(cluster, 'rotate', until, (id) => startChild(rotate, { ...child(id), args: [shared] }));
   const told = { backup: made.summary, rotation: rotated.summary };

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { clusterSpec } from '../../config/cluster-spec.ts';
 import { backupInput } from '../../config/operations.ts';
+import { scheduledFromPrimary } from '../../model/backup-source.ts';
 import type { Observation } from '../../model/observation.ts';
 import { planBackup, slotsThatMoved } from '../../model/plan-backup.ts';
 import { CLUSTER_ID, healthyObservation, withNode } from './model-observations.ts';
@@ -48,6 +49,13 @@ describe('the source of a shard', () => {
       cost: expect.stringContaining('clients wait'),
     });
   });
+});
+
+test('a scheduled backup may read a primary where the spec says so, or asks for no replicas', () => {
+  const of = (replicasPerShard: number, backup: object = {}) =>
+    scheduledFromPrimary(clusterSpec.parse({ ...spec, replicasPerShard, backup }));
+  expect([of(0), of(1), of(2)]).toEqual([true, false, false]);
+  expect([of(0, { fromPrimary: false }), of(1, { fromPrimary: true })]).toEqual([false, true]);
 });
 
 test('a node that is down does not keep a cluster from being backed up, and slots that are open do', () => {

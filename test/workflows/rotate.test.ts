@@ -11,6 +11,7 @@ import {
   WORKFLOW_TASK_QUEUE,
 } from '../../config/names.ts';
 import type { StatusReport } from '../../config/status.ts';
+import { withNode } from '../unit/model-observations.ts';
 import { type Bench, failureOf, startBench, type World } from './bench.ts';
 
 let bench: Bench;
@@ -136,6 +137,24 @@ describe('a scheduled run', () => {
       ['backup', true, 'scheduled'],
       ['rotate', true, 'scheduled'],
     ]);
+  });
+
+  test('reads the primaries of a cluster without replicas', async () => {
+    const { world } = await standing(0, { replicasPerShard: 0 });
+    expect(await (await run(world)).result()).toMatchObject({ backup: expect.stringContaining('loaded by a server') });
+    expect(await list(world)).toHaveLength(1);
+  });
+
+  test('fails where a shard has no healthy replica, unless the spec lets it read the primary', async () => {
+    const cutOff = async (backup: object) => {
+      const { world } = await standing(0, { backup });
+      world.distort = (seen) => withNode(seen, `${world.spec.name}-1-1`, { replication: { offset: 0, linkUp: false, replicas: 0 } });
+      return run(world);
+    };
+    expect((await failureOf((await cutOff({})).result())).message).toMatch(
+      /^backup: .*shard 1 has no healthy replica.*backup\.fromPrimary/s,
+    );
+    expect(await (await cutOff({ fromPrimary: true })).result()).toMatchObject({ backup: expect.stringContaining('loaded by a server') });
   });
 
   test('waits while another operation holds the cluster', async () => {
