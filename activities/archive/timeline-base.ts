@@ -52,7 +52,7 @@ export async function storeBase(
         shard,
         slots,
         key: backupKeys.base(cluster, shard, id, randomBytes(4).toString('hex')),
-        about: { cluster, timeline: id },
+        partOf: { cluster, timeline: id },
         kek: await ring.current(),
         signal,
         startedAt,

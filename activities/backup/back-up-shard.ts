@@ -63,7 +63,7 @@ export async function backUpShard(deps: BackupDeps, request: ShardRequest): Prom
     shard,
     slots,
     key,
-    about: { cluster, backup },
+    partOf: { cluster, backup },
     kek,
     signal,
     startedAt,

@@ -15,6 +15,8 @@ export interface OpenOptions {
   readonly kekById: (id: string) => Promise<Uint8Array>;
   /** The identity that the manifest names. Any other object is refused, however intact it is. */
   readonly id?: string;
+  /** Says what is amiss with where the object says that it belongs, if anything is. */
+  readonly amiss?: (about: SealedHeader['about']) => string | undefined;
 }
 
 /** A sealed object that is being opened. */
@@ -32,12 +34,12 @@ export interface Opening {
 
 /**
  * Opens what `sealStream` made. `bytes` throws
- * - ObjectDamaged when the object was altered, cut short, or put together from frames of this or another object. The message has the number of
+ * - ObjectDamaged when the object was altered, cut short, put together from frames of this or another object, or does not belong here. The message has the number of
  *   the first frame, from 0, that is not as it was;
  * - FormatNotSupported when it was made by a later version;
  * - what `kekById` throws, and what the source throws.
  */
-export function openStream(source: AsyncIterable<Uint8Array>, { name, kekById, id }: OpenOptions): Opening {
+export function openStream(source: AsyncIterable<Uint8Array>, { name, kekById, id, amiss }: OpenOptions): Opening {
   const stored = createTally();
   const plain = createTally();
   let header: SealedHeader | undefined;
@@ -56,6 +58,8 @@ export function openStream(source: AsyncIterable<Uint8Array>, { name, kekById, i
       );
     const key = read.unwrap(await kekById(read.header.kek));
     if (key === undefined) throw damaged(name, `its header was altered: its data key does not open with key ${read.header.kek}`);
+    const why = amiss?.(read.header.about);
+    if (why !== undefined) throw damaged(name, why);
     header = read.header;
     return key;
   }

@@ -5,6 +5,7 @@ import type { FullSync } from '../replication/handshake.ts';
 import { createRdbPreludeReader } from '../replication/rdb-prelude.ts';
 import type { StreamStore } from '../storage/object-store.ts';
 import { fatal, passing } from '../support/failure.ts';
+import { aboutShard, type PartOf } from './about-shard.ts';
 import type { KeyEncryptionKey } from './key-ring.ts';
 import { sealStream } from './seal.ts';
 
@@ -16,8 +17,8 @@ export interface RdbToStore {
   readonly slots: string;
   /** Key in the bucket. */
   readonly key: string;
-  /** What the object says of itself besides its place in the stream. */
-  readonly about: Readonly<Record<string, string | number>>;
+  /** What it is part of; the object says so itself. */
+  readonly partOf: PartOf;
   readonly kek: KeyEncryptionKey;
   readonly signal: AbortSignal;
   /** When the server was asked: what was written before is in it. */
@@ -31,8 +32,6 @@ export interface RdbToStore {
  * gives up after `repl-timeout`, 60 s.
  */
 const STALL_MS = 45_000;
-/** Slots in the header are for whoever has nothing else; a long list of them would not fit. */
-const MOST_SLOTS_TEXT = 1500;
 const MIB = 1024 ** 2;
 const [LEAST_PART, MOST_PART, PARTS] = [5 * MIB, 64 * MIB, 1000];
 
@@ -66,8 +65,8 @@ export async function storeRdb(store: StreamStore, to: RdbToStore): Promise<Shar
     }
   };
   try {
-    const place = slots.length > MOST_SLOTS_TEXT ? {} : { slots };
-    const sealing = sealStream(seen(), { kek, content: 'rdb', about: { ...to.about, shard, replid, offset, ...place } });
+    const about = aboutShard(to.partOf, { shard, replid, offset, slots });
+    const sealing = sealStream(seen(), { kek, content: 'rdb', about });
     await store.putStream(key, sealing.bytes, {
       signal: AbortSignal.any([to.signal, stalled.signal]),
       partBytes: partBytesFor(source),

@@ -9,6 +9,7 @@ import type { SecretStore } from '../secrets/secret-store.ts';
 import type { StreamStore } from '../storage/object-store.ts';
 import { report } from '../support/beating.ts';
 import { fatal } from '../support/failure.ts';
+import { howAboutDiffers, type PartOf } from './about-shard.ts';
 import { type Opening, openStream } from './open.ts';
 
 /** From the bucket into a server's folder, without a file on the way. */
@@ -18,10 +19,19 @@ export interface UnpackDeps {
   readonly store: StreamStore;
 }
 
-/** A stored shard, to be read once. `cluster` is the one that was backed up. */
-export async function openShard({ secrets, store }: UnpackDeps, cluster: string, { key, object }: ShardBackup): Promise<Opening> {
-  const ring = await secrets.keyRing(cluster);
-  return openStream(store.getStream(key, { signal: cancellationSignal() }), { name: key, kekById: ring.byId, id: object.id });
+/**
+ * A stored shard, to be read once. What its header says of its place is compared before the first byte is handed out: that is sealed, and the
+ * manifest is not. The cluster is the one that was backed up.
+ */
+export async function openShard({ secrets, store }: UnpackDeps, partOf: PartOf, shard: ShardBackup): Promise<Opening> {
+  const { key, object } = shard;
+  const ring = await secrets.keyRing(partOf.cluster);
+  return openStream(store.getStream(key, { signal: cancellationSignal() }), {
+    name: key,
+    kekById: ring.byId,
+    id: object.id,
+    amiss: (about) => howAboutDiffers(about, partOf, shard),
+  });
 }
 
 /** The plain bytes, with how far they are in the heartbeats. */

@@ -46,7 +46,7 @@ const SILENT_MS = 120_000;
 export async function verifyShard(deps: VerifyDeps, request: VerifyRequest): Promise<VerifiedShard> {
   const { cluster, backup, shard, how, memoryBytes } = request;
   const startedAt = Date.now();
-  const opening = await openShard(deps, cluster, shard);
+  const opening = await openShard(deps, { cluster, backup }, shard);
   if (how === 'checksum') {
     for await (const part of told(opening, shard)) void part;
     requireSame(opening, shard);

@@ -38,7 +38,7 @@ export async function layOutData(
   put: Parameters<typeof pour>[1],
   folder: string = nodePaths.appendOnly,
 ): Promise<{ readonly whole: Whole; readonly list: NodeFile }> {
-  const opening = await openShard(deps, source.cluster, source.base);
+  const opening = await openShard(deps, source, source.base);
   const writes = source.until === undefined ? undefined : await writesOf(deps, source, source.until);
   const shift = source.ttl === 'shift' ? shiftingCommand(source) : undefined;
   await pour(tarOf([inside(nodePaths.db), inside(folder)], filesOf(source, opening, writes, shift, folder)), put);

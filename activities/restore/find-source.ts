@@ -59,12 +59,13 @@ export async function findSource(deps: SourceDeps, { cluster, which }: SourceReq
   if ('why' in found) throw fatal(failures.notRestorable, found.why);
   const ring = await deps.secrets.keyRing(cluster);
   const sources = await sideBySide(found.shards, SHARDS_AT_ONCE, async ({ shard, base, timeline, pieces, slots }): Promise<ShardSource> => {
-    const from = { shard, cluster, ...(base.backup === undefined ? {} : { backup: base.backup }), base: base.data, slots, atMoment: true };
+    const { data, ...partOf } = base;
+    const from = { shard, cluster, ...partOf, base: data, slots, atMoment: true };
     if (pieces.length === 0) return from;
     const cut = await findCut({ store, ring }, pieces, atMs);
     return {
       ...from,
-      until: { timeline, atMs, reachedMs: cut.timeMs, bytes: cut.offset - base.data.offset, segments: pieces.length },
+      until: { timeline, atMs, reachedMs: cut.timeMs, bytes: cut.offset - data.offset, segments: pieces.length },
     };
   });
   return {
@@ -96,7 +97,7 @@ async function archivedShard(
 ): Promise<ShardArchive> {
   const timelines = await readArchive(store, cluster, shard);
   const bases: readonly Base[] = [
-    ...timelines.map(({ begin }) => ({ data: begin.base })),
+    ...timelines.map(({ begin }) => ({ timeline: begin.id, data: begin.base })),
     ...backups.flatMap(({ id, shards }) => shards.filter((one) => one.shard === shard).map((data) => ({ backup: id, data }))),
   ];
   return { shard, timelines, bases };

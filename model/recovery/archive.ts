@@ -41,8 +41,9 @@ export interface Piece extends SegmentName {
 
 /** Data to begin with, of which the place in the stream is known. */
 export interface Base {
-  /** The backup that it is part of; missing when it is the timeline's own. */
+  /** The backup that it is part of, or the timeline that begins at it. */
   readonly backup?: string;
+  readonly timeline?: string;
   readonly data: ShardBackup;
 }
 

@@ -22,6 +22,8 @@ export interface ShardSource {
   readonly cluster: string;
   /** The backup that the base is part of. */
   readonly backup?: string;
+  /** The timeline that begins at the base. */
+  readonly timeline?: string;
   readonly base: ShardBackup;
   /** Slots of the shard at that moment, as a manifest has them. */
   readonly slots: string;
