@@ -157,6 +157,21 @@ describe('a plan to bring data back', () => {
     ]);
   });
 
+  test('says about how long keys take that are sent, by their bytes or by their number, whichever takes longer', () => {
+    const [first] = source.shards;
+    if (first === undefined) throw new Error('no shard');
+    const spec = specWith({ shards: 4 });
+    const costOf = (keys: number, mebibytes: number, include: string[] = []) => {
+      const base = { ...first.base, keys, object: { ...first.base.object, plainBytes: mebibytes * 1024 ** 2 } };
+      const data = { ...source, shards: [{ ...first, base }, ...source.shards.slice(1)] };
+      const { steps } = planRestore(spec, nobody, data, { include, ttl: 'absolute' }, emptyObservation(spec), null);
+      return steps.find(({ name }) => name === restoreSteps.copy(0))?.cost;
+    };
+    expect(costOf(1_000_000, 200)).toMatch(/^about 22 s; up to .* of memory/);
+    expect(costOf(1000, 1000)).toMatch(/^about 20 s;/);
+    expect(costOf(1_000_000, 200, ['cart:*'])).toMatch(/^at most about 22 s;/);
+  });
+
   test('is refused for a name that exists, data that does not fit, slots that are missing, and a server that cannot read it', () => {
     const spec = specWith();
     const exists = planRestore(
