@@ -135,6 +135,7 @@ export type ObservedSentinel =
       readonly primaryAddress: string;
       /** Other sentinels that it knows. */
       readonly others: number;
+      /** Replicas that it knows; what only followed the stream once, and announced port 0, is left out. */
       readonly replicas: number;
       /** The answer to `SENTINEL CKQUORUM`. */
       readonly quorum: 'ok' | string;

@@ -3,7 +3,7 @@ import type { ClusterMember, ObservedNode, ObservedSentinel } from '../../model/
 import { formatRange } from '../../model/slots.ts';
 import { messageOf } from '../support/failure.ts';
 import { type NodeAddress, pipeline, withNode } from './connection.ts';
-import { onlineReplicas, pairs, parseAclList, parseClusterNodes, parseInfo } from './parse.ts';
+import { onlineReplicas, pairs, parseAclList, parseClusterNodes, parseInfo, realReplicas } from './parse.ts';
 
 /** A data node's answers, and its view of the cluster beside them. */
 export interface NodeAnswer {
@@ -90,14 +90,16 @@ const viewDigest = (members: readonly ClusterMember[]): string =>
 export async function observeSentinel(name: string, target: NodeAddress, watched: string): Promise<ObservedSentinel> {
   const { address } = target;
   try {
-    const [master, quorum, info] = await withNode(target, (node) =>
+    const [master, replicas, quorum, info] = await withNode(target, (node) =>
       pipeline(node, [
         ['SENTINEL', 'MASTER', watched],
+        ['SENTINEL', 'REPLICAS', watched],
         ['SENTINEL', 'CKQUORUM', watched],
         ['INFO', 'server'],
       ]),
     );
     if (master instanceof Error) throw master;
+    if (replicas instanceof Error) throw replicas;
     const fields = pairs(master as string[]);
     return {
       name,
@@ -105,7 +107,7 @@ export async function observeSentinel(name: string, target: NodeAddress, watched
       answers: true,
       primaryAddress: fields.ip ?? '',
       others: Number(fields['num-other-sentinels'] ?? 0),
-      replicas: Number(fields['num-slaves'] ?? 0),
+      replicas: realReplicas(replicas as string[][]),
       quorum: quorum instanceof Error ? quorum.message : 'ok',
       uptimeSeconds: Number(parseInfo(String(info)).get('uptime_in_seconds') ?? 0),
     };

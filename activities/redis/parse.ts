@@ -27,6 +27,12 @@ export function onlineReplicas(info: ReadonlyMap<string, string>): readonly Onli
     }));
 }
 
+/**
+ * How many replicas SENTINEL REPLICAS lists. Whatever followed the primary once stands among them until a SENTINEL RESET, and in the `num-slaves` of
+ * SENTINEL MASTER: an archiver, or a backup of the primary, with port 0.
+ */
+export const realReplicas = (listed: readonly (readonly string[])[]): number => listed.filter((one) => pairs(one).port !== '0').length;
+
 export interface OnlineReplica {
   readonly address: string;
   /** What it has acknowledged, in bytes of the stream. */

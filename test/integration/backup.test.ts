@@ -5,10 +5,13 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { asFollower, asOperator, withNode } from '../../activities/redis/connection.ts';
+import { handshake } from '../../activities/replication/handshake.ts';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
 import { clusterSpec } from '../../config/cluster-spec.ts';
 import { backupKeys, nodePaths, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import { type OperationResult, operationHandlers, type Progress } from '../../config/progress.ts';
+import type { StatusReport } from '../../config/status.ts';
 import { checkout } from '../../scripts/setup/home.ts';
 import { exitCodes } from '../../starter/cli/exit-codes.ts';
 import { piped } from '../cli/piped.ts';
@@ -249,6 +252,29 @@ test('in sentinel mode there is one shard, read from the replica, with the keys 
   expect(shards).toMatchObject([{ slots: '', node: `${cluster}-0-1`, database: 0, keys: 500 }]);
   expect(verified?.shards).toEqual([{ shard: 0, keys: 501, functions: 0 }]);
   await nothingLeft(stack, cluster);
+});
+
+test('what follows the primary of a sentinel cluster, as a backup of it does, is no replica for status', async () => {
+  const cluster = specs.sentinel.name;
+  const look = () => ask<StatusReport>(stack, 'status', { cluster });
+  const { shards, sentinels } = await look();
+  const held = await stack.dependencies.secrets.require(cluster);
+  const address = shards[0]?.nodes.find(({ role }) => role === 'primary')?.address ?? '';
+  const synced = await handshake(asFollower(held, false, address));
+  if (synced.how !== 'full') throw new Error('a server cannot go on where nothing was asked for');
+  try {
+    for await (const part of synced.rdb) void part;
+    const listed = (at: string) =>
+      withNode(asOperator(held, false, { kind: 'sentinel', address: at }), (redis) => redis.call('SENTINEL', 'REPLICAS', cluster));
+    await until(
+      'every sentinel takes it for a replica',
+      async () => (await Promise.all(sentinels.map((one) => listed(one.address)))).every((found) => (found as unknown[]).length === 2),
+      30_000,
+    );
+  } finally {
+    synced.link.close();
+  }
+  expect((await look()).findings.map(({ code }) => code)).not.toContain('sentinel-replicas');
 });
 
 test('from the command line one is made, listed and shown, and one that is not there is told as that', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { pairs, parseAclList, parseClusterNodes, parseInfo } from '../../activities/redis/parse.ts';
+import { pairs, parseAclList, parseClusterNodes, parseInfo, realReplicas } from '../../activities/redis/parse.ts';
 
 /** Answers of real servers: three of them, one slot of the first being moved to the second. */
 const redis70 = `c28fdde55432a7a81768ad17a3d0cc21916bcdb8 127.0.0.1:7002@17002 master - 0 1795232165626 0 connected 5461 5463-16383
@@ -72,4 +72,13 @@ test('ACL LIST is read without password hashes', () => {
 
 test('a flat reply becomes a record, and a name without a value is left out', () => {
   expect(pairs(['a', '1', 'b', '2', 'c'])).toEqual({ a: '1', b: '2' });
+});
+
+test('SENTINEL REPLICAS counts replicas, and neither an archive nor a backup that followed the primary', () => {
+  const replica = ['name', '10.50.1.3:6379', 'ip', '10.50.1.3', 'port', '6379', 'flags', 'slave', 'master-link-status', 'ok'];
+  const gone = ['name', '10.50.1.4:6379', 'ip', '10.50.1.4', 'port', '6379', 'flags', 's_down,slave,disconnected'];
+  const follower = ['name', '10.50.1.1:0', 'ip', '10.50.1.1', 'port', '0', 'flags', 's_down,slave,disconnected'];
+  expect(realReplicas([replica, follower])).toBe(1);
+  expect(realReplicas([follower, gone, replica])).toBe(2);
+  expect(realReplicas([])).toBe(0);
 });
