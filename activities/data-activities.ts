@@ -37,7 +37,7 @@ export function createDataActivities(deps: DataDeps) {
 
     /** Closes slots that anybody left open. @throws SlotConflict when a person must decide about some; all others are closed by then */
     repairSlots: async (ref: ClusterRef, limits: MoveLimits): Promise<ClosedSlots> => {
-      const crew = await gatherCrew(deps, ref, limits.nodeAwayMs, () => undefined);
+      const crew = await gatherCrew(deps, ref, { nodeAwayMs: limits.nodeAwayMs, mends: true });
       try {
         const closed = await closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits));
         refuseConflicts(ref.spec.name, closed);
@@ -49,7 +49,7 @@ export function createDataActivities(deps: DataDeps) {
 
     /** The ledger's keys are gone from the slots of some moves. Only after the ledger was read: a second attempt would miss them. */
     removeProbeKeys: async (ref: ClusterRef, moves: readonly SlotMove[], limits: MoveLimits): Promise<void> => {
-      const crew = await gatherCrew(deps, ref, limits.nodeAwayMs, () => undefined);
+      const crew = await gatherCrew(deps, ref, { nodeAwayMs: limits.nodeAwayMs, mends: true });
       const wanted = new Set(moves.flatMap((move) => slotsOf(move.slots)));
       try {
         await Promise.all(

@@ -3,6 +3,7 @@ import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { Settings } from '../config/settings.ts';
 import type { NodePlace } from '../model/layout.ts';
 import type { Leaving } from '../model/leaving.ts';
+import type { Adoption, Closing } from '../model/migration/open-slots.ts';
 import type { Observation } from '../model/observation.ts';
 import { type VerifyRequest, verifyShard } from './backup/verify-shard.ts';
 import { ensureImage } from './docker/images.ts';
@@ -12,7 +13,7 @@ import { ensureNode, type NodeRequest, setLimits } from './docker/nodes.ts';
 import { type Removal, removeNode, removeVolume } from './docker/removal.ts';
 import { removeScratches } from './docker/scratch.ts';
 import { type BigKeyRequest, scanBigKeys } from './migration/big-keys.ts';
-import { findOpenSlots } from './migration/close-open-slots.ts';
+import { findOpenSlots, unservedSlots } from './migration/close-open-slots.ts';
 import type { ClusterRef } from './migration/cluster-now.ts';
 import { gatherCrew } from './migration/crew.ts';
 import { type SurveyRequest, surveySlots } from './migration/survey.ts';
@@ -80,10 +81,10 @@ export function createHostActivities(deps: HostDeps) {
     resetSentinels: (spec: ClusterSpec) => resetSentinels(deps, { spec }),
     surveySlots: (request: SurveyRequest) => surveySlots(deps, request),
     scanBigKeys: (request: BigKeyRequest) => scanBigKeys(deps, request),
-    findOpenSlots: async (ref: ClusterRef) => {
-      const crew = await gatherCrew(deps, ref, 10_000, () => undefined);
+    findOpenSlots: async (ref: ClusterRef): Promise<readonly (Closing | Adoption)[]> => {
+      const crew = await gatherCrew(deps, ref, { nodeAwayMs: 10_000, mends: false });
       try {
-        return await findOpenSlots(crew);
+        return [...(await findOpenSlots(crew)), ...unservedSlots(crew, ref)];
       } finally {
         crew.close();
       }

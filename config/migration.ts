@@ -155,7 +155,7 @@ export interface MoveReport {
   /** Of the whole move, as the probe met it. */
   readonly latency: LatencySummary;
   readonly ledger: LedgerSummary;
-  /** Milliseconds that it stood still for the sake of the latency budget, or for a node. */
+  /** Milliseconds that it was held since the probe had waited for longer than `stallMs`. */
   readonly heldMs: number;
   readonly pairs: readonly PairProgress[];
 }

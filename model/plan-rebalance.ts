@@ -7,6 +7,7 @@ import type { SlotMove } from './migration/moves.ts';
 import {
   chooseStrategy,
   describeMoves,
+  describeScan,
   fromExplicit,
   ownersOf,
   plannedMoves,
@@ -88,7 +89,10 @@ export function planRebalance(
     summary:
       slotMoves.length === 0
         ? `${spec.name} is balanced ${by}`
-        : `${spec.name}: ${count(slots, 'slot')} in ${count(rows.length, 'pair')} of shards, ${by}, while it serves`,
+        : [
+            `${spec.name}: ${count(slots, 'slot')} in ${count(rows.length, 'pair')} of shards, ${by}, while it serves`,
+            ...describeScan(scan, input.bigKeys, input.limits.maxKeyBytes),
+          ].join('\n'),
     steps: slotMoves.length === 0 ? [] : [stepOfMoves(slotMoves)],
     refusals,
     ...(rows.length === 0 ? {} : { moves: rows }),

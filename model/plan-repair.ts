@@ -2,7 +2,7 @@ import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { Plan } from '../config/progress.ts';
 import { nodeIdOf, placesOf } from './layout.ts';
 import { formatRanges, toRanges } from './migration/moves.ts';
-import type { Closing } from './migration/open-slots.ts';
+import type { Adoption, Closing } from './migration/open-slots.ts';
 import { count } from './words.ts';
 
 export const repairStep = 'close open slots';
@@ -10,7 +10,7 @@ export const repairStep = 'close open slots';
 const MOST_TOLD = 10;
 
 /** What it takes to close slots that were left open. What a person must decide is told, and all else is closed all the same. */
-export function planRepair(spec: ClusterSpec, clusterId: string, closings: readonly Closing[]): Plan {
+export function planRepair(spec: ClusterSpec, clusterId: string, closings: readonly (Closing | Adoption)[]): Plan {
   const names = new Map(placesOf(spec).map((place) => [nodeIdOf(clusterId, place.name), place.name]));
   const name = (nodeId: string) => names.get(nodeId) ?? nodeId.slice(0, 8);
   const groups = new Map<string, number[]>();
@@ -20,7 +20,9 @@ export function planRepair(spec: ClusterSpec, clusterId: string, closings: reado
         ? `move what is left from ${name(closing.from)} to ${name(closing.to)}`
         : closing.how === 'settle'
           ? `leave with ${name(closing.owner)}, take marks off`
-          : 'left open, for a person to decide';
+          : closing.how === 'adopt'
+            ? `give to ${name(closing.owner)}, since nobody serves them`
+            : 'left open, for a person to decide';
     groups.set(what, [...(groups.get(what) ?? []), closing.slot]);
   }
   // The reasons count keys, which are written all the time: in a step they would change the plan's digest.

@@ -7,7 +7,7 @@ import type { KnownCluster } from './known-cluster.ts';
 import { canonicalJson, limitsOf, type NodePlace, placesOf, prefixFor } from './layout.ts';
 import { planMoves } from './migration/balance.ts';
 import type { SlotMove } from './migration/moves.ts';
-import { chooseStrategy, ownersOf, plannedMoves, refuseBigKeys, refuseFull } from './migration/planned-moves.ts';
+import { chooseStrategy, describeScan, ownersOf, plannedMoves, refuseBigKeys, refuseFull } from './migration/planned-moves.ts';
 import { shardsNow } from './migration/shards-now.ts';
 import type { BigKeyScan, SlotSurvey } from './migration/survey.ts';
 import { answered, type Observation } from './observation.ts';
@@ -161,7 +161,7 @@ export function planScale(
       : refuseFull(rows, survey, Number(newSpec.config.maxmemory === undefined ? maxmemoryOf(newSpec) : 0) || undefined)),
   ];
   return {
-    summary: summarise(spec, newSpec, steps),
+    summary: [summarise(spec, newSpec, steps), ...describeScan(scan, input.bigKeys, input.limits.maxKeyBytes)].join('\n'),
     steps,
     refusals,
     ...(rows.length === 0 ? {} : { moves: rows }),

@@ -1,7 +1,9 @@
 import { failures } from '../../config/failures.ts';
-import { type Closing, decideOpenSlots, type PrimarySlots, parseOpenSlot } from '../../model/migration/open-slots.ts';
+import { type Adoption, type Closing, decideOpenSlots, type PrimarySlots, parseOpenSlot } from '../../model/migration/open-slots.ts';
+import { orphans } from '../../model/migration/orphans.ts';
 import { parseClusterNodes } from '../redis/parse.ts';
 import { fatal } from '../support/failure.ts';
+import type { ClusterRef } from './cluster-now.ts';
 import type { Crew } from './crew.ts';
 import { HANDED_OVER_AT_ONCE, moveGroup, type Throttle } from './move-group.ts';
 import type { ConnectedNode, SlotNode } from './slot-node.ts';
@@ -38,6 +40,14 @@ export async function findOpenSlots(crew: Crew): Promise<readonly Closing[]> {
     }),
   );
   return decideOpenSlots(primaries);
+}
+
+/** Slots that nobody serves, and whose they are: a crew that mends gives them to these. */
+export function unservedSlots(crew: Crew, { spec, clusterId }: ClusterRef): readonly Adoption[] {
+  return orphans(spec, clusterId, crew.now().observation).flatMap(({ shard, slots }): readonly Adoption[] => {
+    const { nodeId } = crew.primary(shard);
+    return slots.map((slot) => ({ slot, how: 'adopt', owner: nodeId }));
+  });
 }
 
 /** Closes slots that anybody left open, forward: keys that are left follow the others. Safe to repeat. */

@@ -6,7 +6,7 @@ import { orphans } from '../../model/migration/orphans.ts';
 import { parseClusterNodes } from '../redis/parse.ts';
 import { ServerError } from '../redis/protocol.ts';
 import { WireLost } from '../redis/wire.ts';
-import { fatal, messageOf } from '../support/failure.ts';
+import { fatal, messageOf, passing } from '../support/failure.ts';
 import { adoptSlots } from './adopt-slots.ts';
 import { type ClusterNow, type ClusterRef, lookAtCluster, type MigrationDeps } from './cluster-now.ts';
 import { fenceFormer } from './fence-former.ts';
@@ -37,12 +37,24 @@ export interface Crew {
 /** A promoted node does not know that it has slots open: until it is told, it answers for keys that have left. */
 const LOOK_EVERY_MS = 100;
 
-/** @param waits told while the cluster is not ready, with the reason; and undefined when it is again */
+/** Who wants it to stop is not kept waiting for a node for longer than this. */
+const STOPS_WITHIN_MS = 2000;
+
+export interface Gathering {
+  /** So long is a cluster waited for that is not ready. */
+  readonly nodeAwayMs: number;
+  /** What a failover has left is mended before anything else is done. Who only looks changes nothing. */
+  readonly mends: boolean;
+  /** Told while the cluster is not ready, with the reason; and undefined when it is again. */
+  readonly waits?: (why: string | undefined) => void;
+  /** Asked while it waits. */
+  readonly stopped?: () => boolean;
+}
+
 export async function gatherCrew(
   deps: MigrationDeps,
   cluster: ClusterRef,
-  nodeAwayMs: number,
-  waits: (why: string | undefined) => void,
+  { nodeAwayMs, mends, waits = () => undefined, stopped = () => false }: Gathering,
 ): Promise<Crew> {
   const shardOf = new Map(placesOf(cluster.spec).map((place) => [nodeIdOf(cluster.clusterId, place.name), place.shard]));
   let nodes: ReadonlyMap<number, ConnectedNode> = new Map();
@@ -57,12 +69,7 @@ export async function gatherCrew(
   };
   const look = async (): Promise<void> => {
     const seen = await lookAtCluster(deps, cluster);
-    await fenceFormer(deps.docker, cluster, seen.shards, seen.observation);
-    const orphaned = orphans(cluster.spec, cluster.clusterId, seen.observation);
-    if (orphaned.length > 0) {
-      await adoptSlots(cluster.spec.name, seen, orphaned);
-      throw new NotReady(`shard ${orphaned[0]?.shard} takes slots that it did not know of`);
-    }
+    if (mends) await mend(seen);
     if (seen.unready.length > 0) throw new NotReady(seen.unready.slice(0, 3).join('; '));
     const connected = await Promise.allSettled(
       seen.shards.map(async ({ shard, primary }) => {
@@ -87,8 +94,16 @@ export async function gatherCrew(
     owned = new Map(lines);
     now = seen;
   };
+  const mend = async (seen: ClusterNow): Promise<void> => {
+    await fenceFormer(deps.docker, cluster, seen.shards, seen.observation);
+    const orphaned = orphans(cluster.spec, cluster.clusterId, seen.observation);
+    if (orphaned.length === 0) return;
+    await adoptSlots(cluster.spec.name, seen, orphaned);
+    throw new NotReady(`shard ${orphaned[0]?.shard} takes slots that it did not know of`);
+  };
   const untilReady = async (): Promise<void> => {
     const end = Date.now() + nodeAwayMs;
+    let stoppedAt: number | undefined;
     for (;;) {
       try {
         await look();
@@ -100,6 +115,8 @@ export async function gatherCrew(
         waits(why);
         if (Date.now() > end) throw away(cluster.spec.name, nodeAwayMs, why);
         if (!(error instanceof NotReady) && !passes(error)) throw error;
+        if (stopped()) stoppedAt ??= Date.now();
+        if (stoppedAt !== undefined && Date.now() - stoppedAt > STOPS_WITHIN_MS) throw stoppedWaiting(cluster.spec.name, why);
       }
       await sleep(LOOK_EVERY_MS);
     }
@@ -147,6 +164,10 @@ const away = (cluster: string, nodeAwayMs: number, why: string) =>
     failures.nodeAway,
     `${cluster} was not ready for longer than nodeAwayMs (${nodeAwayMs} ms): ${why}. Slots that could be closed are closed. Next: holdfast status ${cluster}; when its nodes are back, holdfast repair ${cluster}, and then the same operation again`,
   );
+
+/** It passes: who has stopped it may go on later. */
+const stoppedWaiting = (cluster: string, why: string) =>
+  passing(failures.nodeAway, `it was stopped while ${cluster} was not ready: ${why}`);
 
 /** Errors behind which a failover or a restart may stand: the connection, or a server that is not who it was. */
 const PASSING_KINDS = new Set(['MOVED', 'ASK', 'CLUSTERDOWN', 'READONLY', 'LOADING', 'IOERR', 'TRYAGAIN', 'MASTERDOWN', 'BUSY']);

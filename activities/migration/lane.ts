@@ -11,8 +11,9 @@ import type { Ledger } from './ledger.ts';
 import { writeLost } from './loss.ts';
 import type { moveGroup, Throttle } from './move-group.ts';
 import type { MoveBoard } from './move-progress.ts';
-import { awaitNoJobs, findNativeCommands, moveNatively, nativeFailed } from './native.ts';
+import { awaitNoJobs, findNativeCommands, moveNatively, type NativeJobs, nativeFailed } from './native.ts';
 import type { Probe } from './probe.ts';
+import type { ConnectedNode } from './slot-node.ts';
 import type { Unconfirmed } from './unconfirmed.ts';
 
 /** What a lane works with. */
@@ -29,6 +30,7 @@ export interface GroupRunner {
   /** Missing where no replica could take over. */
   readonly unconfirmed?: Unconfirmed | undefined;
   readonly progress: MoveBoard;
+  readonly jobs: NativeJobs;
   readonly moveGroup: typeof moveGroup;
   /** Keys that servers have evicted since the move began: of those that are not there any more, one may be the ledger's. */
   readonly evicted: () => Promise<number>;
@@ -58,7 +60,7 @@ export async function runLane(runner: GroupRunner, moves: readonly SlotMove[]): 
     const { round } = crew;
     if (may === 'look') {
       await crew.refresh(round); // waits for a shard that has no primary, and not for ever
-      progress.begin(crew);
+      await progress.begin(crew);
       continue;
     }
     try {
@@ -76,7 +78,7 @@ export async function runLane(runner: GroupRunner, moves: readonly SlotMove[]): 
       if (Date.now() - failingSince > limits.nodeAwayMs) throw gaveUp(runner.spec.name, move, limits.nodeAwayMs, error);
       await sleep(RETRY_MS);
       await crew.refresh(round);
-      progress.begin(crew);
+      await progress.begin(crew);
     }
   }
 }
@@ -116,15 +118,21 @@ async function copied({ crew, limits, governor, progress, spec }: GroupRunner, m
 
 /** Opens the next slots of a move, and closes them. @returns keys that moved */
 async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number): Promise<number> {
-  const { crew, limits, ledger, probe, progress, unconfirmed } = runner;
+  const { crew, limits, probe, progress, unconfirmed } = runner;
   const [source, destination] = [crew.primary(move.from), crew.primary(move.to)];
   const candidates = progress.left(move).slice(0, limits.slotsAtOnce);
   const counts = await source.count(candidates);
   const slots = fitting(candidates, counts, (rate * GROUP_MS) / 1000);
-  await ledger.prepare(source.wire, slots);
+  await prepare(runner, source, slots, counts);
   probe.open(slots);
   const careful = carefulSlots(runner.careful, slots);
   let moved = 0;
+  let over = false;
+  /** What was sent has the ledger's own keys in it, and those that clients have written meanwhile: what has arrived is what counts in the end. */
+  const takeBack = () => {
+    if (!over) progress.moved(move, -moved, 0);
+    over = true;
+  };
   const bytesPerKey = runner.bytesPerKey[move.from] ?? 100;
   const lane = runner.governor.throttle(move.from, bytesPerKey);
   const way = { from: move.from, sourceId: source.nodeId, to: move.to, destinationId: destination.nodeId };
@@ -132,7 +140,7 @@ async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number):
     ...lane,
     moved: (keys, tookMs, bytes = keys * bytesPerKey) => {
       moved += keys;
-      progress.moved(move, keys, bytes);
+      if (!over) progress.moved(move, keys, bytes);
       return lane.moved(keys, tookMs, bytes);
     },
     async mayGoOn() {
@@ -143,21 +151,31 @@ async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number):
   };
   try {
     const others = crew.primaries().filter((node) => node !== source && node !== destination);
-    await runner.moveGroup({ source, destination, others, slots, careful }, throttle);
-    unconfirmed?.handedOver(way);
+    try {
+      await runner.moveGroup({ source, destination, others, slots, careful }, throttle);
+      unconfirmed?.handedOver(way);
+    } finally {
+      probe.close(slots);
+    }
+    await arrived(runner, move, slots, takeBack);
   } finally {
-    probe.close(slots);
+    takeBack();
   }
-  await arrived(runner, move, slots, counts);
-  // What was sent has the ledger's own keys in it, and those that clients have written meanwhile.
-  const keys = counts.slice(0, slots.length).reduce((sum, one) => sum + one, 0);
-  progress.moved(move, keys - moved, (keys - moved) * bytesPerKey);
   return moved;
+}
+
+/** Every slot has a key of the ledger; and it is known how many keys there are, with it. */
+async function prepare({ ledger, progress }: GroupRunner, source: ConnectedNode, slots: readonly number[], counts: readonly number[]) {
+  const made = await ledger.prepare(source.wire, slots);
+  progress.opened(
+    slots,
+    slots.map((slot, index) => (counts[index] ?? 0) + (made.has(slot) ? 1 : 0)),
+  );
 }
 
 /** Lets the servers move the next slots. @returns keys that moved; 0 when the lane goes on by MIGRATE instead */
 async function moveByServer(runner: GroupRunner, move: SlotMove): Promise<number> {
-  const { crew, ledger, probe, progress, governor, spec } = runner;
+  const { crew, probe, progress, governor, spec, jobs } = runner;
   const [source, destination] = [crew.primary(move.from), crew.primary(move.to)];
   const commands = await findNativeCommands(source.wire);
   if (commands === undefined) return fallBack(runner, 'the server does not know how');
@@ -166,31 +184,38 @@ async function moveByServer(runner: GroupRunner, move: SlotMove): Promise<number
   if (waited) {
     // What an earlier attempt began has moved meanwhile.
     await crew.refresh(crew.round);
-    progress.begin(crew);
+    await progress.begin(crew);
     return 0;
   }
   const candidates = progress.left(move).slice(0, NATIVE_GROUP.slots);
   const counts = await source.count(candidates);
   const slots = fitting(candidates, counts, NATIVE_GROUP.bytes / (runner.bytesPerKey[move.from] ?? 100));
-  await ledger.prepare(source.wire, slots);
+  await prepare(runner, source, slots, counts);
   probe.open(slots);
   try {
     for (let attempt = 1; ; attempt++) {
-      const end = await moveNatively(commands, { source, destination, ranges: toRanges(slots) }, stop);
+      const end = await moveNatively(commands, { source, destination, ranges: toRanges(slots) }, stop, jobs);
       if (end.end === 'cancelled') return 0;
       if (end.end === 'done') break;
+      if (end.end === 'refused' && jobs.running > 0) {
+        // A server may take no second job while it has one.
+        if (governor.stopping) return 0;
+        attempt--;
+        await sleep(RETRY_MS);
+        continue;
+      }
       const last = attempt >= NATIVE_TRIES;
-      // Nothing has moved yet, so this is a server that cannot, and not one that stopped in the middle.
-      if ((last || end.end === 'refused') && !progress.begun()) return fallBack(runner, end.why);
+      // Nothing has moved yet, nor does anything, so this is a server that cannot, and not one that stopped in the middle.
+      if ((last || end.end === 'refused') && !progress.begun() && jobs.running === 0) return fallBack(runner, end.why);
       if (last) throw nativeFailed(spec.name, end.why);
       await sleep(RETRY_MS * attempt);
     }
   } finally {
     probe.close(slots);
   }
-  const after = await arrived(runner, move, slots, counts);
-  const keys = after.reduce((sum, one) => sum + one, 0) - slots.length; // without the ledger's own
-  progress.moved(move, keys, keys * (runner.bytesPerKey[move.from] ?? 100));
+  await arrived(runner, move, slots);
+  const keys = counts.slice(0, slots.length).reduce((sum, one) => sum + one, 0);
+  progress.moved(move, 0, keys * (runner.bytesPerKey[move.from] ?? 100));
   return keys;
 }
 
@@ -200,19 +225,16 @@ function fallBack({ mayFallBack, progress, spec }: GroupRunner, why: string): 0 
   return 0;
 }
 
-/** The slots have a new owner: everything that was in them must be there. */
-async function arrived(runner: GroupRunner, move: SlotMove, slots: readonly number[], before: readonly number[]) {
+/** The slots have a new owner: everything that was in them must be there. @param counted told when it is known what is */
+async function arrived(runner: GroupRunner, move: SlotMove, slots: readonly number[], counted = () => undefined as void) {
   const { crew, ledger, progress, spec, unconfirmed } = runner;
   const { wire, count } = (await unconfirmed?.settled(move.to)) ?? crew.primary(move.to);
-  const after = await count(slots);
-  progress.arrived(
-    move,
-    slots.map((slot, index) => ({ slot, before: before[index] ?? 0, after: after[index] ?? 0 })),
-  );
+  const keys = await count(slots);
+  counted();
+  progress.arrived(move, slots, keys);
   const lost = await ledger.check(wire, slots);
-  if (lost.length > 0 && (await runner.evicted()) === 0) throw writeLost(spec.name, lost);
-  progress.evicted(lost.length);
-  return after;
+  if (lost.length > 0 && lost.length > (await runner.evicted())) throw writeLost(spec.name, lost);
+  progress.evicted(lost.map(({ slot }) => slot));
 }
 
 /** As many of the slots as have no more keys than given; one at least. */

@@ -100,13 +100,15 @@ export class Ledger {
   /**
    * Every slot has a key, written to its owner before the slot is opened. One that has a key already keeps it: its owner may have failed over in
    * the middle and not know that the key has left, and would bring up an old number.
+   * @returns slots in which there is a key more now
    */
-  async prepare(owner: Wire, slots: readonly number[]): Promise<void> {
+  async prepare(owner: Wire, slots: readonly number[]): Promise<ReadonlySet<number>> {
     const fresh = slots.filter((slot) => !this.#entries.has(slot));
-    if (fresh.length === 0) return;
+    if (fresh.length === 0) return new Set();
     const writes = fresh.map((slot) => ['SET', keyOfSlot(slot), 0, 'NX', 'EX', EXPIRE_SECONDS]);
     const replies = await owner.ask(this.#copies ? [...writes, ...waitForCopy(COPIED_WITHIN_MS)] : writes);
-    if (this.#copies && !isCopied(replies.slice(writes.length))) return; // its replica may not have them, and lead next: then they would not be there
+    const made = new Set(fresh.filter((_, index) => String(replies[index]) === 'OK')); // none where an earlier attempt has left one
+    if (this.#copies && !isCopied(replies.slice(writes.length))) return made; // its replica may not have them, and lead next: then they would not be there
     for (const [index, slot] of fresh.entries()) {
       const reply = replies[index];
       if (reply instanceof ServerError && WITHOUT_KEY.has(reply.kind)) continue;
@@ -115,6 +117,7 @@ export class Ledger {
       this.acknowledged++;
       this.#entries.set(slot, { acknowledged: 0, at: Date.now() });
     }
+    return made;
   }
 
   /** Reads the keys of slots back from their owner. @returns writes that were acknowledged and are not there */

@@ -3,7 +3,7 @@ import type { MoveHeartbeat, MoveProgress } from '../../config/migration.ts';
 import { formatRanges, type SlotMove, slotsOf, toRanges } from '../../model/migration/moves.ts';
 import { countSlots } from '../../model/slots.ts';
 import { fatal } from '../support/failure.ts';
-import type { Crew } from './crew.ts';
+import { type Crew, passes } from './crew.ts';
 import type { Governor } from './governor.ts';
 import type { Ledger } from './ledger.ts';
 import { type MoveRequest, type MoveTotals, pairOf } from './move-state.ts';
@@ -11,16 +11,24 @@ import type { Probe } from './probe.ts';
 
 /** How far a move is: what is left, what is done, what the next attempt must know. */
 export interface MoveBoard {
-  /** Takes from the cluster itself who owns what. @throws SlotConflict when a slot is neither at its source nor at its destination */
-  begin(crew: Crew): void;
+  /**
+   * Takes from the cluster itself who owns what, and counts the keys of slots that have arrived without anybody saying so: an earlier attempt, or a server, has gone on with them.
+   * @throws SlotConflict when a slot is neither at its source nor at its destination
+   */
+  begin(crew: Crew): Promise<void>;
   left(move: SlotMove): readonly number[];
+  /** Slots are opened now, with so many keys in each: of the ledger's own, too. */
+  opened(slots: readonly number[], keys: readonly number[]): void;
+  /** Keys and bytes are under way; what is taken back was told too early. */
   moved(move: SlotMove, keys: number, bytes: number): void;
-  arrived(move: SlotMove, slots: readonly { readonly slot: number; readonly before: number; readonly after: number }[]): void;
+  /** Slots are at their destination, with so many keys in each. */
+  arrived(move: SlotMove, slots: readonly number[], keys: readonly number[]): void;
   /** Slots at their destination, with its shard. */
   arrivedSlots(): ReadonlyMap<number, number>;
   /** Keys that were counted at the source and not at the destination. */
   shrunk(): { readonly keys: number; readonly slots: readonly number[] };
-  evicted(keys: number): void;
+  /** The servers have evicted the ledger's keys of these slots. */
+  evicted(slots: readonly number[]): void;
   /** A move waits for a node, and why; undefined when it does not any more. */
   waits(move: SlotMove, why: string | undefined): void;
   native(): boolean;
@@ -38,7 +46,7 @@ interface Sources {
   readonly probe: Probe;
   readonly governor: Governor;
   readonly waitsFor: () => string | undefined;
-  readonly evictedBefore: () => MoveTotals['evictedBefore'];
+  readonly countedBefore: () => MoveTotals['countedBefore'];
   readonly since: number;
 }
 
@@ -48,17 +56,26 @@ interface Sources {
  */
 const TELL = { parts: 50, everyMs: 2000, stateEveryMs: 10_000, atLeastEveryMs: 60_000, share: 0.03 };
 const RATE_WINDOW_MS = 5000;
+/** Counts of opened slots that go into a heartbeat: those of some groups. Of a server's own moves there are more; they are one step of the server. */
+const MOST_OPENED = 4096;
 
 export function createProgress(request: MoveRequest, start: MoveTotals, sources: Sources): MoveBoard {
-  const { ledger, probe, governor, waitsFor, evictedBefore, since } = sources;
+  const { ledger, probe, governor, waitsFor, countedBefore, since } = sources;
   const { moves, expected } = request;
   const left = new Map<SlotMove, Set<number>>(moves.map((move) => [move, new Set(slotsOf(move.slots))]));
   const arrived = new Map<number, number>();
   const pairKeys = new Map(Object.entries(start.pairKeys));
-  const missing = new Map<number, number>();
+  const bySlot = (counts: Readonly<Record<string, number>>) =>
+    new Map(Object.entries(counts).map(([slot, count]) => [Number(slot), count]));
+  const missing = bySlot(start.missing);
+  const opened = bySlot(start.opened);
+  const evicted = new Set<number>();
+  /** Slots whose keys count in `keys`; a lane, and whoever looks anew, may both see one arrive. */
+  const counted = new Set<number>();
   const waiting = new Map<SlotMove, string>();
-  let { keys, bytes, evicted, strategy } = start;
+  let { keys, bytes, strategy } = start;
   let begun = start.keys > 0;
+  let recounted = start.keys === 0;
   let samples: { readonly at: number; readonly keys: number }[] = [];
   let lastTold: { readonly at: number; readonly part: number; readonly state: string } = { at: 0, part: -1, state: '' };
 
@@ -78,13 +95,15 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
     const open = ledger.slots().filter((slot) => !arrived.has(slot));
     return {
       startedAt: start.startedAt,
-      evictedBefore: evictedBefore(),
+      countedBefore: countedBefore(),
+      opened: opened.size > MOST_OPENED ? {} : Object.fromEntries(opened),
+      missing: Object.fromEntries(missing),
       strategy,
       prepared: preparedSlots(),
       numbers: ledger.numbers(open),
       written: ledger.written,
       acknowledged: ledger.acknowledged,
-      evicted,
+      evicted: evicted.size,
       keys,
       bytes,
       pairKeys: Object.fromEntries(pairKeys),
@@ -102,7 +121,7 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
     const slots = slotsTotal - slotsLeft();
     const share = slotsTotal === 0 ? 1 : slots / slotsTotal;
     const why = waitsFor() ?? [...waiting.values()][0];
-    const { p99, max, samples: calls } = probe.recent();
+    const { p50, p99, p999, max, samples: calls } = probe.recent();
     return {
       ...(why === undefined ? governor.state() : { state: 'waiting for a node', why }),
       strategy,
@@ -114,7 +133,7 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
       bytesTotal: Math.max(Math.round(bytes), expected.bytes),
       keysPerSecond,
       ...(share > 0.01 ? { secondsLeft: Math.round(((tookMs() / share) * (1 - share)) / 1000) } : {}),
-      latency: { samples: calls, p50: 0, p99: round(p99), p999: 0, max: round(max) },
+      latency: { samples: calls, p50: round(p50), p99: round(p99), p999: round(p999), max: round(max) },
       pairs: moves.map((move) => {
         const total = sizes.get(move) ?? 0;
         const gone = total - (left.get(move)?.size ?? 0);
@@ -123,8 +142,33 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
     };
   };
 
+  const moved: MoveBoard['moved'] = (move, more, moreBytes) => {
+    keys += more;
+    bytes += moreBytes;
+    pairKeys.set(pairOf(move), (pairKeys.get(pairOf(move)) ?? 0) + more);
+  };
+  const settle: MoveBoard['arrived'] = (move, slots, counts) => {
+    for (const [index, slot] of slots.entries()) {
+      if (counted.has(slot)) continue;
+      counted.add(slot);
+      const [before, after] = [opened.get(slot) ?? 0, counts[index] ?? 0];
+      left.get(move)?.delete(slot);
+      arrived.set(slot, move.to);
+      opened.delete(slot);
+      begun = true;
+      if (after < before) missing.set(slot, before - after);
+      moved(move, Math.max(0, after - (ledger.has(slot) ? 1 : 0)), 0);
+    }
+  };
+  /** What an earlier attempt has told of keys may be some seconds old: the cluster knows better. */
+  const countAnew = (): void => {
+    keys = 0;
+    pairKeys.clear();
+    recounted = true;
+  };
+
   return {
-    begin(crew) {
+    async begin(crew) {
       for (const move of moves) {
         const [there, here] = [new Set(crew.slots(move.to)), new Set(crew.slots(move.from))];
         const slots = slotsOf(move.slots);
@@ -133,25 +177,28 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
         left.set(move, new Set(slots.filter((slot) => !there.has(slot))));
         for (const slot of slots) if (there.has(slot)) arrived.set(slot, move.to);
       }
-    },
-    left: (move) => [...(left.get(move) ?? [])],
-    moved(move, more, moreBytes) {
-      keys += more;
-      bytes += moreBytes;
-      pairKeys.set(pairOf(move), (pairKeys.get(pairOf(move)) ?? 0) + more);
-    },
-    arrived(move, slots) {
-      for (const { slot, before, after } of slots) {
-        left.get(move)?.delete(slot);
-        arrived.set(slot, move.to);
-        begun = true;
-        if (after < before) missing.set(slot, before - after);
+      if (!recounted) countAnew();
+      for (const move of moves) {
+        const unsaid = slotsOf(move.slots).filter((slot) => arrived.has(slot) && !counted.has(slot));
+        if (unsaid.length === 0) continue;
+        try {
+          settle(move, unsaid, await crew.primary(move.to).count(unsaid));
+        } catch (error) {
+          if (!passes(error)) throw error; // else it is asked the next time
+        }
+        bytes = Math.max(bytes, keys * (request.bytesPerKey[move.from] ?? 0));
       }
     },
+    left: (move) => [...(left.get(move) ?? [])],
+    opened(slots, counts) {
+      for (const [index, slot] of slots.entries()) opened.set(slot, counts[index] ?? 0);
+    },
+    moved,
+    arrived: settle,
     arrivedSlots: () => arrived,
     shrunk: () => ({ keys: [...missing.values()].reduce((sum, one) => sum + one, 0), slots: [...missing.keys()] }),
-    evicted: (more) => {
-      evicted += more;
+    evicted: (slots) => {
+      for (const slot of slots) evicted.add(slot);
     },
     waits: (move, why) => void (why === undefined ? waiting.delete(move) : waiting.set(move, why)),
     native: () => strategy === 'native',

@@ -44,9 +44,15 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   ledger.acknowledged = start.acknowledged;
   ledger.resume(slotsOf(parseRanges(start.prepared)), start.numbers, start.startedAt);
   const lease = holdLease(deps.confirm);
+  const cancelled = cancellationSignal();
   let waitsFor: string | undefined;
-  const crew = await gatherCrew(deps, request, limits.nodeAwayMs, (why) => {
-    waitsFor = why;
+  const crew = await gatherCrew(deps, request, {
+    nodeAwayMs: limits.nodeAwayMs,
+    mends: true,
+    waits: (why) => {
+      waitsFor = why;
+    },
+    stopped: () => cancelled.aborted,
   }).catch((error: unknown) => {
     lease.end();
     throw error;
@@ -58,10 +64,9 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     { before: start.latencies, copies: hasReplicas, mayWrite: () => lease.whyNot() === undefined },
   );
   const governor = createGovernor(probe, lease, limits, start.heldMs);
-  let { evictedBefore } = start;
-  const sources = { ledger, probe, governor, waitsFor: () => waitsFor, evictedBefore: () => evictedBefore, since };
+  let { countedBefore } = start;
+  const sources = { ledger, probe, governor, waitsFor: () => waitsFor, countedBefore: () => countedBefore, since };
   const progress = createProgress(request, start, sources);
-  const cancelled = cancellationSignal();
   cancelled.addEventListener('abort', governor.stop);
   if (cancelled.aborted) governor.stop();
   const beat = setInterval(() => report(progress.heartbeat()), 1000);
@@ -72,23 +77,27 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     const closed = await close();
     refuseConflicts(spec.name, closed);
     if (closed.finished.length + closed.settled.length > 0) await crew.refresh(crew.round);
-    progress.begin(crew);
-    const removals = await watchRemovals(crew, evictedBefore);
+    const removals = await watchRemovals(crew, countedBefore);
     const { evicted } = removals;
-    evictedBefore = removals.baseline;
+    countedBefore = removals.baseline;
+    await progress.begin(crew);
     const moveOne = deps.moveGroup ?? moveGroup;
-    await runLanes({ ...request, crew, governor, probe, ledger, unconfirmed, progress, evicted, moveGroup: moveOne }, limits.pairs, close);
+    await runLanes(
+      { ...request, crew, governor, probe, ledger, unconfirmed, progress, evicted, jobs: { running: 0 }, moveGroup: moveOne },
+      limits.pairs,
+      close,
+    );
     // A lane that failed in the moment in which it was stopped may have left its group open.
     if (governor.stopping) await close();
     // Nobody asks the engine any more when it was cancelled.
     if (!cancelled.aborted) {
       await crew.refresh(crew.round);
-      progress.begin(crew);
+      await progress.begin(crew);
     }
     await settleDown(crew, unconfirmed, governor.stopping ? SOON_MS : limits.nodeAwayMs);
     const lost = await checkLedger(crew, ledger, progress.arrivedSlots());
-    if (lost.length > 0 && (await evicted()) === 0) throw writeLost(spec.name, lost);
-    progress.evicted(lost.length);
+    if (lost.length > 0 && lost.length > (await evicted())) throw writeLost(spec.name, lost);
+    progress.evicted(lost.map(({ slot }) => slot));
     const shrunk = progress.shrunk();
     if (shrunk.keys > 0 && (await removals.others()) < shrunk.keys) throw keysMissing(spec.name, shrunk);
     const totals = progress.totals();

@@ -3,14 +3,19 @@ import { type Latencies, noLatencies, summarise } from '../../model/migration/la
 import type { SlotMove } from '../../model/migration/moves.ts';
 import { countSlots } from '../../model/slots.ts';
 import type { ClusterRef } from './cluster-now.ts';
+import type { Counters } from './removals.ts';
 
 /** What a move of slots has done so far: carried from attempt to attempt, and over a pause. Small, whatever the size of the data. */
 export interface MoveTotals {
   readonly strategy: 'native' | 'pipelined';
   /** When the whole move began, in ms since 1970. */
   readonly startedAt: number;
-  /** Keys that each server, by node id, had evicted when the whole move began. */
-  readonly evictedBefore: Readonly<Record<string, number>>;
+  /** What each server, by node id, had counted of keys that went when the whole move began. */
+  readonly countedBefore: Readonly<Record<string, Counters>>;
+  /** Keys of each slot that may be open, with the ledger's own, when it was opened. */
+  readonly opened: Readonly<Record<string, number>>;
+  /** Keys, by slot, that were counted at the source and not at the destination. */
+  readonly missing: Readonly<Record<string, number>>;
   /** Slots that have a key of the ledger, as `0-99,200`. */
   readonly prepared: string;
   /** Numbers of the ledger for slots that may be open. */
@@ -53,7 +58,9 @@ export interface MoveOutcome {
 
 export const noTotals = (strategy: MoveTotals['strategy']): MoveTotals => ({
   startedAt: Date.now(),
-  evictedBefore: {},
+  countedBefore: {},
+  opened: {},
+  missing: {},
   strategy,
   prepared: '',
   numbers: {},

@@ -23,6 +23,11 @@ export interface NativeJob {
   readonly ranges: readonly SlotRange[];
 }
 
+/** Jobs of the servers that lanes of one move wait for. */
+export interface NativeJobs {
+  running: number;
+}
+
 const POLL_MS = 50;
 
 /** Asks a server which commands it has. */
@@ -34,19 +39,37 @@ export async function findNativeCommands(wire: Wire): Promise<NativeCommands | u
 
 const isKnown = (info: Reply | undefined): boolean => Array.isArray(info) && info.length > 0;
 
-/** Lets the servers move a group of slots, and waits for the end. @param stop asked while it runs; then the job is cancelled, which moves nothing */
-export async function moveNatively(commands: NativeCommands, job: NativeJob, stop: () => boolean): Promise<NativeEnd> {
-  return commands === 'valkey' ? moveByValkey(job, stop) : moveByRedis(job, stop);
+/**
+ * Lets the servers move a group of slots, and waits for the end.
+ * @param stop asked while it runs; then the job is cancelled, which moves nothing
+ * @param jobs one more while a server has taken the job
+ */
+export async function moveNatively(commands: NativeCommands, job: NativeJob, stop: () => boolean, jobs: NativeJobs): Promise<NativeEnd> {
+  const begun = await (commands === 'valkey' ? beginByValkey(job) : beginByRedis(job));
+  if (typeof begun !== 'function') return begun;
+  jobs.running++;
+  try {
+    return await begun(stop);
+  } finally {
+    jobs.running--;
+  }
 }
+
+/** Waits for the end of a job that a server has taken. */
+type Taken = (stop: () => boolean) => Promise<NativeEnd>;
 
 const flat = (ranges: readonly SlotRange[]) => ranges.flat();
 
 /** Valkey from 9.0: the source is asked. https://valkey.io/commands/cluster-migrateslots */
-async function moveByValkey({ source, destination, ranges }: NativeJob, stop: () => boolean): Promise<NativeEnd> {
+async function beginByValkey({ source, destination, ranges }: NativeJob): Promise<Taken | NativeEnd> {
   const { wire } = source;
   const before = new Set((await valkeyJobs(wire)).map(({ name }) => name));
   const [reply] = await wire.ask([['CLUSTER', 'MIGRATESLOTS', 'SLOTSRANGE', ...flat(ranges), 'NODE', destination.nodeId]]);
   if (reply instanceof ServerError) return { end: 'refused', why: reply.message };
+  return (stop) => awaitValkey(wire, before, stop);
+}
+
+async function awaitValkey(wire: Wire, before: ReadonlySet<string>, stop: () => boolean): Promise<NativeEnd> {
   for (let cancelled = false; ; ) {
     const job = (await valkeyJobs(wire)).find(({ name, operation }) => operation === 'EXPORT' && !before.has(name));
     if (job === undefined) return { end: 'failed', why: 'the server does not know the job any more' };
@@ -97,11 +120,14 @@ export async function awaitNoJobs(commands: NativeCommands, wire: Wire, stop: ()
 }
 
 /** Redis from 8.4: the destination is asked. https://redis.io/docs/latest/commands/cluster-migration */
-async function moveByRedis({ destination, ranges }: NativeJob, stop: () => boolean): Promise<NativeEnd> {
+async function beginByRedis({ destination, ranges }: NativeJob): Promise<Taken | NativeEnd> {
   const { wire } = destination;
   const [reply] = await wire.ask([['CLUSTER', 'MIGRATION', 'IMPORT', ...flat(ranges)]]);
   if (reply instanceof ServerError) return { end: 'refused', why: reply.message };
-  const id = text(reply);
+  return (stop) => awaitRedis(wire, text(reply), stop);
+}
+
+async function awaitRedis(wire: Wire, id: string, stop: () => boolean): Promise<NativeEnd> {
   for (let cancelled = false; ; ) {
     const [task] = await redisTasks(wire, id);
     if (task === undefined) return { end: 'failed', why: 'the server does not know the task any more' };

@@ -7,7 +7,9 @@ import { keyOfSlot, type Ledger, probeWrite } from './ledger.ts';
 
 /** What a client of the cluster feels, in ms. */
 export interface ProbeView {
+  readonly p50: number;
   readonly p99: number;
+  readonly p999: number;
   readonly max: number;
   /** How long the call that is under way waits already; 0 when none is. */
   readonly waiting: number;
@@ -107,7 +109,8 @@ export function startProbe(
         .map((one) => one.ms)
         .sort((a, b) => a - b);
       const waiting = waitingSince === undefined ? 0 : now - waitingSince;
-      return { p99: ms[Math.floor(ms.length * 0.99)] ?? 0, max: Math.max(0, ms.at(-1) ?? 0), waiting, samples: ms.length };
+      const at = (share: number) => ms[Math.floor(ms.length * share)] ?? 0;
+      return { p50: at(0.5), p99: at(0.99), p999: at(0.999), max: Math.max(0, ms.at(-1) ?? 0), waiting, samples: ms.length };
     },
     all: () => addLatencies(all, fresh),
     async stop() {

@@ -19,7 +19,7 @@ const SLOTS_A_ROUND = 256;
 
 /** Counts the keys of every slot, at its owner. Changes nothing. @throws NodeAway when a shard has no primary */
 export async function surveySlots(deps: MigrationDeps, request: SurveyRequest): Promise<SlotSurvey> {
-  const crew = await gatherCrew(deps, request, READY_WITHIN_MS, () => undefined);
+  const crew = await gatherCrew(deps, request, { nodeAwayMs: READY_WITHIN_MS, mends: false });
   try {
     const keys = new Array<number>(SLOTS).fill(0);
     const bytes = new Array<number>(SLOTS).fill(0);

@@ -34,6 +34,13 @@ export type Closing =
   /** Only a person can decide. */
   | { readonly slot: number; readonly how: 'person'; readonly why: string };
 
+/** Nobody serves the slot: it is its shard's, whose primary does not know. */
+export interface Adoption {
+  readonly slot: number;
+  readonly how: 'adopt';
+  readonly owner: string;
+}
+
 /** One primary's part in one slot. */
 interface Side {
   readonly nodeId: string;

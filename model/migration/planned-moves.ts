@@ -100,12 +100,36 @@ export function chooseStrategy(wanted: MoveStrategy, survey: SlotSurvey): MoveCh
 
 const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
 
+const namedBigKeys = ({ big, bigCount }: BigKeyScan, maxKeyBytes: number) => ({
+  which: `${bigCount === 1 ? 'a key' : `${bigCount} keys`} above limits.maxKeyBytes (${mib(maxKeyBytes)})`,
+  names: big
+    .slice(0, 5)
+    .map(({ key, slot, bytes }) => `${key} (slot ${slot}, ${mib(bytes)})`)
+    .join(', '),
+});
+
+/** Keys are written and removed while they are looked at: so many may be missing in the end, and all have been looked at. */
+const LOOKED_AT = 0.99;
+
+/** What a person should know of large keys, where nothing is refused for them. */
+export function describeScan(scan: BigKeyScan, bigKeys: 'stop' | 'move', maxKeyBytes: number): readonly string[] {
+  const { which, names } = namedBigKeys(scan, maxKeyBytes);
+  return [
+    ...(bigKeys === 'move' && scan.bigCount > 0 ? [`${which} may stall their shards while they move: ${names}`] : []),
+    ...(scan.looked < scan.keys * LOOKED_AT
+      ? [
+          `there was time to look for large keys among ${scan.looked} of ${scan.keys} keys; the others are measured while they move, and large ones are not stopped for`,
+        ]
+      : []),
+  ];
+}
+
 /** Large keys stall their shard while they move: a person decides. */
 export function refuseBigKeys(scan: BigKeyScan, bigKeys: 'stop' | 'move', maxKeyBytes: number): readonly string[] {
   if (bigKeys === 'move' || scan.bigCount === 0) return [];
-  const named = scan.big.slice(0, 5).map(({ key, slot, bytes }) => `${key} (slot ${slot}, ${mib(bytes)})`);
+  const { which, names } = namedBigKeys(scan, maxKeyBytes);
   return [
-    `${scan.bigCount === 1 ? 'a key' : `${scan.bigCount} keys`} above limits.maxKeyBytes (${mib(maxKeyBytes)}) would stall a shard while it moves: ${named.join(', ')}. Move it in a quiet hour with --big-keys move, raise --max-key-bytes, or part the key`,
+    `${which} would stall a shard while it moves: ${names}. Move it in a quiet hour with --big-keys move, raise --max-key-bytes, or part the key`,
   ];
 }
 

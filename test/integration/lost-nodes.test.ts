@@ -75,3 +75,21 @@ for (const mode of ['cluster', 'sentinel'] as const) {
     await ask(stack, 'deprovision', { cluster: name, confirm: name });
   });
 }
+
+test('a dry run leaves a frozen primary that was replaced as it is', async () => {
+  const name = uniqueName();
+  clusters.push(name);
+  await ask(stack, 'provision', { spec: testSpec(name) });
+  const frozen = stack.dependencies.docker.getContainer(`${name}-0-0`);
+  const before = (await frozen.inspect()).State.StartedAt;
+  await frozen.pause();
+  await takenOver(name, `${name}-0-0`);
+  const dryRun = { cluster: name, dryRun: true };
+  const repair = await ask<OperationResult>(stack, 'repair', dryRun);
+  const rebalance = await ask<OperationResult>(stack, 'rebalance', { ...dryRun, weights: { 0: 2 } });
+  expect([repair.outcome, rebalance.outcome]).toEqual(['planned', 'planned']);
+  const { Paused, StartedAt } = (await frozen.inspect()).State;
+  expect({ Paused, StartedAt }).toEqual({ Paused: true, StartedAt: before });
+  await frozen.unpause();
+  await until('it follows', async () => (await ask<StatusReport>(stack, 'status', { cluster: name })).verdict === 'healthy', 60_000);
+});

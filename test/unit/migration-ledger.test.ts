@@ -41,6 +41,21 @@ describe('the ledger', () => {
     expect(await ledger.check(wire, [1, 2])).toEqual([]);
   });
 
+  test('tells which slots have a key more by it: none that had one, and none that took no write', async () => {
+    const [{ wire, refusals }, first, second] = [server(), new Ledger(), new Ledger()];
+    expect(await first.prepare(wire, [1, 2])).toEqual(new Set([1, 2]));
+    expect(await first.prepare(wire, [1, 2])).toEqual(new Set());
+    refusals.set(keyOfSlot(4), 'OOM it is full');
+    expect(await second.prepare(wire, [2, 3, 4])).toEqual(new Set([3]));
+    expect([second.has(2), second.has(4)]).toEqual([true, false]);
+  });
+
+  test('that is not copied in time tells of the keys that it has put in all the same', async () => {
+    const [{ wire }, ledger] = [server(0), new Ledger(true)];
+    expect(await ledger.prepare(wire, [1])).toEqual(new Set([1]));
+    expect(ledger.has(1)).toBe(false);
+  });
+
   test('tells a write that is gone, with its slot and time', async () => {
     const [{ wire, data }, ledger] = [server(), new Ledger()];
     await ledger.prepare(wire, [7]);

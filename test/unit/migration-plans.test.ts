@@ -481,6 +481,12 @@ describe('planning a scale', () => {
     test('when a big key would move, and by "move" is not', () => {
       expect(refusals({ shards: 4 }, { scan: bigKey })).toContain('cart:{42} (slot 8000, 100 MiB)');
       expect(refusals({ shards: 4, bigKeys: 'move' }, { scan: bigKey })).toBe('');
+      expect(scale({ shards: 4, bigKeys: 'move' }, { scan: bigKey }).summary).toMatch(
+        /a key above limits.maxKeyBytes .* may stall .*: \S+ \(slot \d+,/,
+      );
+      const hurried = { ...bigKey, big: [], bigCount: 0, looked: 900, keys: 1000 };
+      expect(scale({ shards: 4 }, { scan: hurried }).summary).toContain('among 900 of 1000 keys; the others are measured while they move');
+      expect(scale({ shards: 4 }, { scan: { ...hurried, looked: 999 } }).summary).not.toContain('large keys');
     });
 
     test('when the data would not fit into the shards that stay, and with more memory is not', () => {

@@ -266,7 +266,7 @@ describe('the result of a move', () => {
 
   test('tells how long it was held, and when not all slots moved', () => {
     const text = renderResult(result(report({ heldMs: 3200, slots: 4000 })), plain);
-    expect(text).toContain('  held    3.2s, for the latency budget or for a node');
+    expect(text).toContain('  held    3.2s, since the probe waited longer than stallMs');
     expect(text).toContain('4,000 of 4,096 slots');
   });
 

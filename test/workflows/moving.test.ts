@@ -463,6 +463,16 @@ describe.concurrent('a move whose worker dies', () => {
     expect(world.containers.size).toBe(8);
   });
 
+  test('and is cancelled while a node is away ends as cancelled, and says what may be open', async () => {
+    const { world, handle } = await dead();
+    world.before('repairSlots', fatal('shard 1 has no primary', failures.nodeAway));
+    await handle.cancel();
+    expect((await failureOf(handle.result())).type).toBe('CancelledFailure');
+    expect((await journalOf(world)).at(-1)?.summary).toBe(
+      `cancelled: some slots may have moved; they stay where they are, and a node was away, so slots may be open. Next: holdfast status ${world.spec.name}; when its nodes are back, holdfast repair ${world.spec.name}`,
+    );
+  });
+
   test.each([
     ['paused and resumed', [operationHandlers.pause, operationHandlers.resume]],
     ['given other limits', [operationHandlers.limits]],

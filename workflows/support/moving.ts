@@ -58,23 +58,26 @@ export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId
     expected: { keys: rows.reduce((sum, { keys }) => sum + keys, 0), bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0) },
     bytesPerKey: survey.bytesPerKey,
   };
-  /** Leaves no slot open after a failure, as far as that can be done; but a loss is left as it is for those who look into it. */
-  const tidy = async (error: unknown) => {
-    if (typeOf(error) === failures.writeLost) return;
+  /** Leaves no slot open, as far as that can be done soon. A loss is left as it is for those who look into it. @returns whether it could be done */
+  const tidy = async (): Promise<boolean> => {
     const soon = { ...limits, nodeAwayMs: Math.min(limits.nodeAwayMs, TIDY_WITHIN_MS) };
     try {
       await tidies(hostOf(spec)).repairSlots(ref, soon);
       await tidies(hostOf(spec)).removeProbeKeys(ref, plan.slotMoves, soon);
+      return true;
     } catch {
-      // The failure itself says what to do next, and it begins with repair.
+      return false; // whoever asked says what to do next, and that begins with repair
     }
   };
+  const cancelled = () => CancellationScope.current().consideredCancelled;
   op.limits(limits);
   const step = op.step(
     moveStep,
     async () => {
       let last: MoveOutcome | undefined;
       let told = true;
+      /** Whether what a cancelled attempt had open could be closed; unknown while none was. */
+      let closed: boolean | undefined;
       try {
         do {
           const outcome: MoveOutcome | undefined = await op.untilSteered((now) =>
@@ -83,21 +86,24 @@ export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId
           told = outcome !== undefined;
           last = outcome ?? last;
           // What it had open when its worker died must not stay so for as long as a pause takes.
-          if (!told) await CancellationScope.nonCancellable(() => data.repairSlots(ref, limits));
-        } while ((!told || last?.complete !== true) && !CancellationScope.current().consideredCancelled);
+          if (told) continue;
+          if (cancelled()) closed = await CancellationScope.nonCancellable(tidy);
+          else await CancellationScope.nonCancellable(() => data.repairSlots(ref, limits));
+        } while ((!told || last?.complete !== true) && !cancelled());
       } catch (error) {
-        if (!isCancellation(error)) await CancellationScope.nonCancellable(() => tidy(error));
+        if (!isCancellation(error) && typeOf(error) !== failures.writeLost) await CancellationScope.nonCancellable(tidy);
         if (!isCancellation(error) || (told && last === undefined)) throw error; // else it was cancelled while it was paused
       }
-      await CancellationScope.nonCancellable(() => data.removeProbeKeys(ref, plan.slotMoves, limits));
+      if (closed === undefined) await CancellationScope.nonCancellable(() => data.removeProbeKeys(ref, plan.slotMoves, limits));
       if (told && last?.complete === true) return last.report;
       const { slots, slotsTotal, keys } = last?.report ?? { slots: 0, slotsTotal: 0, keys: 0 };
       const howMany = told ? `${slots} of ${slotsTotal} slots have moved, with ${keys} keys` : 'some slots may have moved';
-      op.soFar(`${howMany}; they stay where they are, and no slot is open`);
+      const open = `a node was away, so slots may be open. Next: holdfast status ${spec.name}; when its nodes are back, holdfast repair ${spec.name}`;
+      op.soFar(`${howMany}; they stay where they are, and ${closed === false ? open : 'no slot is open'}`);
       throw new CancelledFailure('cancelled');
     },
     ({ slots, keys, keysPerSecond, latency, ledger }) =>
-      `${slots} slots, ${keys} keys, ${keysPerSecond} keys/s, p99 ${latency.p99} ms; ${ledger.acknowledged} writes of the probe, all there`,
+      `${slots} slots, ${keys} keys, ${keysPerSecond} keys/s, p99 ${latency.p99} ms; ${ledger.acknowledged} writes of the probe, ${ledger.evicted === 0 ? 'all there' : `none lost; the server evicted ${ledger.evicted}`}`,
   );
   return step.finally(() => op.limits(undefined));
 }

@@ -38,7 +38,7 @@ function reportLines(moved: MoveReport, style: Style): readonly string[] {
   return [
     `  ${title('moved')} ${amount} in ${formatDuration(tookMs)}: ${formatCount(keysPerSecond)} keys/s, ${strategy}`,
     ...(latency.samples === 0 ? [] : [`  ${title('probe')} ${tails}`]),
-    ...(heldMs > 0 ? [`  ${title('held')} ${formatDuration(heldMs)}, for the latency budget or for a node`] : []),
+    ...(heldMs > 0 ? [`  ${title('held')} ${formatDuration(heldMs)}, since the probe waited longer than stallMs`] : []),
     `  ${title('ledger')} ${ledgerText(ledger, style)}`,
   ];
 }
