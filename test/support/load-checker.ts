@@ -85,8 +85,12 @@ async function judge(login: Login, records: ReadonlyMap<string, Record_>, refuse
         if (found > acked.size + unknown.size) phantom.push(`${key}: counts ${found} of ${acked.size} and ${unknown.size}`);
         continue;
       }
-      lost.push(...[...acked].filter((member) => !found.has(member)).map((member) => `${key} ${member}`));
-      phantom.push(...[...found].filter((member) => !acked.has(member) && !unknown.has(member)).map((member) => `${key} ${member}`));
+      const members = new Set(found);
+      lost.push(...[...acked].filter((member) => !members.has(member)).map((member) => `${key} ${member}`));
+      phantom.push(...[...members].filter((member) => !acked.has(member) && !unknown.has(member)).map((member) => `${key} ${member}`));
+      // In a list or a stream a write that happened twice is there twice.
+      const again = found.filter((member, index) => found.indexOf(member) !== index && !unknown.has(member));
+      phantom.push(...again.map((member) => `${key} ${member}, twice`));
     }
   } finally {
     client.close();
@@ -95,7 +99,7 @@ async function judge(login: Login, records: ReadonlyMap<string, Record_>, refuse
   return { acknowledged: sum(({ acked }) => acked.size), unknown: sum((record) => record.unknown.size), refused, lost, phantom };
 }
 
-async function membersOf(client: LoadClient, key: string): Promise<ReadonlySet<string> | number> {
+async function membersOf(client: LoadClient, key: string): Promise<readonly string[] | number> {
   const kind = kinds.find(({ name }) => key.includes(`:${name}:`)) ?? kinds[0];
   const [command = '', ...rest] = kind.read;
   for (let attempt = 0; attempt < 50; attempt++) {
@@ -107,7 +111,7 @@ async function membersOf(client: LoadClient, key: string): Promise<ReadonlySet<s
     const { value } = outcome;
     if (kind.name === 'counter') return Number(value ?? 0);
     const list = Array.isArray(value) ? value : [];
-    return new Set(list.map((item) => String(kind.name === 'stream' ? (item as unknown[][])[1]?.[1] : item)));
+    return list.map((item) => String(kind.name === 'stream' ? (item as unknown[][])[1]?.[1] : item));
   }
   throw new Error(`${key} cannot be read back`);
 }
