@@ -9,6 +9,7 @@ import { parseRanges, slotsOf } from '../../model/migration/moves.ts';
 import { holdings, testSpec } from './clusters.ts';
 import { execute, expectHealthy, type Subject, type Survivor } from './crash-harness.ts';
 import { createLoadClient, type Login } from './load-client.ts';
+import { until } from './processes.ts';
 
 /** Keys that are there before a move, and after it. */
 export const KEYS = 6000;
@@ -153,6 +154,36 @@ const scaling = (from: number, to: number, replicas: number, more: object = {}):
   check: (subject: Subject, _: OperationResult) => grown(subject, { generation: 2, shards: to }, 'scale'),
 });
 
+/** The last replica of the first shard leads it. */
+async function lastLeads(subject: Subject, replicas: number): Promise<void> {
+  const node = `${subject.cluster}-0-${replicas}`;
+  await asked(subject, node, (redis) => redis.call('CLUSTER', 'FAILOVER'));
+  await until(`${node} leads`, () =>
+    asked(subject, node, async (redis) => String((await redis.call('ROLE')) as unknown[]).startsWith('master')),
+  );
+}
+
+/** @param then what is done to the cluster before */
+const replicas = (from: number, to: number, then?: (subject: Subject) => Promise<void>): Survivor => ({
+  operation: 'scale',
+  async prepare(subject) {
+    await provisioned(3, from)(subject);
+    await then?.(subject);
+  },
+  input: (cluster) => ({ cluster, replicasPerShard: to }),
+  async check(subject) {
+    await grown(subject, { generation: 2, shards: 3 }, 'scale');
+    const { shards } = await expectHealthy(subject);
+    deepStrictEqual(
+      shards.map(({ nodes }) => nodes.length),
+      shards.map(() => to + 1),
+    );
+  },
+});
+
+export const moreReplicas = replicas(0, 1);
+/** One of those that leave leads its shard. */
+export const fewerReplicas = replicas(2, 1, (subject) => lastLeads(subject, 2));
 export const scaleOut = scaling(3, 4, 0);
 export const scaleIn = scaling(4, 3, 0);
 /** So slow that there is time to disturb it in the middle, with a replica to fail over to. */
