@@ -226,12 +226,12 @@ function fallBack({ mayFallBack, progress, spec }: GroupRunner, why: string): 0 
 }
 
 /** The slots have a new owner: everything that was in them must be there. @param counted told when it is known what is */
-async function arrived(runner: GroupRunner, move: SlotMove, slots: readonly number[], counted = () => undefined as void) {
+async function arrived(runner: GroupRunner, move: SlotMove, slots: readonly number[], counted: () => void = () => undefined) {
   const { crew, ledger, progress, spec, unconfirmed } = runner;
   const { wire, count } = (await unconfirmed?.settled(move.to)) ?? crew.primary(move.to);
-  const keys = await count(slots);
+  const [keys, own] = [await count(slots), await ledger.ownKeys(wire, slots)];
   counted();
-  progress.arrived(move, slots, keys);
+  progress.arrived(move, slots, keys, own);
   const lost = await ledger.check(wire, slots);
   if (lost.length > 0 && lost.length > (await runner.evicted())) throw writeLost(spec.name, lost);
   progress.evicted(lost.map(({ slot }) => slot));

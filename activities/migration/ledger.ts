@@ -120,6 +120,14 @@ export class Ledger {
     return made;
   }
 
+  /** How many of a slot's keys are the ledger's, 1 or 0: of an attempt that died, or whose write was not copied in time, there may be one that it does not know. */
+  async ownKeys(owner: Wire, slots: readonly number[]): Promise<readonly number[]> {
+    const strange = slots.filter((slot) => !this.has(slot));
+    const replies = await owner.ask(strange.map((slot) => ['EXISTS', keyOfSlot(slot)]));
+    const found = new Set(strange.filter((_, index) => replies[index] === 1));
+    return slots.map((slot) => (this.has(slot) || found.has(slot) ? 1 : 0));
+  }
+
   /** Reads the keys of slots back from their owner. @returns writes that were acknowledged and are not there */
   async check(owner: Wire, slots: readonly number[]): Promise<readonly LostWrite[]> {
     const oldest = Date.now() - KNOWN_FOR_MS;

@@ -21,8 +21,8 @@ export interface MoveBoard {
   opened(slots: readonly number[], keys: readonly number[]): void;
   /** Keys and bytes are under way; what is taken back was told too early. */
   moved(move: SlotMove, keys: number, bytes: number): void;
-  /** Slots are at their destination, with so many keys in each. */
-  arrived(move: SlotMove, slots: readonly number[], keys: readonly number[]): void;
+  /** Slots are at their destination, with so many keys in each, of which so many are the ledger's. */
+  arrived(move: SlotMove, slots: readonly number[], keys: readonly number[], own: readonly number[]): void;
   /** Slots at their destination, with its shard. */
   arrivedSlots(): ReadonlyMap<number, number>;
   /** Keys that were counted at the source and not at the destination. */
@@ -147,7 +147,7 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
     bytes += moreBytes;
     pairKeys.set(pairOf(move), (pairKeys.get(pairOf(move)) ?? 0) + more);
   };
-  const settle: MoveBoard['arrived'] = (move, slots, counts) => {
+  const settle: MoveBoard['arrived'] = (move, slots, counts, own) => {
     for (const [index, slot] of slots.entries()) {
       if (counted.has(slot)) continue;
       counted.add(slot);
@@ -157,7 +157,7 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
       opened.delete(slot);
       begun = true;
       if (after < before) missing.set(slot, before - after);
-      moved(move, Math.max(0, after - (ledger.has(slot) ? 1 : 0)), 0);
+      moved(move, Math.max(0, after - (own[index] ?? 0)), 0);
     }
   };
   /** What an earlier attempt has told of keys may be some seconds old: the cluster knows better. */
@@ -182,7 +182,8 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
         const unsaid = slotsOf(move.slots).filter((slot) => arrived.has(slot) && !counted.has(slot));
         if (unsaid.length === 0) continue;
         try {
-          settle(move, unsaid, await crew.primary(move.to).count(unsaid));
+          const { wire, count } = crew.primary(move.to);
+          settle(move, unsaid, await count(unsaid), await ledger.ownKeys(wire, unsaid));
         } catch (error) {
           if (!passes(error)) throw error; // else it is asked the next time
         }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Crew } from '../../activities/migration/crew.ts';
 import type { Governor } from '../../activities/migration/governor.ts';
-import { Ledger } from '../../activities/migration/ledger.ts';
+import { keyOfSlot, Ledger } from '../../activities/migration/ledger.ts';
 import { createProgress } from '../../activities/migration/move-progress.ts';
 import { type MoveRequest, type MoveTotals, noTotals } from '../../activities/migration/move-state.ts';
 import type { Probe } from '../../activities/migration/probe.ts';
@@ -34,13 +34,20 @@ const crewWith = (
 ) =>
   ({
     slots: (shard: number) => [0, 1, 2, 3].filter((slot) => slot in counts === (shard === 1)),
-    primary: () => ({ count }),
+    // Of the ledger's keys only those of slot 1 and below are there.
+    primary: () => ({
+      count,
+      wire: {
+        ask: async (commands: readonly (readonly string[])[]) =>
+          commands.map(([, key]) => (key === keyOfSlot(0) || key === keyOfSlot(1) ? 1 : 0)),
+      },
+    }),
   }) as unknown as Crew;
 
 test('a slot that arrives with one key fewer is noticed, although the ledger has put one in', () => {
   const progress = begin();
   progress.opened([0, 1], [11, 11]);
-  progress.arrived(move, [0, 1], [11, 10]);
+  progress.arrived(move, [0, 1], [11, 10], [1, 1]);
   expect(progress.shrunk()).toEqual({ keys: 1, slots: [1] });
   expect(progress.totals().keys).toBe(19);
 });
@@ -48,7 +55,7 @@ test('a slot that arrives with one key fewer is noticed, although the ledger has
 test('what is missing is still missing for the attempt after the one that found it', () => {
   const first = begin();
   first.opened([0], [11]);
-  first.arrived(move, [0], [8]);
+  first.arrived(move, [0], [8], [1]);
   expect(begin({ start: first.totals() }).shrunk()).toEqual({ keys: 3, slots: [0] });
 });
 
@@ -69,10 +76,16 @@ test('an attempt counts the keys of slots that have moved before it, and nobody 
   progress.moved(move, 6, 600);
   // Another lane looks while this one's slot has just arrived.
   await progress.begin(crewWith({ 0: 11, 1: 11, 2: 11 }));
-  progress.arrived(move, [2], [11]);
+  progress.arrived(move, [2], [11], [1]);
   progress.moved(move, -6, 0);
   expect(progress.totals()).toMatchObject({ keys: 30, pairKeys: { '0>1': 30 } });
   expect(progress.totals().bytes).toBeGreaterThanOrEqual(2000);
+});
+
+test('a key of the ledger that an attempt left whose last word did not come is not taken for one of the data', async () => {
+  const progress = begin({ withKey: [] });
+  await progress.begin(crewWith({ 0: 11, 1: 11, 2: 10 }));
+  expect(progress.totals().keys).toBe(30);
 });
 
 test('a server that does not answer just then is asked the next time', async () => {
@@ -89,7 +102,7 @@ test('a server that does not answer just then is asked the next time', async () 
 test('empty slots without a key of the ledger count as no key, and not as less', () => {
   const progress = begin({ withKey: [] });
   progress.opened([0, 1], [0, 0]);
-  progress.arrived(move, [0, 1], [0, 0]);
+  progress.arrived(move, [0, 1], [0, 0], [0, 0]);
   expect(progress.totals().keys).toBe(0);
   expect(progress.shrunk().keys).toBe(0);
 });
