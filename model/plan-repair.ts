@@ -1,16 +1,22 @@
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { Plan } from '../config/progress.ts';
 import { nodeIdOf, placesOf } from './layout.ts';
-import { formatRanges, toRanges } from './migration/moves.ts';
+import { formatRanges, type SlotMove, toRanges } from './migration/moves.ts';
 import type { Adoption, Closing } from './migration/open-slots.ts';
+import { plannedMoves } from './migration/planned-moves.ts';
+import type { SlotSurvey } from './migration/survey.ts';
+import { SLOTS } from './slots.ts';
 import { count } from './words.ts';
 
 export const repairStep = 'close open slots';
 
 const MOST_TOLD = 10;
 
-/** What it takes to close slots that were left open. What a person must decide is told, and all else is closed all the same. */
-export function planRepair(spec: ClusterSpec, clusterId: string, closings: readonly (Closing | Adoption)[]): Plan {
+/**
+ * What it takes to close slots that were left open. What a person must decide is told, and all else is closed all the same.
+ * @param survey for how much is left to move; missing where nothing is
+ */
+export function planRepair(spec: ClusterSpec, clusterId: string, closings: readonly (Closing | Adoption)[], survey?: SlotSurvey): Plan {
   const names = new Map(placesOf(spec).map((place) => [nodeIdOf(clusterId, place.name), place.name]));
   const name = (nodeId: string) => names.get(nodeId) ?? nodeId.slice(0, 8);
   const groups = new Map<string, number[]>();
@@ -29,6 +35,7 @@ export function planRepair(spec: ClusterSpec, clusterId: string, closings: reado
   const persons = closings.flatMap((closing) => (closing.how === 'person' ? [`slot ${closing.slot}: ${closing.why}`] : []));
   const told = persons.length > MOST_TOLD ? [...persons.slice(0, MOST_TOLD), `and ${persons.length - MOST_TOLD} more`] : persons;
   const change = [...groups].map(([what, slots]) => `${formatRanges(toRanges(slots))}: ${what}`).join('; ');
+  const moves = survey === undefined ? [] : whatIsLeft(spec, clusterId, closings, survey);
   return {
     summary:
       closings.length === 0
@@ -39,7 +46,25 @@ export function planRepair(spec: ClusterSpec, clusterId: string, closings: reado
           ].join('\n'),
     steps: closings.length === 0 ? [] : [{ name: repairStep, change }],
     refusals: spec.mode === 'sentinel' ? [noSlots(spec)] : [],
+    ...(moves.length === 0 ? {} : { moves }),
   };
+}
+
+/** Slots that are handed over with the keys that are left in them. */
+export const handsOver = (closing: Closing | Adoption): closing is Extract<Closing, { how: 'finish' }> => closing.how === 'finish';
+
+function whatIsLeft(spec: ClusterSpec, clusterId: string, closings: readonly (Closing | Adoption)[], survey: SlotSurvey) {
+  const shardOf = new Map(placesOf(spec).map((place) => [nodeIdOf(clusterId, place.name), place.shard]));
+  const owners = new Array<number>(SLOTS).fill(-1);
+  const pairs = Map.groupBy(closings.filter(handsOver), ({ from, to }) => `${from} ${to}`);
+  const moves = [...pairs.values()].flatMap((all): readonly SlotMove[] => {
+    const [from, to] = [shardOf.get(all[0]?.from ?? ''), shardOf.get(all[0]?.to ?? '')];
+    if (from === undefined || to === undefined) return [];
+    const slots = all.map(({ slot }) => slot);
+    for (const slot of slots) owners[slot] = from;
+    return [{ from, to, slots: toRanges(slots) }];
+  });
+  return plannedMoves(moves, survey, owners);
 }
 
 export const noSlots = (spec: ClusterSpec): string =>

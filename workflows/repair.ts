@@ -1,7 +1,7 @@
 import { failures } from '../config/failures.ts';
 import type { OperationResult } from '../config/progress.ts';
 import { hostOf } from '../model/known-cluster.ts';
-import { noSlots, planRepair, repairStep } from '../model/plan-repair.ts';
+import { handsOver, noSlots, planRepair, repairStep } from '../model/plan-repair.ts';
 import { count } from '../model/words.ts';
 import { fail } from './support/failure.ts';
 import { requireKept } from './support/kept.ts';
@@ -21,8 +21,11 @@ export async function repair(raw: unknown): Promise<OperationResult> {
       const hostName = hostOf(spec);
       await control.requireHostWorker(hostName);
       await op.propose(
-        () => looksAt(hostName).findOpenSlots(ref),
-        (closings) => planRepair(spec, clusterId, closings),
+        async () => {
+          const closings = await looksAt(hostName).findOpenSlots(ref);
+          return { closings, survey: closings.some(handsOver) ? await looksAt(hostName).surveySlots({ ...ref, bytes: false }) : undefined };
+        },
+        ({ closings, survey }) => planRepair(spec, clusterId, closings, survey),
       );
       const { finished, settled } = await op.step(
         repairStep,

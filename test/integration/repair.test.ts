@@ -69,6 +69,7 @@ test('slots that a killed redis-cli left open are closed, and every key is there
   const planned = await repair({ dryRun: true });
   expect(planned.plan.steps).toHaveLength(1);
   expect(planned.plan.steps[0]?.change).toMatch(new RegExp(`${cluster}-[01]-0`));
+  expect(planned.plan.moves !== undefined).toBe(planned.plan.steps[0]?.change.includes('move what is left'));
   expect((await openSlots()).length).toBeGreaterThan(0);
   expect(await repair()).toMatchObject({ outcome: 'done' });
   expect(await status()).toMatchObject({ verdict: 'healthy', findings: [] });

@@ -905,6 +905,19 @@ describe('planning a repair', () => {
     ]);
   });
 
+  test('says how much is left to move, of slots that are handed over only, and that changes nothing of what is approved', () => {
+    const survey = surveyOf(spec, { keys: Object.assign(new Array<number>(16_384).fill(0), { 5: 30, 6: 12, 9: 99 }) });
+    const plan = planRepair(spec, CLUSTER_ID, [...closings, person(3)], survey);
+    expect(plan.moves).toMatchObject([{ from: 0, to: 1, ranges: '5-6', slots: 2, keys: 42 }]);
+    expect(plan.steps).toEqual(planRepair(spec, CLUSTER_ID, [...closings, person(3)]).steps);
+    expect(planRepair(spec, CLUSTER_ID, closings.slice(2), survey)).not.toHaveProperty('moves');
+  });
+
+  test('gives slots that nobody serves to their shard', () => {
+    const plan = planRepair(spec, CLUSTER_ID, [{ slot: 7, how: 'adopt', owner: idOf('orders-1-0') }]);
+    expect(plan.steps[0]?.change).toBe('7: give to orders-1-0, since nobody serves them');
+  });
+
   test('tells what a person must decide, and closes the others all the same', () => {
     const plan = planRepair(spec, CLUSTER_ID, [...closings, person(3)]);
     expect(plan).toMatchObject({
