@@ -37,8 +37,8 @@ export interface MoveBoard {
   fallBack(): void;
   totals(): MoveTotals;
   heartbeat(): MoveHeartbeat;
-  /** Tells the workflow, seldom enough that its history stays small. */
-  tell(how: (progress: MoveProgress) => Promise<void>): Promise<void>;
+  /** Tells the workflow, seldom enough that its history stays small; but for the last word of an attempt that stops half way. */
+  tell(how: (progress: MoveProgress) => Promise<void>, last?: 'last'): Promise<void>;
 }
 
 interface Sources {
@@ -209,13 +209,13 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
     },
     totals,
     heartbeat: () => ({ progress: progress(), resume: totals() }),
-    async tell(how) {
+    async tell(how, last) {
       const now = progress();
       const part = Math.floor((now.slots * TELL.parts) / Math.max(1, now.slotsTotal));
       const ago = Date.now() - lastTold.at;
       const longer = (ms: number) => Math.max(ms, tookMs() * TELL.share);
       const gap = part !== lastTold.part ? TELL.everyMs : longer(now.state !== lastTold.state ? TELL.stateEveryMs : TELL.atLeastEveryMs);
-      if (ago < gap) return;
+      if (ago < gap && last === undefined) return;
       lastTold = { at: Date.now(), part, state: now.state };
       await how(now).catch(() => undefined); // it is for people's eyes; the heartbeat says the same
     },

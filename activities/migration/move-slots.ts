@@ -103,6 +103,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     const totals = progress.totals();
     const left = (move: SlotMove) => progress.left(move).length;
     const complete = moves.every((move) => left(move) === 0);
+    if (!complete) await progress.tell(deps.tell, 'last'); // who looks at a paused move sees where it stands
     return { complete, totals, report: reportOf(totals, moves, left, 0) };
   } finally {
     clearInterval(beat);

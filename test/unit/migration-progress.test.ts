@@ -117,3 +117,14 @@ test('a key of the ledger that was evicted counts once, however often it is miss
 test('what a client feels now is told with all its figures', () => {
   expect(begin().heartbeat().progress.latency).toEqual({ samples: 5, p50: 1, p99: 2, p999: 3, max: 4 });
 });
+
+test('the last word of an attempt that stops half way is told, however short the time since the one before', async () => {
+  const progress = begin();
+  const told: number[] = [];
+  const tell = async ({ slots }: { readonly slots: number }) => void told.push(slots);
+  await progress.tell(tell);
+  progress.arrived(move, [0], [11], [1]);
+  await progress.tell(tell);
+  await progress.tell(tell, 'last');
+  expect(told).toEqual([0, 1]);
+});
