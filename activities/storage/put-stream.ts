@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   AbortMultipartUploadCommand,
   type CompletedPart,
   CompleteMultipartUploadCommand,
   CreateMultipartUploadCommand,
   HeadObjectCommand,
+  ListPartsCommand,
   PutObjectCommand,
   type S3Client,
   S3ServiceException,
@@ -38,6 +40,8 @@ const MIN_PART_BYTES = 5 * 1024 ** 2;
 const MAX_PARTS = 10_000;
 /** Some servers put the parts together by copying them, before they answer. */
 const COMPLETE_MS = 30 * 60_000;
+/** A part that was cut off may arrive at the server all the same, in the moment in which the upload is given up, and stay: S3 says to look, and to give it up again. */
+const ABORTS_AFTER_MS = [0, 100, 300, 900];
 /** Metadata that tells the object of one upload from that of another one. */
 const UPLOAD_MARK = 'holdfast-upload';
 
@@ -142,6 +146,12 @@ function createUpload({ parts, calls, Bucket, Key }: UploadTarget, stop: AbortSi
   /** The answer to an earlier try may have been lost: then the upload is gone, and its object is there. */
   const isThere = async (): Promise<boolean> => (await calls.send(new HeadObjectCommand({ Bucket, Key }))).Metadata?.[UPLOAD_MARK] === mark;
 
+  const isGone = (UploadId: string): Promise<boolean> =>
+    calls.send(new ListPartsCommand({ Bucket, Key, UploadId, MaxParts: 1 })).then(
+      () => false,
+      (error: unknown) => error instanceof S3ServiceException && error.$metadata.httpStatusCode === 404,
+    );
+
   return {
     async whole(body) {
       await parts.send(new PutObjectCommand({ Bucket, Key, Body: body }), { abortSignal: stop });
@@ -163,8 +173,12 @@ function createUpload({ parts, calls, Bucket, Key }: UploadTarget, stop: AbortSi
     async abort() {
       const UploadId = await begun?.catch(() => undefined);
       if (UploadId === undefined) return;
-      // What is left behind when this fails too is in `listUploads`.
-      await calls.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId })).catch(() => undefined);
+      // What is left behind when all of this fails is in `listUploads`.
+      for (const ms of ABORTS_AFTER_MS) {
+        await sleep(ms);
+        await calls.send(new AbortMultipartUploadCommand({ Bucket, Key, UploadId })).catch(() => undefined);
+        if (await isGone(UploadId)) return;
+      }
     },
   };
 }
