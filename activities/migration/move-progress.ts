@@ -70,8 +70,8 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
   const missing = bySlot(start.missing);
   const opened = bySlot(start.opened);
   const evicted = new Set<number>();
-  /** Slots whose keys count in `keys`; a lane, and whoever looks anew, may both see one arrive. */
-  const counted = new Set<number>();
+  /** Slots whose keys count in `keys`, with how many; a lane, and whoever looks anew, may both see one arrive. */
+  const counted = new Map<number, number>();
   const waiting = new Map<SlotMove, string>();
   let { keys, bytes, strategy } = start;
   let begun = start.keys > 0;
@@ -150,15 +150,21 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
   const settle: MoveBoard['arrived'] = (move, slots, counts, own) => {
     for (const [index, slot] of slots.entries()) {
       if (counted.has(slot)) continue;
-      counted.add(slot);
       const [before, after] = [opened.get(slot) ?? 0, counts[index] ?? 0];
+      const data = Math.max(0, after - (own[index] ?? 0));
+      counted.set(slot, data);
       left.get(move)?.delete(slot);
       arrived.set(slot, move.to);
       opened.delete(slot);
       begun = true;
       if (after < before) missing.set(slot, before - after);
-      moved(move, Math.max(0, after - (own[index] ?? 0)), 0);
+      moved(move, data, 0);
     }
+  };
+  /** A replica that was promoted had not heard that the slot is its shard's: it will come once more. */
+  const goneBack = (move: SlotMove, slot: number): void => {
+    moved(move, -(counted.get(slot) ?? 0), 0);
+    counted.delete(slot);
   };
   /** What an earlier attempt has told of keys may be some seconds old: the cluster knows better. */
   const countAnew = (): void => {
@@ -175,7 +181,10 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
         const nowhere = slots.filter((slot) => !there.has(slot) && !here.has(slot));
         if (nowhere.length > 0) throw elsewhere(request.spec.name, move, nowhere);
         left.set(move, new Set(slots.filter((slot) => !there.has(slot))));
-        for (const slot of slots) if (there.has(slot)) arrived.set(slot, move.to);
+        for (const slot of slots) {
+          if (there.has(slot)) arrived.set(slot, move.to);
+          else if (arrived.delete(slot)) goneBack(move, slot);
+        }
       }
       if (!recounted) countAnew();
       for (const move of moves) {

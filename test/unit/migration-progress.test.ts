@@ -88,6 +88,18 @@ test('a key of the ledger that an attempt left whose last word did not come is n
   expect(progress.totals().keys).toBe(30);
 });
 
+test('a slot that went back after a failover counts when it comes again, and is compared again', async () => {
+  const progress = begin();
+  progress.opened([0], [11]);
+  progress.arrived(move, [0], [11], [1]);
+  await progress.begin(crewWith({ 1: 6 }));
+  expect([progress.totals().keys, progress.left(move)]).toEqual([5, [0, 2, 3]]);
+  progress.opened([0], [11]);
+  progress.arrived(move, [0], [9], [1]);
+  expect(progress.totals().keys).toBe(13);
+  expect(progress.shrunk()).toEqual({ keys: 2, slots: [0] });
+});
+
 test('a server that does not answer just then is asked the next time', async () => {
   const progress = begin();
   const away = () => Promise.reject(new WireLost('10.0.0.1: gone'));
