@@ -71,7 +71,8 @@ test('an approved operation that is paused holds before its first step, and goes
   await operationThat('stands still', (progress) => progress.stage === 'act' && progress.paused);
   const shown = await script('operations', 'show', name);
   expect(shown.stdout).toMatch(/paused · step 1 of \d+\n +next: holdfast operations resume /);
-  expect((await script('operations', 'list')).stdout).toMatch(new RegExp(` provision +${name} +paused `));
+  // A list does not wait long for a worker that is busy: then it says no more than Temporal does.
+  await until('the list says so', async () => new RegExp(` provision +${name} +paused `).test((await script('operations', 'list')).stdout));
   expect(await holdings(stack.dependencies.docker, name)).toEqual({ containers: [], volumes: [], networks: [] });
 
   expect(await script('operations', 'resume', name)).toMatchObject({ code: 0, stdout: 'It goes on.\n' });
