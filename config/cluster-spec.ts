@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { engineCatalogue, findEngineVersion } from './engines.ts';
-import { systemUsers } from './names.ts';
+import { isOwnUser } from './names.ts';
 import { serverBytes, serverParameters } from './server-parameters.ts';
 
 /** A cluster's name: lower-case letters, digits and dashes; up to 40 characters. */
@@ -38,10 +38,7 @@ const user = z.strictObject({
   name: z
     .string()
     .regex(/^[a-zA-Z][a-zA-Z0-9_-]{0,63}$/, 'a user name has letters, digits, _ and -, and starts with a letter')
-    .refine(
-      (name) => name !== 'default' && !Object.values<string>(systemUsers).includes(name),
-      'this user belongs to Holdfast: choose another name',
-    )
+    .refine((name) => !isOwnUser(name), 'this user belongs to Holdfast: choose another name')
     .describe('Name of the user; `default` is off, and names of Holdfast are refused.'),
   rules: z
     .string()

@@ -214,3 +214,6 @@ export const ports = { server: 6379, bus: 16379, sentinel: 26379 } as const;
 
 /** ACL users that Holdfast makes in every cluster; a spec cannot define users of these names. */
 export const systemUsers = { operator: 'holdfast', replication: 'holdfast-replication', sentinel: 'holdfast-sentinel' } as const;
+
+/** Also the server's own, which is off. */
+export const isOwnUser = (name: string): boolean => name === 'default' || Object.values<string>(systemUsers).includes(name);

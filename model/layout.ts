@@ -78,6 +78,10 @@ export const nanoCpus = (cpus: number): number => Math.round(cpus * 1e9);
 /** Node ids are made from the cluster's own id, so that every attempt to create a node gives it the same one. 40 hex digits. */
 export const nodeIdOf = (clusterId: string, node: string): string => digest(`node/${clusterId}/${node}`).slice(0, 40);
 
+/** Where each node of a spec is, by its node id. */
+export const placesById = (spec: ClusterSpec, clusterId: string): ReadonlyMap<string, NodePlace> =>
+  new Map(placesOf(spec).map((place) => [nodeIdOf(clusterId, place.name), place]));
+
 /** Shard ids, likewise. All nodes of a shard must agree on it from the start. */
 export const shardIdOf = (clusterId: string, shard: number): string => digest(`shard/${clusterId}/${shard}`).slice(0, 40);
 

@@ -1,6 +1,6 @@
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { Plan } from '../config/progress.ts';
-import { nodeIdOf, placesOf } from './layout.ts';
+import { type NodePlace, placesById } from './layout.ts';
 import { formatRanges, type SlotMove, toRanges } from './migration/moves.ts';
 import type { Adoption, Closing } from './migration/open-slots.ts';
 import { plannedMoves } from './migration/planned-moves.ts';
@@ -17,8 +17,8 @@ const MOST_TOLD = 10;
  * @param survey for how much is left to move; missing where nothing is
  */
 export function planRepair(spec: ClusterSpec, clusterId: string, closings: readonly (Closing | Adoption)[], survey?: SlotSurvey): Plan {
-  const names = new Map(placesOf(spec).map((place) => [nodeIdOf(clusterId, place.name), place.name]));
-  const name = (nodeId: string) => names.get(nodeId) ?? nodeId.slice(0, 8);
+  const places = placesById(spec, clusterId);
+  const name = (nodeId: string) => places.get(nodeId)?.name ?? nodeId.slice(0, 8);
   const groups = new Map<string, number[]>();
   for (const closing of closings) {
     const what =
@@ -35,7 +35,7 @@ export function planRepair(spec: ClusterSpec, clusterId: string, closings: reado
   const persons = closings.flatMap((closing) => (closing.how === 'person' ? [`slot ${closing.slot}: ${closing.why}`] : []));
   const told = persons.length > MOST_TOLD ? [...persons.slice(0, MOST_TOLD), `and ${persons.length - MOST_TOLD} more`] : persons;
   const change = [...groups].map(([what, slots]) => `${formatRanges(toRanges(slots))}: ${what}`).join('; ');
-  const moves = survey === undefined ? [] : whatIsLeft(spec, clusterId, closings, survey);
+  const moves = survey === undefined ? [] : whatIsLeft(places, closings.filter(handsOver), survey);
   return {
     summary:
       closings.length === 0
@@ -50,15 +50,16 @@ export function planRepair(spec: ClusterSpec, clusterId: string, closings: reado
   };
 }
 
-/** Slots that are handed over with the keys that are left in them. */
-export const handsOver = (closing: Closing | Adoption): closing is Extract<Closing, { how: 'finish' }> => closing.how === 'finish';
+type HandOver = Extract<Closing, { how: 'finish' }>;
 
-function whatIsLeft(spec: ClusterSpec, clusterId: string, closings: readonly (Closing | Adoption)[], survey: SlotSurvey) {
-  const shardOf = new Map(placesOf(spec).map((place) => [nodeIdOf(clusterId, place.name), place.shard]));
+/** Slots that are handed over with the keys that are left in them. */
+export const handsOver = (closing: Closing | Adoption): closing is HandOver => closing.how === 'finish';
+
+function whatIsLeft(places: ReadonlyMap<string, NodePlace>, closings: readonly HandOver[], survey: SlotSurvey) {
   const owners = new Array<number>(SLOTS).fill(-1);
-  const pairs = Map.groupBy(closings.filter(handsOver), ({ from, to }) => `${from} ${to}`);
+  const pairs = Map.groupBy(closings, ({ from, to }) => `${from} ${to}`);
   const moves = [...pairs.values()].flatMap((all): readonly SlotMove[] => {
-    const [from, to] = [shardOf.get(all[0]?.from ?? ''), shardOf.get(all[0]?.to ?? '')];
+    const [from, to] = [places.get(all[0]?.from ?? '')?.shard, places.get(all[0]?.to ?? '')?.shard];
     if (from === undefined || to === undefined) return [];
     const slots = all.map(({ slot }) => slot);
     for (const slot of slots) owners[slot] = from;

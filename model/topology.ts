@@ -1,7 +1,7 @@
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import { findEngineVersion } from '../config/engines.ts';
 import { ports } from '../config/names.ts';
-import { addressOf, type NodePlace, nodeIdOf, placesOf, shardIdOf } from './layout.ts';
+import { addressOf, type NodePlace, nodeIdOf, placesById, placesOf, shardIdOf } from './layout.ts';
 import { answered, type ClusterMember, type Observation } from './observation.ts';
 import { evenSlotRanges, formatRange, type SlotRange } from './slots.ts';
 
@@ -51,8 +51,8 @@ export function membersForNewNode(
   const owners = new Map(seen.filter((member) => member.slots.length > 0).map((member) => [member.nodeId, member]));
   const all = [...seen, ...initialMembers(spec, clusterId, subnet, slots).filter((member) => !known.has(member.nodeId))];
   if (owners.size === 0) return all;
-  const shards = new Map(placesOf(spec).map((one) => [nodeIdOf(clusterId, one.name), one.shard]));
-  const ownerOf = (nodeId: string) => [...owners.keys()].find((owner) => shards.get(owner) === shards.get(nodeId));
+  const places = placesById(spec, clusterId);
+  const ownerOf = (nodeId: string) => [...owners.keys()].find((owner) => places.get(owner)?.shard === places.get(nodeId)?.shard);
   const own = nodeIdOf(clusterId, place.name);
   return all.map((member): ClusterMember => {
     if (owners.has(member.nodeId) || (known.has(member.nodeId) && member.nodeId !== own)) return member;
@@ -74,9 +74,9 @@ export function membersForFormer(members: readonly ClusterMember[], formerId: st
  */
 export function renderNodesConf(spec: ClusterSpec, clusterId: string, members: readonly ClusterMember[], myselfId: string): string {
   const withShardIds = findEngineVersion(spec.engine, spec.version)?.shardIds === true;
-  const shards = new Map(placesOf(spec).map((place) => [nodeIdOf(clusterId, place.name), place.shard]));
+  const places = placesById(spec, clusterId);
   const lines = members.map((member) => {
-    const shard = shards.get(member.primaryId === '' ? member.nodeId : member.primaryId);
+    const shard = places.get(member.primaryId === '' ? member.nodeId : member.primaryId)?.shard;
     const aux = withShardIds && shard !== undefined ? `,,shard-id=${shardIdOf(clusterId, shard)}` : '';
     const flags = `${member.nodeId === myselfId ? 'myself,' : ''}${member.role === 'primary' ? 'master' : 'slave'}`;
     const address = `${member.address}:${ports.server}@${ports.bus}${aux}`;

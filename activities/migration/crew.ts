@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { failures } from '../../config/failures.ts';
-import { nodeIdOf, placesOf } from '../../model/layout.ts';
+import { placesById } from '../../model/layout.ts';
 import { slotsOf } from '../../model/migration/moves.ts';
 import { orphans } from '../../model/migration/orphans.ts';
 import { parseClusterNodes } from '../redis/parse.ts';
@@ -56,7 +56,7 @@ export async function gatherCrew(
   cluster: ClusterRef,
   { nodeAwayMs, mends, waits = () => undefined, stopped = () => false }: Gathering,
 ): Promise<Crew> {
-  const shardOf = new Map(placesOf(cluster.spec).map((place) => [nodeIdOf(cluster.clusterId, place.name), place.shard]));
+  const places = placesById(cluster.spec, cluster.clusterId);
   let nodes: ReadonlyMap<number, ConnectedNode> = new Map();
   let owned: ReadonlyMap<number, readonly number[]> = new Map();
   let now: ClusterNow | undefined;
@@ -145,7 +145,7 @@ export async function gatherCrew(
     slots: (shard) => owned.get(shard) ?? [],
     now: present,
     addresses: () => new Set(present().observation.containers.map(({ address }) => address)),
-    leaderOf: (nodeId) => nodes.get(shardOf.get(nodeId) ?? -1)?.nodeId ?? nodeId,
+    leaderOf: (nodeId) => nodes.get(places.get(nodeId)?.shard ?? -1)?.nodeId ?? nodeId,
     async refresh(seen) {
       if (seen !== round) return;
       refreshing ??= untilReady().finally(() => {

@@ -8,7 +8,7 @@ import { whyWithoutCopy } from './copies.ts';
 import { type Crew, passes } from './crew.ts';
 import type { Governor } from './governor.ts';
 import type { Ledger } from './ledger.ts';
-import { writeLost } from './loss.ts';
+import { refuseLoss } from './loss.ts';
 import type { moveGroup, Throttle } from './move-group.ts';
 import type { MoveBoard } from './move-progress.ts';
 import { awaitNoJobs, findNativeCommands, moveNatively, type NativeJobs, nativeFailed } from './native.ts';
@@ -193,22 +193,22 @@ async function moveByServer(runner: GroupRunner, move: SlotMove): Promise<number
   await prepare(runner, source, slots, counts);
   probe.open(slots);
   try {
-    for (let attempt = 1; ; attempt++) {
+    for (let tries = 0; ; ) {
       const end = await moveNatively(commands, { source, destination, ranges: toRanges(slots) }, stop, jobs);
       if (end.end === 'cancelled') return 0;
       if (end.end === 'done') break;
       if (end.end === 'refused' && jobs.running > 0) {
         // A server may take no second job while it has one.
         if (governor.stopping) return 0;
-        attempt--;
         await sleep(RETRY_MS);
         continue;
       }
-      const last = attempt >= NATIVE_TRIES;
+      tries++;
+      const last = tries >= NATIVE_TRIES;
       // Nothing has moved yet, nor does anything, so this is a server that cannot, and not one that stopped in the middle.
       if ((last || end.end === 'refused') && !progress.begun() && jobs.running === 0) return fallBack(runner, end.why);
       if (last) throw nativeFailed(spec.name, end.why);
-      await sleep(RETRY_MS * attempt);
+      await sleep(RETRY_MS * tries);
     }
   } finally {
     probe.close(slots);
@@ -233,7 +233,7 @@ async function arrived(runner: GroupRunner, move: SlotMove, slots: readonly numb
   counted();
   progress.arrived(move, slots, keys, own);
   const lost = await ledger.check(wire, slots);
-  if (lost.length > 0 && lost.length > (await runner.evicted())) throw writeLost(spec.name, lost);
+  await refuseLoss(spec.name, lost, runner.evicted);
   progress.evicted(lost.map(({ slot }) => slot));
 }
 

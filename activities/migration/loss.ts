@@ -4,7 +4,7 @@ import { fatal } from '../support/failure.ts';
 import type { LostWrite } from './ledger.ts';
 
 /** The worst that can be said: names every slot and time, and stops everything. */
-export const writeLost = (cluster: string, lost: readonly LostWrite[]) =>
+const writeLost = (cluster: string, lost: readonly LostWrite[]) =>
   fatal(
     failures.writeLost,
     `${cluster} has lost ${lost.length} of the writes that it acknowledged while slots moved:\n${lost
@@ -18,6 +18,11 @@ export const writeLost = (cluster: string, lost: readonly LostWrite[]) =>
       )}\nNo more slots are moved. Keep the nodes as they are, look at docker logs of both sides, and restore what is missing from a backup`,
     lost.slice(0, 100),
   );
+
+/** @param evicted keys that the servers have evicted meanwhile: no more of the ledger's may be gone. @throws WriteLost */
+export async function refuseLoss(cluster: string, lost: readonly LostWrite[], evicted: () => Promise<number>): Promise<void> {
+  if (lost.length > 0 && lost.length > (await evicted())) throw writeLost(cluster, lost);
+}
 
 export const keysMissing = (cluster: string, { keys, slots }: { readonly keys: number; readonly slots: readonly number[] }) =>
   fatal(

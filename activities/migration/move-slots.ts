@@ -11,7 +11,7 @@ import { createGovernor, steadyThrottle } from './governor.ts';
 import { type GroupRunner, runLane } from './lane.ts';
 import { holdLease, Superseded } from './lease.ts';
 import { Ledger, type LostWrite } from './ledger.ts';
-import { keysMissing, writeLost } from './loss.ts';
+import { keysMissing, refuseLoss } from './loss.ts';
 import { moveGroup } from './move-group.ts';
 import { createProgress } from './move-progress.ts';
 import { type MoveOutcome, type MoveRequest, type MoveTotals, noTotals, reportOf } from './move-state.ts';
@@ -96,7 +96,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     }
     await settleDown(crew, unconfirmed, governor.stopping ? SOON_MS : limits.nodeAwayMs);
     const lost = await checkLedger(crew, ledger, progress.arrivedSlots());
-    if (lost.length > 0 && lost.length > (await evicted())) throw writeLost(spec.name, lost);
+    await refuseLoss(spec.name, lost, evicted);
     progress.evicted(lost.map(({ slot }) => slot));
     const shrunk = progress.shrunk();
     if (shrunk.keys > 0 && (await removals.others()) < shrunk.keys) throw keysMissing(spec.name, shrunk);

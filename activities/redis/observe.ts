@@ -1,5 +1,5 @@
 import type Docker from 'dockerode';
-import { networkName, sentinelMasterName, systemUsers } from '../../config/names.ts';
+import { isOwnUser, networkName, sentinelMasterName } from '../../config/names.ts';
 import { answered, type ClusterView, type Observation } from '../../model/observation.ts';
 import { type Inventory, takeInventory } from '../docker/inventory.ts';
 import { reach } from '../docker/networks.ts';
@@ -57,12 +57,10 @@ export async function observe({ docker, secrets, hostName }: ObserveDeps, reques
   };
 }
 
-const ownUsers: ReadonlySet<string> = new Set(['default', ...Object.values(systemUsers)]);
-
 /** Data nodes on which a restore in place may have left something: it stops them, and lets no application in before its end. */
 function suspects({ containers }: Inventory, nodes: readonly NodeAnswer[]): readonly string[] {
   const used = nodes.flatMap(({ node }) =>
-    node.answers && !node.loading && Object.keys(node.users).some((user) => !ownUsers.has(user)) ? [node.name] : [],
+    node.answers && !node.loading && Object.keys(node.users).some((user) => !isOwnUser(user)) ? [node.name] : [],
   );
   return containers.filter(({ kind, name }) => kind === 'data' && !used.includes(name)).map(({ name }) => name);
 }

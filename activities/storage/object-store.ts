@@ -14,12 +14,12 @@ import {
   type ListObjectsV2CommandOutput,
   PutObjectCommand,
   S3Client,
-  S3ServiceException,
 } from '@aws-sdk/client-s3';
 import type { Settings } from '../../config/settings.ts';
 import { sideBySide } from '../support/side-by-side.ts';
 import { type GetStreamOptions, getStream, watched } from './get-stream.ts';
 import { type PutStreamOptions, putStream } from './put-stream.ts';
+import { statusOf } from './status-of.ts';
 import { unlessAnswered } from './unreachable.ts';
 
 /** What the bucket knows of an object without reading it. */
@@ -105,8 +105,6 @@ const MOST_REMOVED = 1000;
 /** How servers answer that know no call for many objects, or want another checksum of it: then each is removed by itself, so many at once. */
 const NOT_KNOWN: ReadonlySet<number> = new Set([400, 405, 501]);
 const ALONE_AT_ONCE = 16;
-
-const statusOf = (error: unknown): number | undefined => (error instanceof S3ServiceException ? error.$metadata.httpStatusCode : undefined);
 
 /** An S3 bucket. Every call has a timeout and the SDK's own few retries; what lasts longer is retried by Temporal. */
 export function createObjectStore(settings: Settings, { callMs = 10_000, stallMs = 30_000 }: StoreLimits = {}): StreamStore {

@@ -9,11 +9,11 @@ import {
   ListPartsCommand,
   PutObjectCommand,
   type S3Client,
-  S3ServiceException,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { failures } from '../../config/failures.ts';
 import { fatal } from '../support/failure.ts';
+import { statusOf } from './status-of.ts';
 
 export interface PutStreamOptions {
   /** Bytes of a part: an object has 10,000 of them at most. @default 32 MiB, which is room for 312 GiB */
@@ -149,7 +149,7 @@ function createUpload({ parts, calls, Bucket, Key }: UploadTarget, stop: AbortSi
   const isGone = (UploadId: string): Promise<boolean> =>
     calls.send(new ListPartsCommand({ Bucket, Key, UploadId, MaxParts: 1 })).then(
       () => false,
-      (error: unknown) => error instanceof S3ServiceException && error.$metadata.httpStatusCode === 404,
+      (error: unknown) => statusOf(error) === 404,
     );
 
   return {
@@ -166,8 +166,7 @@ function createUpload({ parts, calls, Bucket, Key }: UploadTarget, stop: AbortSi
       const Parts = completed.toSorted((a, b) => (a.PartNumber ?? 0) - (b.PartNumber ?? 0));
       const command = new CompleteMultipartUploadCommand({ Bucket, Key, UploadId: await begun, MultipartUpload: { Parts } });
       await calls.send(command, { abortSignal: stop, requestTimeout: COMPLETE_MS }).catch(async (error: unknown) => {
-        const gone = error instanceof S3ServiceException && error.$metadata.httpStatusCode === 404;
-        if (!gone || !(await isThere())) throw error;
+        if (statusOf(error) !== 404 || !(await isThere())) throw error;
       });
     },
     async abort() {

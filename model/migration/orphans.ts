@@ -1,5 +1,5 @@
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
-import { nodeIdOf, placesOf } from '../layout.ts';
+import { placesById } from '../layout.ts';
 import type { Observation } from '../observation.ts';
 import { slotsOf } from './moves.ts';
 import { shardsNow } from './shards-now.ts';
@@ -20,9 +20,9 @@ export interface Orphans {
 export function orphans(spec: ClusterSpec, clusterId: string, observation: Observation): readonly Orphans[] {
   const [view] = observation.views;
   const primaries = new Map(shardsNow(spec, clusterId, observation).map(({ shard, primary }) => [shard, primary]));
-  const shards = new Map(placesOf(spec).map((place) => [nodeIdOf(clusterId, place.name), place.shard]));
+  const places = placesById(spec, clusterId);
   return (view?.members ?? []).flatMap(({ nodeId, role, flags, slots }): readonly Orphans[] => {
-    const shard = shards.get(nodeId);
+    const shard = places.get(nodeId)?.shard;
     const primary = shard === undefined ? undefined : primaries.get(shard);
     if (shard === undefined || primary === undefined || role !== 'primary' || slots.length === 0) return [];
     if (primary.nodeId !== nodeId) return flags.includes('fail') ? [{ shard, failedId: nodeId, slots: slotsOf(slots) }] : [];

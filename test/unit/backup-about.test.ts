@@ -13,7 +13,7 @@ import { type ShardBackup, shardBackup } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys } from '../../config/names.ts';
 import { memoryStore } from '../support/memory-store.ts';
-import { inChunks } from './backup-objects.ts';
+import { inChunks, shardFacts } from './backup-objects.ts';
 
 const backup = '20261121T091700Z-0123abcd';
 const whole: PartOf = { cluster: 'orders', backup };
@@ -35,13 +35,7 @@ async function storedAs(partOf: PartOf, slots = '0-5460'): Promise<ShardBackup> 
     ...place,
     key,
     object: sealing.facts(),
-    node: 'orders-0-1',
-    server: { engine: 'valkey', version: '9.1.0' },
-    database: 0,
-    keys: 7,
-    functions: 0,
-    startedAt: '2026-11-21T09:17:00.000Z',
-    tookMs: 900,
+    ...shardFacts,
   });
 }
 

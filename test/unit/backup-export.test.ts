@@ -15,7 +15,7 @@ import { type BackupManifest, backupManifest } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys } from '../../config/names.ts';
 import { memoryStore } from '../support/memory-store.ts';
-import { inChunks } from './backup-objects.ts';
+import { inChunks, shardFacts } from './backup-objects.ts';
 
 const cluster = 'orders';
 const id = '20261121T091700Z-0123abcd';
@@ -55,13 +55,7 @@ const manifestOf = (object: BackupManifest['shards'][number]['object']): BackupM
         replid: 'c'.repeat(40),
         offset: 5000,
         slots: '0-16383',
-        node: 'orders-0-1',
-        server: { engine: 'valkey', version: '9.1.0' },
-        database: 0,
-        keys: 7,
-        functions: 0,
-        startedAt: '2026-11-21T09:17:00.000Z',
-        tookMs: 900,
+        ...shardFacts,
       },
     ],
   });
