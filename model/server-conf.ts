@@ -207,7 +207,11 @@ export function renderSentinelAcl(passwords: SystemPasswords, users: readonly Ha
 /** How many sentinels must agree that the primary is gone: a majority. */
 export const quorumOf = (spec: ClusterSpec): number => Math.floor(spec.sentinels / 2) + 1;
 
-/** The first configuration of a sentinel; from then on the sentinel keeps it itself. */
+/**
+ * The first configuration of a sentinel; from then on the sentinel keeps it itself. A failover that came to nothing (no
+ * majority elected its leader, or what it knew of the replicas was too old) is tried again after twice `failover-timeout`:
+ * the servers' default of three minutes leaves a shard without a primary for six. Source: the servers' `sentinel.conf`.
+ */
 export function renderSentinelConf(spec: ClusterSpec, address: string, primaryAddress: string, passwords: SystemPasswords): string {
   const name = sentinelMasterName(spec.name);
   const lines = [
@@ -225,7 +229,7 @@ export function renderSentinelConf(spec: ClusterSpec, address: string, primaryAd
     `sentinel auth-user ${name} ${systemUsers.sentinel}`,
     `sentinel auth-pass ${name} ${passwords.sentinel}`,
     `sentinel down-after-milliseconds ${name} 5000`,
-    `sentinel failover-timeout ${name} 60000`,
+    `sentinel failover-timeout ${name} 10000`,
     `sentinel parallel-syncs ${name} 1`,
   ];
   return `${lines.join('\n')}\n`;

@@ -6,6 +6,7 @@ import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { clusterNames, sweep, testSpec } from '../support/clusters.ts';
+import { engineEvidence } from '../support/crash-evidence.ts';
 import { type Running, until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { STAMPED, type Stamps, stampedIn, startStampedWrites, wrongWithCut } from '../support/stamped-writes.ts';
@@ -79,13 +80,24 @@ async function archived(cluster: string): Promise<number> {
   return now;
 }
 
+/** What the servers and sentinels say, when a failover does not come. */
+async function told(cluster: string): Promise<string> {
+  const looks = Object.entries(await engineEvidence(stack, cluster)).filter(([what]) => what.startsWith('the log of'));
+  const logs = looks.map(([what, log]) => `${what}\n${log.split('\n').slice(-60).join('\n')}`);
+  return [JSON.stringify(await status(cluster), undefined, 1), ...logs].join('\n');
+}
+
 /** Makes it happen, and waits until it is over. */
 async function happen(event: Event, cluster: string): Promise<void> {
   if (event === 'a failover') {
     const primary = (await primaryOf(cluster, 0)) ?? '';
     const container = stack.dependencies.docker.getContainer(primary);
     await container.kill();
-    await until('another node leads', async () => ![undefined, primary].includes(await primaryOf(cluster, 0)), 120_000);
+    await until('another node leads', async () => ![undefined, primary].includes(await primaryOf(cluster, 0)), 120_000).catch(
+      async (error: Error) => {
+        throw new Error(`${error.message}\n${await told(cluster)}`);
+      },
+    );
     await container.start();
     await until('it is healthy again', async () => (await status(cluster)).verdict === 'healthy', 120_000);
   } else if (event === 'a primary that is restarted' || event === 'a replica that is restarted') {
