@@ -11,6 +11,7 @@ import { endTimelines } from './archive/end-timelines.ts';
 import { readRecoveryWindow } from './archive/read-window.ts';
 import { readBackupStatus } from './backup/backup-status.ts';
 import { backupIds, commitBackup, discardUnnamed, findManifest, recordDamage, recordVerification, setHold } from './backup/catalogue.ts';
+import { checkKeys, listKeys, makeKey, rewrapKeys, surveyKeys } from './backup/keys.ts';
 import { listBackups } from './backup/list-backups.ts';
 import { readDrill, writeDrill } from './restore/drills.ts';
 import { findSource, type SourceRequest } from './restore/find-source.ts';
@@ -121,6 +122,11 @@ export function createControlActivities({ client, store, secrets, searchAttribut
       removeArchive(store, cluster, cutsBesides(cuts, await readingsOf(client, cluster))),
     removeOrphans: (orphans: Orphans) => removeOrphans(store, orphans),
     missingBackups: (cluster: string, ids: readonly string[]) => missingBackups(store, cluster, ids),
+    surveyKeys: (cluster: string) => surveyKeys({ secrets }, cluster),
+    listKeys: () => listKeys({ store, secrets }),
+    makeKey: (cluster: string, unique: string) => makeKey({ secrets }, cluster, unique),
+    rewrapKeys: (cluster: string, under: string) => rewrapKeys({ secrets }, cluster, under),
+    checkKeys: (cluster: string, under: string) => checkKeys({ secrets }, cluster, under),
     /** The schedule of its backups is as the spec says. */
     ensureSchedule: (spec: ClusterSpec) => ensureSchedule(client, spec),
     removeSchedule: (cluster: string) => removeSchedule(client, cluster),

@@ -28,6 +28,9 @@ export const scheduledBackupWorkflowId = (cluster: string) => `cluster/${cluster
 /** The id of a workflow that only looks at all clusters. */
 export const listWorkflowId = (unique: string) => `list/${unique}`;
 
+/** The id of a workflow that looks at the keys of all clusters. */
+export const listKeysWorkflowId = (unique: string) => `list-keys/${unique}`;
+
 /** Workflows and light activities. */
 export const WORKFLOW_TASK_QUEUE = 'holdfast';
 
@@ -168,6 +171,7 @@ export const backupKeys = {
   drill: (cluster: string) => `backups/${cluster}/drill.json`,
   /** What is known of the manifests, so that they need not all be read: never the truth. */
   index: (cluster: string) => `backups/${cluster}/index.json`,
+  allKeyCopies: 'keys/',
   keyCopies: (cluster: string) => `keys/${cluster}/`,
   /** One key-encryption key under one master key. */
   keyCopy: (cluster: string, id: string, masterKeyId: string) => `keys/${cluster}/${id}.${masterKeyId}.sealed`,

@@ -160,6 +160,16 @@ export const holdInput = z
     message: 'say why it is held: whoever finds it years later has to know',
   });
 
+/** Input of `rotateKeys`: what is sealed of a cluster gets a new key, and the master key that the workers seal under. */
+export const rotateKeysInput = z.strictObject({
+  cluster: clusterName.describe('Name of the cluster; also of one that is gone, for backups outlive it.'),
+  newKey: z
+    .boolean()
+    .default(true)
+    .describe('Make a new key for what is stored from now on. `false`: only the master key that the keys there are sealed under changes.'),
+  ...shared,
+});
+
 /** Input of `verifyBackup`: proves once more that a stored backup is what it was, also of a cluster that is gone. */
 export const verifyBackupInput = z.strictObject({
   cluster: clusterName.describe('Name of the cluster.'),
@@ -240,6 +250,7 @@ export const operationInputs = {
   backup: backupInput,
   rotate: rotateInput,
   hold: holdInput,
+  rotateKeys: rotateKeysInput,
   verifyBackup: verifyBackupInput,
   restore: restoreInput,
   drill: drillInput,
@@ -259,6 +270,7 @@ export type ScaleInput = z.output<typeof scaleInput>;
 export type RebalanceInput = z.output<typeof rebalanceInput>;
 export type BackupInput = z.output<typeof backupInput>;
 export type RotateInput = z.output<typeof rotateInput>;
+export type RotateKeysInput = z.output<typeof rotateKeysInput>;
 export type HoldInput = z.output<typeof holdInput>;
 export type VerifyBackupInput = z.output<typeof verifyBackupInput>;
 export type RestoreInput = z.output<typeof restoreInput>;

@@ -23,8 +23,16 @@ export const settingsSchema = z.object({
   HOLDFAST_S3_ACCESS_KEY_ID: z.string().optional().describe('Access key. Without it the SDK looks for credentials in its usual places.'),
   HOLDFAST_S3_SECRET_ACCESS_KEY: z.string().optional().describe('Secret of the access key.'),
   HOLDFAST_S3_PATH_STYLE: flag.default(true).describe('Bucket in the path and not in the host name; what most S3-compatible servers need.'),
-  HOLDFAST_MASTER_KEY: z.string().optional().describe('Master key that seals secrets: 32 bytes in base64. Prefer the file.'),
-  HOLDFAST_MASTER_KEY_FILE: z.string().optional().describe('File with the master key: 32 bytes in base64.'),
+  HOLDFAST_MASTER_KEY: z
+    .string()
+    .optional()
+    .describe(
+      'Master key that seals secrets: 32 bytes in base64. Prefer the file. Former ones that still open what is older may follow, with commas between.',
+    ),
+  HOLDFAST_MASTER_KEY_FILE: z
+    .string()
+    .optional()
+    .describe('File with the master key: 32 bytes in base64. Former ones that still open what is older may follow, a line each.'),
   HOLDFAST_SECRETS_DIR: z
     .string()
     .optional()

@@ -57,10 +57,17 @@ if (!start.startsWith('holdfast-sealed-1 {')) stop('this is no sealed object of 
 const header = JSON.parse(Buffer.from(start, 'latin1').toString().slice('holdfast-sealed-1 '.length));
 
 // 2. The key-encryption key, out of its envelope.
-const masterKey = Buffer.from(readFileSync(masterKeyFile, 'utf8').trim(), 'base64');
+const masterKeys =
+  readFileSync(masterKeyFile, 'utf8')
+    .match(/[^\s,]+/g)
+    ?.map((text) => Buffer.from(text, 'base64')) ?? [];
 const keyName = keyFile.split('/').slice(-3).join('/');
 const envelope = JSON.parse(readFileSync(keyFile, 'utf8'));
 if (!keyName.includes(`/${header.kek}.`)) stop(`this object needs the key ${header.kek}`);
+const idOf = (key) => createHash('sha256').update(key).digest('hex').slice(0, 16);
+const masterKey = masterKeys.find((key) => idOf(key) === envelope.masterKeyId);
+if (masterKey === undefined)
+  stop(`this key is sealed under master key ${envelope.masterKeyId}, not under ${masterKeys.map(idOf).join(' or ')}`);
 const envelopeKey = unbox(masterKey, envelope.wrappedKey, `wrap:${keyName}`, 'the key of the envelope');
 const kek = unbox(envelopeKey, envelope.sealed, `data:${keyName}`, 'the envelope');
 

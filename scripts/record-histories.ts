@@ -125,6 +125,9 @@ async function record(): Promise<void> {
     await run('hold-release', 'hold', { cluster, backup: id, held: false });
     await run('rotate', 'rotate', { cluster });
     await run('rotate-unchanged', 'rotate', { cluster });
+    await run('keys-rotated', 'rotateKeys', { cluster });
+    await run('keys-unchanged', 'rotateKeys', { cluster, newKey: false });
+    await run('keys-listed', 'listKeys', {});
     await run('restore-in-place', 'restore', { cluster, backup: 'latest', confirm: cluster, ttl: 'shift' });
     await run('provision-cancelled', 'provision', { spec: testSpec(cancelled) }, async (handle) => {
       await until(

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { openFolder } from '../activities/backup/backup-folder.ts';
 import { type Carried, type CarryOptions, exportBackup } from '../activities/backup/export-backup.ts';
 import { importBackups } from '../activities/backup/import-backup.ts';
-import { parseMasterKey } from '../activities/secrets/envelope.ts';
+import { type MasterKeys, parseMasterKeys } from '../activities/secrets/master-keys.ts';
 import { createSecretStore } from '../activities/secrets/secret-store.ts';
 import { createObjectStore } from '../activities/storage/object-store.ts';
 import { fatal, messageOf } from '../activities/support/failure.ts';
@@ -28,7 +28,7 @@ export async function takeOut(
 
 /**
  * The backups of a folder into the bucket; for a person who may write to the bucket and has the master key.
- * @param sealedUnder file with the master key of where they come from, when it is another one
+ * @param sealedUnder file with the master keys of where they come from, when they are others
  * @throws what `importBackups` throws, StoreUnreachable
  */
 export async function bringIn(
@@ -47,9 +47,9 @@ export async function bringIn(
   }
 }
 
-async function readKeyFile(file: string): Promise<Uint8Array> {
+async function readKeyFile(file: string): Promise<MasterKeys> {
   try {
-    return parseMasterKey(await readFile(file, 'utf8'));
+    return parseMasterKeys(await readFile(file, 'utf8'));
   } catch (error) {
     throw fatal(failures.wrongMasterKey, `the master key in ${file} cannot be used: ${messageOf(error)}`);
   }

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Client, Connection } from '@temporalio/client';
 import { createEngine, statusOf } from '../activities/docker/engine.ts';
-import { parseMasterKey } from '../activities/secrets/envelope.ts';
+import { idsOf, parseMasterKeys } from '../activities/secrets/master-keys.ts';
 import { createObjectStore } from '../activities/storage/object-store.ts';
 import { within } from '../activities/support/within.ts';
 import { engineCatalogue } from '../config/engines.ts';
@@ -146,8 +146,9 @@ async function checkMasterKey({ HOLDFAST_MASTER_KEY: key, HOLDFAST_MASTER_KEY_FI
   const next = 'make one (openssl rand -base64 32 > master.key), and set HOLDFAST_MASTER_KEY_FILE to it';
   if (key === undefined && file === undefined) return [failed(name, 'none is set', next)];
   try {
-    parseMasterKey(key ?? (await readFile(file ?? '', 'utf8')));
-    return [ok(name, key === undefined ? (file ?? '') : 'from HOLDFAST_MASTER_KEY')];
+    const { current, former } = idsOf(parseMasterKeys(key ?? (await readFile(file ?? '', 'utf8'))));
+    const also = former.length === 0 ? '' : `; ${former.join(' and ')} opens what is older`;
+    return [ok(name, `${current}, ${key === undefined ? `in ${file}` : 'from HOLDFAST_MASTER_KEY'}${also}`)];
   } catch (error) {
     return [failed(name, `${key === undefined ? file : 'HOLDFAST_MASTER_KEY'}: ${reason(error)}`, next)];
   }

@@ -13,6 +13,7 @@ export { recoveryWindow } from './recovery-window.ts';
 export { repair } from './repair.ts';
 export { restore } from './restore.ts';
 export { rotate } from './rotate.ts';
+export { listKeys, rotateKeys } from './rotate-keys.ts';
 export { scale } from './scale.ts';
 export { scheduledBackup } from './scheduled-backup.ts';
 export { list, status } from './status.ts';

@@ -1,6 +1,7 @@
 import type { BackupManifest } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys } from '../../config/names.ts';
+import type { MasterKeys } from '../secrets/master-keys.ts';
 import type { StreamStore } from '../storage/object-store.ts';
 import { fatal } from '../support/failure.ts';
 import { type BackupFolder, howItDiffers, keysOf, ownObjects, sameBytes } from './backup-folder.ts';
@@ -12,8 +13,8 @@ import { createTally } from './tally.ts';
 export interface ImportOptions extends CarryOptions {
   /** The keys that the cluster's backups are sealed under in this bucket. */
   readonly ringOf: (cluster: string) => Promise<KeyRing>;
-  /** The master key that the folder's keys are sealed under, when it is not this installation's own. */
-  readonly sealedUnder?: Uint8Array;
+  /** The master keys that the folder's keys are sealed under, when it is not this installation's own. */
+  readonly sealedUnder?: MasterKeys;
 }
 
 /**
@@ -116,7 +117,7 @@ async function isThere(
   return tally.result().sha256 === object.storedSha256;
 }
 
-async function adopt(folder: BackupFolder, ring: KeyRing, cluster: string, kek: string, sealedUnder?: Uint8Array): Promise<void> {
+async function adopt(folder: BackupFolder, ring: KeyRing, cluster: string, kek: string, sealedUnder?: MasterKeys): Promise<void> {
   const prefix = backupKeys.keyCopies(cluster);
   const copies = (await folder.list(prefix)).filter((key) => key.startsWith(`${prefix}${kek}.`) && key.endsWith('.sealed'));
   if (copies.length === 0)

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { failures } from '../../config/failures.ts';
+import type { KeyCopies } from '../../config/keys.ts';
 import { backupKeys } from '../../config/names.ts';
-import { masterKeyId, open, seal } from '../secrets/envelope.ts';
+import { open, seal } from '../secrets/envelope.ts';
+import { type MasterKeys, masterKeyId, namesOf } from '../secrets/master-keys.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { fatal } from '../support/failure.ts';
 
@@ -14,26 +16,28 @@ export interface KeyEncryptionKey {
 export interface KeyRing {
   /** The key for new objects; made when the cluster has none. Another worker's new key is taken up within a minute. */
   current(): Promise<KeyEncryptionKey>;
-  /** @throws SecretMissing when there is no such key, WrongMasterKey when it is sealed under another master key only. */
+  /** @throws SecretMissing when there is no such key, WrongMasterKey when it is sealed under other master keys only. */
   byId(id: string): Promise<Uint8Array>;
-  /** Makes a new key for what comes. What was sealed before stays readable. */
-  rotate(): Promise<KeyEncryptionKey>;
+  /** Every key that the bucket has, oldest first. Opens none. */
+  list(): Promise<readonly KeyCopies[]>;
+  /** A key from its copy under the first master key, as the bucket has it now. @throws SecretMissing, WrongMasterKey */
+  open(id: string): Promise<Uint8Array>;
   /**
-   * Takes up a key of another bucket, from its copy under this master key, or under the one that is given. Safe to repeat.
+   * Makes a new key for what comes. What was sealed before stays readable.
+   * @param unique 16 hex digits that stand for the wish: asked again, it finds the key that it made
+   */
+  makeNew(unique: string): Promise<KeyEncryptionKey>;
+  /**
+   * Takes up a key of another bucket, from its copy under one of these master keys, or of those that are given. Safe to repeat.
    * @returns false when there is no such copy. @throws WrongMasterKey when it does not open, PlanRefused when the ring has another key of this id
    */
-  adopt(id: string, copyOf: (objectKey: string) => Promise<string | undefined>, under?: Uint8Array): Promise<boolean>;
+  adopt(id: string, copyOf: (objectKey: string) => Promise<string | undefined>, under?: MasterKeys): Promise<boolean>;
   /**
-   * Gives every key a second copy, under another master key: from then on workers may use either. Safe to repeat; data is not touched. The new
-   * master key's `retire` ends the change.
-   * @returns ids of the keys that got a copy now.
+   * Gives every key a copy under the first master key, and then removes the copies under the others that are here. No data is touched. Safe to
+   * repeat; a key always has a copy that opens. Copies under master keys that are not here stay.
+   * @returns ids of the keys that got a copy or lost one. @throws WrongMasterKey, with nothing changed, when a key opens under none of these
    */
-  rewrap(newMasterKey: Uint8Array): Promise<readonly string[]>;
-  /**
-   * Removes the copies under another master key. @throws PlanRefused, with nothing removed, when one of them is its key's only copy.
-   * @returns ids of the keys that lost a copy.
-   */
-  retire(oldMasterKeyId: string): Promise<readonly string[]>;
+  rewrap(): Promise<readonly string[]>;
 }
 
 interface Copy {
@@ -48,8 +52,10 @@ const FRESH_MS = 60_000;
  * Every key has an id of its own and every copy an object of its own that is never written again. So two workers that make a first key at the
  * same moment make two keys, both good for ever, and it does not matter which of them is current.
  */
-export function createKeyRing(store: ObjectStore, masterKey: Uint8Array, cluster: string): KeyRing {
+export function createKeyRing(store: ObjectStore, masterKeys: MasterKeys, cluster: string): KeyRing {
+  const [masterKey] = masterKeys;
   const ours = masterKeyId(masterKey);
+  const here = new Map(masterKeys.map((key) => [masterKeyId(key), key]));
   const known = new Map<string, Uint8Array>();
   /** One search for all who ask at the same moment: each would make a first key of its own. */
   let latest: { readonly key: Promise<KeyEncryptionKey>; readonly until: number } | undefined;
@@ -67,10 +73,25 @@ export function createKeyRing(store: ObjectStore, masterKey: Uint8Array, cluster
     return names.flatMap((name) => (name?.[1] === undefined || name[2] === undefined ? [] : [{ id: name[1], masterKeyId: name[2] }]));
   }
 
+  async function list(): Promise<readonly KeyCopies[]> {
+    const under = new Map<string, string[]>();
+    for (const copy of await copies()) under.set(copy.id, [...(under.get(copy.id) ?? []), copy.masterKeyId]);
+    return [...under].map(([id, its]) => ({ id, under: its })).toSorted((a, b) => (a.id < b.id ? -1 : 1));
+  }
+
   async function read(id: string, under: Uint8Array): Promise<Uint8Array | undefined> {
     const objectKey = backupKeys.keyCopy(cluster, id, masterKeyId(under));
     const sealed = await store.get(objectKey);
-    return sealed === undefined ? undefined : open(under, objectKey, Buffer.from(sealed).toString());
+    return sealed === undefined ? undefined : open([under], objectKey, Buffer.from(sealed).toString());
+  }
+
+  /** From a copy under any of the master keys. */
+  async function readAny(id: string): Promise<Uint8Array | undefined> {
+    for (const under of masterKeys) {
+      const key = await read(id, under);
+      if (key !== undefined) return key;
+    }
+    return undefined;
   }
 
   /** True once the bucket gives it back: nothing may be sealed under a key that is not there. */
@@ -82,28 +103,60 @@ export function createKeyRing(store: ObjectStore, masterKey: Uint8Array, cluster
   }
 
   async function byId(id: string): Promise<Uint8Array> {
-    const key = known.get(id) ?? (await read(id, masterKey));
+    const key = known.get(id) ?? (await readAny(id));
     if (key !== undefined) {
       known.set(id, key);
       return key;
     }
     const others = (await copies()).filter((copy) => copy.id === id);
+    // Both copies may be missed in the moment in which one takes the place of the other.
+    const late = others.some((copy) => here.has(copy.masterKeyId)) ? await readAny(id) : undefined;
+    if (late !== undefined) return late;
     if (others.length > 0) throw wrongMasterKey(others);
-    throw fatal(
+    throw missing(id);
+  }
+
+  const missing = (id: string) =>
+    fatal(
       failures.secretMissing,
       `the bucket has no key ${id} of cluster ${cluster}: put ${backupKeys.keyCopies(cluster)}${id}.*.sealed back from a copy of the bucket; without it, what is sealed under it cannot be read`,
     );
+
+  /** Only when what it holds is held by the copy under the first master key: nothing may depend on it. */
+  async function retire(id: string, under: string): Promise<void> {
+    const former = here.get(under);
+    const [stays, goes] = [await read(id, masterKey), former === undefined ? undefined : await read(id, former)];
+    if (goes === undefined) return; // gone already
+    if (stays === undefined || !Buffer.from(stays).equals(goes))
+      throw fatal(
+        failures.refused,
+        `the copies of key ${id} of cluster ${cluster} under master keys ${ours} and ${under} are not the same key: what is sealed under either needs it, so none is removed`,
+      );
+    await store.remove(backupKeys.keyCopy(cluster, id, under));
+  }
+
+  async function firstCopy(
+    id: string,
+    copyOf: (objectKey: string) => Promise<string | undefined>,
+    under: MasterKeys,
+  ): Promise<{ readonly objectKey: string; readonly copy: string } | undefined> {
+    for (const one of under) {
+      const objectKey = backupKeys.keyCopy(cluster, id, masterKeyId(one));
+      const copy = await copyOf(objectKey);
+      if (copy !== undefined) return { objectKey, copy };
+    }
+    return undefined;
   }
 
   const wrongMasterKey = (found: readonly Copy[]) =>
     fatal(
       failures.wrongMasterKey,
-      `the backup keys of cluster ${cluster} are sealed under master key ${[...new Set(found.map((copy) => copy.masterKeyId))].join(' or ')}, this worker has ${ours}: give the worker the key that was used, or rewrap them`,
+      `the backup keys of cluster ${cluster} are sealed under master key ${[...new Set(found.map((copy) => copy.masterKeyId))].join(' or ')}, this worker has ${namesOf(masterKeys)}: give the worker the key that was used, as another line of its master key file`,
     );
 
-  async function make(before: readonly Copy[]): Promise<KeyEncryptionKey> {
+  async function make(before: readonly { readonly id: string }[], unique: string): Promise<KeyEncryptionKey> {
     const number = 1 + Math.max(0, ...before.map(({ id }) => Number(id.slice(0, 6))));
-    const id = `${String(number).padStart(6, '0')}-${randomBytes(8).toString('hex')}`;
+    const id = `${String(number).padStart(6, '0')}-${unique}`;
     const key = randomBytes(KEY_BYTES);
     await write({ id, key }, masterKey);
     known.set(id, key);
@@ -112,9 +165,9 @@ export function createKeyRing(store: ObjectStore, masterKey: Uint8Array, cluster
 
   async function find(): Promise<KeyEncryptionKey> {
     const there = await copies();
-    if (there.length === 0) return make(there);
+    if (there.length === 0) return make(there, randomBytes(8).toString('hex'));
     const id = there
-      .flatMap((copy) => (copy.masterKeyId === ours ? [copy.id] : []))
+      .flatMap((copy) => (here.has(copy.masterKeyId) ? [copy.id] : []))
       .toSorted()
       .at(-1);
     if (id === undefined) throw wrongMasterKey(there); // a new one would hide that the worker has a wrong key
@@ -124,13 +177,22 @@ export function createKeyRing(store: ObjectStore, masterKey: Uint8Array, cluster
   return {
     byId,
     current: () => (latest !== undefined && Date.now() < latest.until ? latest.key : remember(find())),
-    rotate: () => remember(copies().then(make)),
-    async adopt(id, copyOf, under = masterKey) {
-      const objectKey = backupKeys.keyCopy(cluster, id, masterKeyId(under));
-      const copy = await copyOf(objectKey);
-      if (copy === undefined) return false;
-      const key = open(under, objectKey, copy);
-      const there = await read(id, masterKey);
+    list,
+    async open(id) {
+      const key = await read(id, masterKey);
+      if (key === undefined) throw missing(id);
+      return key;
+    },
+    async makeNew(unique) {
+      const there = await list();
+      const made = there.find(({ id }) => id.endsWith(`-${unique}`));
+      return remember(made === undefined ? make(there, unique) : byId(made.id).then((key) => ({ id: made.id, key })));
+    },
+    async adopt(id, copyOf, under = masterKeys) {
+      const found = await firstCopy(id, copyOf, under);
+      if (found === undefined) return false;
+      const key = open(under, found.objectKey, found.copy);
+      const there = await readAny(id);
       if (there === undefined) await write({ id, key }, masterKey);
       else if (!Buffer.from(there).equals(key))
         throw fatal(
@@ -139,24 +201,19 @@ export function createKeyRing(store: ObjectStore, masterKey: Uint8Array, cluster
         );
       return true;
     },
-    async rewrap(newMasterKey) {
-      const there = await copies();
-      const theirs = masterKeyId(newMasterKey);
-      const missing = [...new Set(there.map(({ id }) => id))].filter(
-        (id) => !there.some((copy) => copy.id === id && copy.masterKeyId === theirs),
-      );
-      for (const id of missing) await write({ id, key: await byId(id) }, newMasterKey);
-      return missing;
-    },
-    async retire(oldMasterKeyId) {
-      if (oldMasterKeyId === ours)
-        throw fatal(failures.refused, `${ours} is the master key of this worker: start it with the new one first`);
-      const old = (await copies()).filter((copy) => copy.masterKeyId === oldMasterKeyId);
-      for (const { id } of old)
-        if ((await read(id, masterKey)) === undefined)
-          throw fatal(failures.refused, `key ${id} of cluster ${cluster} has no copy under master key ${ours} yet: rewrap it first`);
-      for (const { id } of old) await store.remove(backupKeys.keyCopy(cluster, id, oldMasterKeyId));
-      return old.map(({ id }) => id);
+    async rewrap() {
+      const keys = await list();
+      const closed = keys.filter(({ under }) => !under.some((id) => here.has(id)));
+      if (closed.length > 0) throw wrongMasterKey(closed.flatMap(({ id, under }) => under.map((one) => ({ id, masterKeyId: one }))));
+      const changed: string[] = [];
+      for (const { id, under } of keys) {
+        const former = under.filter((one) => one !== ours && here.has(one));
+        if (under.includes(ours) && former.length === 0) continue;
+        if (!under.includes(ours)) await write({ id, key: await byId(id) }, masterKey);
+        for (const one of former) await retire(id, one);
+        changed.push(id);
+      }
+      return changed;
     },
   };
 }

@@ -68,7 +68,7 @@ export class ReplyReader {
     this.#end += chunk.copy(this.#bytes, this.#end);
   }
 
-  /** The next reply, or undefined while it is not all there. @param raw leave lists of strings as they are */
+  /** The next reply, or undefined while it is not all there. @param raw leave lists of strings as they are, also inside of another list */
   next(raw: boolean): Reply | undefined {
     const start = this.#at;
     try {
@@ -88,9 +88,9 @@ export class ReplyReader {
       if (kind === COLON) return number;
       if (number < 0) return null;
       if (kind === DOLLAR) return this.#bulk(number);
-      if (raw) return this.#rawList(number, reply);
+      if (raw && (number === 0 || this.#byte(this.#at) === DOLLAR)) return this.#rawList(number, reply);
       const list: Reply[] = [];
-      for (let i = 0; i < number; i++) list.push(this.#reply(false));
+      for (let i = 0; i < number; i++) list.push(this.#reply(raw)); // as of a transaction
       return list;
     }
     if (kind !== PLUS && kind !== MINUS)

@@ -1,6 +1,7 @@
-import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:crypto';
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { failures } from '../../config/failures.ts';
 import { fatal } from '../support/failure.ts';
+import { type MasterKeys, masterKeyId, namesOf } from './master-keys.ts';
 
 /**
  * Small sealed objects. The plaintext is encrypted under a data key of its own, and that under the master key (AES-256-GCM both times), so
@@ -33,9 +34,6 @@ export function decrypt(key: Uint8Array, sealed: Buffer, aad: string): Buffer {
   return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]);
 }
 
-/** First 16 hex digits of its SHA-256: may be shown. */
-export const masterKeyId = (masterKey: Uint8Array): string => createHash('sha256').update(masterKey).digest('hex').slice(0, 16);
-
 /** Seals bytes for one object key. */
 export function seal(masterKey: Uint8Array, objectKey: string, plain: Uint8Array): string {
   const dataKey = randomBytes(KEY_BYTES);
@@ -50,15 +48,16 @@ export function seal(masterKey: Uint8Array, objectKey: string, plain: Uint8Array
 
 /**
  * Opens what `seal` made for the same object key.
- * @throws WrongMasterKey when it was sealed under another master key, or was altered.
+ * @throws WrongMasterKey when it was sealed under another master key than these, or was altered.
  */
-export function open(masterKey: Uint8Array, objectKey: string, text: string): Buffer {
+export function open(masterKeys: MasterKeys, objectKey: string, text: string): Buffer {
   const envelope = readEnvelope(text);
   if (envelope === undefined) throw damaged(objectKey);
-  if (envelope.masterKeyId !== masterKeyId(masterKey)) {
+  const masterKey = masterKeys.find((one) => masterKeyId(one) === envelope.masterKeyId);
+  if (masterKey === undefined) {
     throw fatal(
       failures.wrongMasterKey,
-      `${objectKey} was sealed under master key ${envelope.masterKeyId}, this worker has ${masterKeyId(masterKey)}: give the worker the key that was used`,
+      `${objectKey} was sealed under master key ${envelope.masterKeyId}, this worker has ${namesOf(masterKeys)}: give the worker the key that was used`,
     );
   }
   try {
@@ -71,6 +70,9 @@ export function open(masterKey: Uint8Array, objectKey: string, text: string): Bu
     throw damaged(objectKey);
   }
 }
+
+/** Id of the master key that an envelope was sealed under; undefined when it is no whole envelope. */
+export const sealedUnder = (text: string): string | undefined => readEnvelope(text)?.masterKeyId;
 
 /** Undefined when it is no envelope, or not a whole one. */
 function readEnvelope(text: string): Envelope | undefined {
@@ -88,11 +90,3 @@ function readEnvelope(text: string): Envelope | undefined {
 
 const damaged = (objectKey: string) =>
   fatal(failures.wrongMasterKey, `${objectKey} does not open: it was altered or cut short after it was sealed; put back an intact copy`);
-
-/** @throws Error when it is not 32 bytes in base64. */
-export function parseMasterKey(text: string): Uint8Array {
-  const key = Buffer.from(text.trim(), 'base64');
-  if (key.length !== KEY_BYTES)
-    throw new Error(`the master key must be ${KEY_BYTES} bytes in base64 (make one: openssl rand -base64 32); this one has ${key.length}`);
-  return key;
-}

@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
+import type { MasterKeyIds } from '../../config/keys.ts';
 import { objectKeys, systemUsers } from '../../config/names.ts';
 import { SECRET_PREFIX, type Settings } from '../../config/settings.ts';
 import { hostOf } from '../../model/known-cluster.ts';
@@ -13,7 +14,8 @@ import type { ObjectStore } from '../storage/object-store.ts';
 import { fatal, messageOf } from '../support/failure.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
 import { type KeyPair, makeCa } from './certificates.ts';
-import { open, parseMasterKey, seal } from './envelope.ts';
+import { open, seal, sealedUnder } from './envelope.ts';
+import { idsOf, type MasterKeys, readMasterKeys } from './master-keys.ts';
 
 /** A cluster's secrets, as they lie sealed in the bucket. */
 export interface ClusterSecrets {
@@ -48,6 +50,12 @@ export interface SecretStore {
   remove(cluster: string): Promise<void>;
   /** The keys that a cluster's backups are sealed under. They outlive the cluster. */
   keyRing(cluster: string): Promise<KeyRing>;
+  /** The master keys of this worker. @throws WrongMasterKey */
+  masterKeys(): Promise<MasterKeyIds>;
+  /** Id of the master key that a cluster's secrets are sealed under. Opens nothing. */
+  sealedUnder(cluster: string): Promise<string | undefined>;
+  /** Seals a cluster's secrets under the first master key. Safe to repeat. @returns false when there is nothing to do. @throws WrongMasterKey */
+  rewrap(cluster: string): Promise<boolean>;
 }
 
 const password = (): string => randomBytes(24).toString('base64url');
@@ -58,13 +66,13 @@ export function createSecretStore(
   store: ObjectStore,
   environment: Readonly<Record<string, string | undefined>>,
 ): SecretStore {
-  let masterKey: Promise<Uint8Array> | undefined;
-  const key = () => {
-    masterKey ??= readMasterKey(settings).catch((error: unknown) => {
-      masterKey = undefined; // the file may be there the next time
+  let masterKeys: Promise<MasterKeys> | undefined;
+  const keys = () => {
+    masterKeys ??= readMasterKeys(settings).catch((error: unknown) => {
+      masterKeys = undefined; // the file may be there the next time
       throw error;
     });
-    return masterKey;
+    return masterKeys;
   };
 
   const rings = new Map<string, KeyRing>();
@@ -72,7 +80,7 @@ export function createSecretStore(
     const sealed = await store.get(objectKeys.secrets(cluster));
     return sealed === undefined
       ? undefined
-      : (JSON.parse(open(await key(), objectKeys.secrets(cluster), Buffer.from(sealed).toString()).toString()) as ClusterSecrets);
+      : (JSON.parse(open(await keys(), objectKeys.secrets(cluster), Buffer.from(sealed).toString()).toString()) as ClusterSecrets);
   }
 
   async function require(cluster: string): Promise<ClusterSecrets> {
@@ -130,7 +138,7 @@ export function createSecretStore(
       for (const user of spec.security.users) await resolve(user, secrets); // every reference can be read, before anything is made with it
       if (made.length === 0) return { clusterId: secrets.clusterId, made };
       const objectKey = objectKeys.secrets(spec.name);
-      const sealed = seal(await key(), objectKey, Buffer.from(JSON.stringify(secrets)));
+      const sealed = seal((await keys())[0], objectKey, Buffer.from(JSON.stringify(secrets)));
       refuseWhenCancelled();
       if (before !== undefined) await store.put(objectKey, sealed);
       // An attempt that was given up may have been faster; nodes may be made with its record already, so that one counts.
@@ -161,31 +169,25 @@ export function createSecretStore(
       return { caCert: secrets.ca.cert, users, unreadable };
     },
     remove: (cluster) => store.remove(objectKeys.secrets(cluster)),
+    masterKeys: async () => idsOf(await keys()),
+    async sealedUnder(cluster) {
+      const sealed = await store.get(objectKeys.secrets(cluster));
+      return sealed === undefined ? undefined : sealedUnder(Buffer.from(sealed).toString());
+    },
+    async rewrap(cluster) {
+      const [sealed, its] = [await store.get(objectKeys.secrets(cluster)), await keys()];
+      const text = sealed === undefined ? undefined : Buffer.from(sealed).toString();
+      if (text === undefined || sealedUnder(text) === idsOf(its).current) return false;
+      const objectKey = objectKeys.secrets(cluster);
+      const anew = seal(its[0], objectKey, open(its, objectKey, text));
+      refuseWhenCancelled();
+      await store.put(objectKey, anew);
+      return true;
+    },
     async keyRing(cluster) {
-      const ring = rings.get(cluster) ?? createKeyRing(store, await key(), cluster);
+      const ring = rings.get(cluster) ?? createKeyRing(store, await keys(), cluster);
       rings.set(cluster, ring);
       return ring;
     },
   };
-}
-
-async function readMasterKey(settings: Settings): Promise<Uint8Array> {
-  const { HOLDFAST_MASTER_KEY: inline, HOLDFAST_MASTER_KEY_FILE: file } = settings;
-  const parse = (text: string) => {
-    try {
-      return parseMasterKey(text);
-    } catch (error) {
-      throw fatal(failures.wrongMasterKey, messageOf(error)); // trying again does not mend it
-    }
-  };
-  if (inline !== undefined) return parse(inline);
-  if (file === undefined)
-    throw fatal(
-      failures.wrongMasterKey,
-      'the worker has no master key: set HOLDFAST_MASTER_KEY_FILE (make one: openssl rand -base64 32 > master.key)',
-    );
-  const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    throw fatal(failures.wrongMasterKey, `the master key cannot be read: ${messageOf(error)}`);
-  });
-  return parse(text);
 }

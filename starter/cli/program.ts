@@ -8,6 +8,7 @@ import type { StatusOptions } from './commands/reads.ts';
 import { completionScript, type Shell, shells } from './completion-scripts.ts';
 import { type ExitCode, exitCodes, exitCodesHelp } from './exit-codes.ts';
 import { CliError } from './explain-error.ts';
+import { addKeysCommands } from './keys-commands.ts';
 import { addOperationsCommands } from './operations-commands.ts';
 import { wholeNumber } from './option-values.ts';
 import { type OutputFormat, outputOption } from './output.ts';
@@ -146,6 +147,8 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
     .action((cluster: string, options: { output: OutputFormat }) =>
       run(async (session) => (await import('./commands/recovery-window.ts')).showRecoveryWindow(session, cluster, options)),
     );
+
+  addKeysCommands(program.command('keys').description('list and change the keys that backups, archives and secrets are sealed under'), run);
 
   program.commandsGroup('Operations:');
   addOperationsCommands(program.command('operations').alias('ops').description('list, follow and steer operations'), run);

@@ -1,13 +1,14 @@
 import type { Client } from '@temporalio/client';
 import type { RecoveryWindow } from '../../config/archive.ts';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
+import type { KeyReport } from '../../config/keys.ts';
 import type { JournalEntry } from '../../config/progress.ts';
 import { readSettings } from '../../config/settings.ts';
 import type { ClusterSummary, KeeperDescription, StatusReport } from '../../config/status.ts';
 import { type OperationHandle, operationHandle } from './operation-handle.ts';
 import { type ListFilter, listOperations, type OperationSummary, summarize } from './operation-list.ts';
 import { type Operation, operationStarter } from './operation-starter.ts';
-import { askBackup, askBackups, askList, askRecoveryWindow, askStatus, describeCluster, readJournal } from './questions.ts';
+import { askBackup, askBackups, askKeys, askList, askRecoveryWindow, askStatus, describeCluster, readJournal } from './questions.ts';
 import { type ConnectOptions, connectTemporal, type Temporal, wrapClient } from './temporal.ts';
 
 /** The operations of all clusters. */
@@ -52,6 +53,8 @@ export class Holdfast implements AsyncDisposable {
   /** Holds a backup, or releases it. */
   readonly hold: Operation<'hold'>;
   readonly verifyBackup: Operation<'verifyBackup'>;
+  /** Gives what is sealed of a cluster a new key, and the master key that the workers seal under. */
+  readonly rotateKeys: Operation<'rotateKeys'>;
   readonly backups: Backups;
   readonly operations: Operations;
   readonly #temporal: Temporal;
@@ -72,6 +75,7 @@ export class Holdfast implements AsyncDisposable {
     this.rotate = operationStarter(temporal, 'rotate');
     this.hold = operationStarter(temporal, 'hold');
     this.verifyBackup = operationStarter(temporal, 'verifyBackup');
+    this.rotateKeys = operationStarter(temporal, 'rotateKeys');
     this.backups = {
       list: (cluster, options) => askBackups(temporal, cluster, options?.limit),
       describe: (cluster, id) => askBackup(temporal, cluster, id),
@@ -109,6 +113,11 @@ export class Holdfast implements AsyncDisposable {
   /** To which moments a cluster can be brought back, and every gap with its reason; also one that is gone. @throws NoWorker */
   recoveryWindow(cluster: string): Promise<RecoveryWindow> {
     return askRecoveryWindow(this.#temporal, cluster);
+  }
+
+  /** What is sealed under which master key, of every cluster. Holds no key. @throws NoWorker */
+  keys(): Promise<KeyReport> {
+    return askKeys(this.#temporal);
   }
 
   /** Every cluster, also those of which only parts were found. @throws NoWorker */

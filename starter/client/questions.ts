@@ -2,7 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { RecoveryWindow } from '../../config/archive.ts';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
-import { keeperWorkflowId, listWorkflowId, operationWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import type { KeyReport } from '../../config/keys.ts';
+import { keeperWorkflowId, listKeysWorkflowId, listWorkflowId, operationWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { JournalEntry } from '../../config/progress.ts';
 import { type ClusterSummary, type KeeperDescription, keeperHandlers, type StatusReport } from '../../config/status.ts';
 import { ClusterNotKept, NoWorker, OperationNotFound } from './errors.ts';
@@ -62,6 +63,9 @@ export const askStatus = (temporal: Temporal, cluster: string) =>
 
 /** Every cluster that a keeper, an engine or the object store knows. */
 export const askList = (temporal: Temporal) => ask<readonly ClusterSummary[]>(temporal, 'list', listWorkflowId(shortUnique()), {});
+
+/** What is sealed under which master key, of every cluster. */
+export const askKeys = (temporal: Temporal) => ask<KeyReport>(temporal, 'listKeys', listKeysWorkflowId(shortUnique()), {});
 
 /** The backups of a cluster, newest first. */
 export const askBackups = (temporal: Temporal, cluster: string, limit?: number) =>

@@ -1,8 +1,11 @@
 import calculateSlot from 'cluster-key-slot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { scanBigKeys } from '../../activities/migration/big-keys.ts';
+import { copiesOf, type KeyCopy } from '../../activities/migration/key-copies.ts';
+import { openSlots } from '../../activities/migration/move-group.ts';
+import { type ConnectedNode, connectNode } from '../../activities/migration/slot-node.ts';
 import { asOperator } from '../../activities/redis/connection.ts';
-import type { Reply } from '../../activities/redis/protocol.ts';
+import { listItems, RawList, type Reply } from '../../activities/redis/protocol.ts';
 import { openWire, type Wire } from '../../activities/redis/wire.ts';
 import { clusterSpec } from '../../config/cluster-spec.ts';
 import { systemUsers } from '../../config/names.ts';
@@ -109,6 +112,12 @@ describe.each(everything ? all : all.slice(0, SAMPLE))('$engine $version', ({ en
     );
   };
 
+  const primaryOf = async (shard: number) => {
+    const node = shards[shard]?.nodes.find(({ role }) => role === 'primary');
+    const wire = nodes.find((one) => one.role === 'primary' && one.shard === shard)?.wire;
+    return { nodeId: String(await wire?.one('CLUSTER', 'MYID')), address: node?.address ?? '' };
+  };
+
   beforeAll(async () => {
     names.push(cluster);
     await ask(stack, 'provision', { spec: specWith(1) });
@@ -172,7 +181,51 @@ describe.each(everything ? all : all.slice(0, SAMPLE))('$engine $version', ({ en
     await on(owner, 'SETSLOT', slot, 'MIGRATING', to);
     expect(await scan(0)).toEqual(found);
   });
+
+  test('keys are sent as they are, uncompressed, also when some of them are gone by then, and nobody finds another setting', async () => {
+    const slot = slotOf('many');
+    const owner = ownerOf(shards, slot);
+    const held = await stack.dependencies.secrets.require(cluster);
+    const connected = await Promise.all(
+      [owner, (owner + 1) % 3].map(async (shard) => {
+        const { nodeId, address } = await primaryOf(shard);
+        return connectNode(nodeId, asOperator(held, true, { kind: 'data', address }));
+      }),
+    );
+    const [source, destination] = connected as [ConnectedNode, ConnectedNode];
+    try {
+      await openSlots({ source, destination, others: [], slots: [slot] });
+      const copies: KeyCopy[] = [];
+      const send = async (keys: number, gone: number) => {
+        const lists = await source.keys([{ slot, most: keys }]);
+        const names = lists.flatMap((list) => (list instanceof RawList ? listItems(list) : []));
+        expect(names).toHaveLength(keys);
+        if (gone > 0) await source.wire.one('UNLINK', ...names.slice(0, gone));
+        else await source.wire.one('SET', names[0] ?? '', large);
+        const before = copies.length;
+        await source.migrate(lists, destination, 1500, (kept) => copies.push(...copiesOf(kept)));
+        return copies.slice(before);
+      };
+      const transactions = async () => callsOf(String(await source.wire.one('INFO', 'commandstats')), 'exec');
+      await send(50, 3);
+      expect([await source.count([slot]), await destination.count([slot])]).toEqual([[MANY - 49], [47]]);
+      expect(await transactions()).toBe(0); // it was refused, and nothing of it was done
+      const [first] = await send(MANY - 49, 0);
+      expect([await source.count([slot]), await destination.count([slot])]).toEqual([[0], [MANY - 2]]);
+      expect(await transactions()).toBe(1);
+      // A long row of the same letter would be a few hundred bytes.
+      expect(first?.dump.length).toBeGreaterThan(large.length);
+      expect(copies.length).toBe(MANY - 2);
+      for (const reply of await everywhere('any', 'CONFIG', 'GET', 'rdbcompression'))
+        expect(wordsOf(reply)).toEqual(['rdbcompression', 'yes']);
+    } finally {
+      for (const node of connected) node.close();
+    }
+  });
 });
+
+/** How often a server has carried out a command. */
+const callsOf = (stats: string, command: string): number => Number(new RegExp(`cmdstat_${command}:calls=(\\d+)`).exec(stats)?.[1] ?? 0);
 
 const bySlot = (a: { readonly slot: number }, b: { readonly slot: number }): number => a.slot - b.slot;
 

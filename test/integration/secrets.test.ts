@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { parseMasterKeys } from '../../activities/secrets/master-keys.ts';
 import type { BackupSummary } from '../../config/backup.ts';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
@@ -102,11 +103,13 @@ async function live(subject: Subject): Promise<void> {
 function collect(held: Awaited<ReturnType<typeof stack.dependencies.secrets.require>>, sealed: Secrets): void {
   const { system, users, ca } = held;
   for (const [user, password] of [...Object.entries(system), ...Object.entries(users)]) secrets[`the password of ${user}`] = password;
-  const masterKey = stack.env.HOLDFAST_MASTER_KEY ?? '';
   secrets["the CA's private key"] = ca.key;
-  secrets['the master key'] = masterKey;
-  secrets['the master key in hex'] = Buffer.from(masterKey, 'base64').toString('hex');
-  secrets["the master key's whole digest"] = createHash('sha256').update(Buffer.from(masterKey, 'base64')).digest('hex');
+  for (const [at, masterKey] of parseMasterKeys(stack.env.HOLDFAST_MASTER_KEY ?? '').entries()) {
+    const key = Buffer.from(masterKey);
+    secrets[`master key ${at}`] = key.toString('base64');
+    secrets[`master key ${at} in hex`] = key.toString('hex');
+    secrets[`the whole digest of master key ${at}`] = createHash('sha256').update(key).digest('hex');
+  }
   secrets['the key of the object store'] = stack.env.HOLDFAST_S3_SECRET_ACCESS_KEY ?? '';
   seals['the wrapped data key'] = sealed.wrappedKey ?? '';
   seals['the sealed secrets'] = sealed.sealed ?? '';

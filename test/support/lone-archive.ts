@@ -39,7 +39,7 @@ export interface Attempt {
 
 export function loneArchive(docker: Docker, shard: LoneShard, store: StreamStore): LoneArchive {
   const cluster = shard.spec.name;
-  const ring = createKeyRing(store, randomBytes(32), cluster);
+  const ring = createKeyRing(store, [randomBytes(32)], cluster);
   const all = [shard.primary, shard.replica];
   const hidden = new Set<ShardNode>();
   const look = async (): Promise<ShardNow> => {

@@ -13,14 +13,15 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-/** Looks until it is so. @throws with `what` when the time is over. */
+/** Looks until it is so, half of the time at most: what looks may cost more than what is looked at. @throws with `what` when the time is over. */
 export async function until<T>(what: string, look: () => Promise<T | undefined | false>, timeoutMs = 30_000): Promise<T> {
   const end = Date.now() + timeoutMs;
   for (;;) {
+    const began = performance.now();
     const seen = await look();
     if (seen !== undefined && seen !== false) return seen;
     if (Date.now() > end) throw new Error(`not within ${timeoutMs} ms: ${what}`);
-    await pause(50);
+    await pause(Math.max(50, performance.now() - began));
   }
 }
 

@@ -56,7 +56,8 @@ async function startOnce(withWorker: boolean): Promise<Stack> {
     HOLDFAST_S3_ENDPOINT: `http://127.0.0.1:${s3Port}`,
     HOLDFAST_S3_ACCESS_KEY_ID: 'test',
     HOLDFAST_S3_SECRET_ACCESS_KEY: randomBytes(12).toString('hex'),
-    HOLDFAST_MASTER_KEY: randomBytes(32).toString('base64'),
+    // The second one opens what is older: as after a change of master keys.
+    HOLDFAST_MASTER_KEY: [randomBytes(32), randomBytes(32)].map((key) => key.toString('base64')).join(','),
     HOLDFAST_WORKFLOW_BUNDLE: currentBundle(),
   };
   const settings = readSettings(env);

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { issueNodeCertificate, makeCa } from '../../activities/secrets/certificates.ts';
-import { open, parseMasterKey, seal } from '../../activities/secrets/envelope.ts';
+import { open, seal, sealedUnder } from '../../activities/secrets/envelope.ts';
+import { idsOf, masterKeyId, parseMasterKeys } from '../../activities/secrets/master-keys.ts';
 import { createSecretStore } from '../../activities/secrets/secret-store.ts';
 import type { ObjectStore } from '../../activities/storage/object-store.ts';
 import { objectKeys, systemUsers } from '../../config/names.ts';
@@ -36,7 +37,7 @@ describe('an envelope', () => {
   test('gives back what was sealed, for any bytes', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), fc.string(), (plain, at) => {
-        expect(Uint8Array.from(open(masterKey, at, seal(masterKey, at, plain)))).toEqual(plain);
+        expect(Uint8Array.from(open([masterKey], at, seal(masterKey, at, plain)))).toEqual(plain);
       }),
     );
   });
@@ -50,7 +51,7 @@ describe('an envelope', () => {
 
   test('that was altered anywhere, or cut short anywhere, does not open', () => {
     const sealed = seal(masterKey, key, Buffer.from('secret'));
-    const refused = (text: string) => failing(() => open(masterKey, key, text));
+    const refused = (text: string) => failing(() => open([masterKey], key, text));
     fc.assert(
       fc.property(fc.nat(sealed.length - 1), (at) => {
         expect(refused(sealed.slice(0, at))).toMatchObject({ type: 'WrongMasterKey', nonRetryable: true });
@@ -71,18 +72,43 @@ describe('an envelope', () => {
 
   test('that was moved to another object does not open there', () => {
     const sealed = seal(masterKey, key, Buffer.from('secret'));
-    expect(failing(() => open(masterKey, objectKeys.secrets('billing'), sealed)).type).toBe('WrongMasterKey');
+    expect(failing(() => open([masterKey], objectKeys.secrets('billing'), sealed)).type).toBe('WrongMasterKey');
   });
 
   test('of another master key is told from a damaged one', () => {
-    const refusal = failing(() => open(randomBytes(32), key, seal(masterKey, key, Buffer.from('secret'))));
+    const refusal = failing(() => open([randomBytes(32)], key, seal(masterKey, key, Buffer.from('secret'))));
     expect(refusal).toMatchObject({ type: 'WrongMasterKey', nonRetryable: true });
     expect(refusal.message).toMatch(/was sealed under master key \w{16}, this worker has \w{16}/);
   });
 
-  test('wants a master key of 32 bytes', () => {
-    expect(parseMasterKey(`${masterKey.toString('base64')}\n`)).toEqual(masterKey);
-    expect(failing(() => parseMasterKey('c2hvcnQ=')).message).toContain('32 bytes in base64');
+  test('opens with each of several master keys, and says which one it was sealed under', () => {
+    const former = randomBytes(32);
+    const sealed = seal(former, key, Buffer.from('secret'));
+    expect(open([masterKey, former], key, sealed).toString()).toBe('secret');
+    expect(sealedUnder(sealed)).toBe(masterKeyId(former));
+    expect(sealedUnder(sealed.slice(0, -1))).toBeUndefined();
+    const refusal = failing(() => open([masterKey, randomBytes(32)], key, sealed));
+    expect(refusal.message).toMatch(/this worker has \w{16} and \w{16}/);
+  });
+});
+
+describe('master keys', () => {
+  const [first, second] = [masterKey, randomBytes(32)];
+  const text = (key: Buffer) => key.toString('base64');
+
+  test('are read a line each, or with commas between; the first one seals', () => {
+    expect(parseMasterKeys(`${text(first)}\n`)).toEqual([first]);
+    for (const between of ['\n', '\r\n', ',', ', ', '\n\n']) {
+      expect(parseMasterKeys(`${text(first)}${between}${text(second)}\n`)).toEqual([first, second]);
+    }
+    expect(parseMasterKeys(`${text(first)}\n${text(second)}\n${text(first)}`)).toEqual([first, second]);
+    expect(idsOf([first, second])).toEqual({ current: masterKeyId(first), former: [masterKeyId(second)] });
+  });
+
+  test('have 32 bytes each; anything else is refused, and says which one it is', () => {
+    expect(failing(() => parseMasterKeys('c2hvcnQ=')).message).toMatch(/^the master key must be 32 bytes in base64 .* this one has 5$/);
+    expect(failing(() => parseMasterKeys(' \n')).message).toMatch(/there is none$/);
+    expect(failing(() => parseMasterKeys(`${text(first)}\nc2hvcnQ=`)).message).toMatch(/number 2 too, must be 32 bytes .* has 5$/);
   });
 });
 

@@ -20,7 +20,7 @@ const whole: PartOf = { cluster: 'orders', backup };
 /** Every other slot: a list that no header has room for. */
 const scattered = Array.from({ length: 1000 }, (_, at) => 2 * at).join(',');
 const store = memoryStore();
-const ring = createKeyRing(store, randomBytes(32), 'orders');
+const ring = createKeyRing(store, [randomBytes(32)], 'orders');
 const deps = { store, secrets: { keyRing: async () => ring } as unknown as SecretStore, docker: {} as Docker };
 let stored: ShardBackup;
 

@@ -11,6 +11,7 @@ import { importBackups } from '../../activities/backup/import-backup.ts';
 import { createKeyRing } from '../../activities/backup/key-ring.ts';
 import { openStream } from '../../activities/backup/open.ts';
 import { sealStream } from '../../activities/backup/seal.ts';
+import type { MasterKeys } from '../../activities/secrets/master-keys.ts';
 import { type BackupManifest, backupManifest } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys } from '../../config/names.ts';
@@ -30,7 +31,7 @@ beforeEach(async () => {
   path = mkdtempSync(join(tmpdir(), 'holdfast-export-'));
   folder = openFolder(path);
   store = memoryStore();
-  const kek = await createKeyRing(store, masterKey, cluster).current();
+  const kek = await createKeyRing(store, [masterKey], cluster).current();
   const sealing = sealStream(inChunks(plain, 65_536), { kek, content: 'rdb' });
   await store.putStream(key, sealing.bytes);
   await store.put(backupKeys.manifest(cluster, id), JSON.stringify(manifestOf(sealing.facts())));
@@ -61,15 +62,15 @@ const manifestOf = (object: BackupManifest['shards'][number]['object']): BackupM
   });
 
 const takeOut = (backup = 'latest') => exportBackup(store, folder, { cluster, backup });
-const bringIn = (into = memoryStore(), key = masterKey, sealedUnder?: Uint8Array) =>
+const bringIn = (into = memoryStore(), key = masterKey, sealedUnder?: MasterKeys) =>
   importBackups(into, folder, {
-    ringOf: async (name) => createKeyRing(into, key, name),
+    ringOf: async (name) => createKeyRing(into, [key], name),
     ...(sealedUnder === undefined ? {} : { sealedUnder }),
   });
 const file = (name: string) => join(path, ...name.split('/'));
 const keyFile = () => [...store.objects.keys()].find((name) => name.startsWith('keys/')) ?? '';
 const content = async (from: ReturnType<typeof memoryStore>, under: Uint8Array) => {
-  const ring = createKeyRing(from, under, cluster);
+  const ring = createKeyRing(from, [under], cluster);
   return buffer(openStream(from.getStream(key), { name: key, kekById: ring.byId }).bytes);
 };
 
@@ -92,7 +93,7 @@ describe('a backup that is taken elsewhere', () => {
       message: expect.stringContaining('--sealed-under'),
     });
     expect(there.objects.size).toBe(0);
-    await bringIn(there, other, masterKey);
+    await bringIn(there, other, [masterKey]);
     expect((await content(there, other)).equals(plain)).toBe(true);
   });
 
@@ -100,7 +101,7 @@ describe('a backup that is taken elsewhere', () => {
     await takeOut();
     const there = memoryStore();
     const stop = new AbortController();
-    const ringOf = async (name: string) => createKeyRing(there, masterKey, name);
+    const ringOf = async (name: string) => createKeyRing(there, [masterKey], name);
     const broken = importBackups(there, folder, { ringOf, signal: stop.signal, onObject: () => stop.abort(new Error('Ctrl-C')) });
     await expect(broken).rejects.toThrow('Ctrl-C');
     expect(await readManifest(there, cluster, id)).toBeUndefined();

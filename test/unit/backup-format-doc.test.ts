@@ -7,7 +7,7 @@ import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createKeyRing } from '../../activities/backup/key-ring.ts';
 import { sealStream } from '../../activities/backup/seal.ts';
-import { masterKeyId } from '../../activities/secrets/envelope.ts';
+import { masterKeyId } from '../../activities/secrets/master-keys.ts';
 import { archiveFacts, segmentAbout, timelineBegin } from '../../config/archive.ts';
 import { backupManifest, shardBackup, verification } from '../../config/backup.ts';
 import { backupKeys } from '../../config/names.ts';
@@ -38,7 +38,7 @@ beforeAll(async () => {
   copyFileSync('docs/open-sealed.mjs', join(folder, 'open-sealed.mjs'));
   put('master.key', `${masterKey.toString('base64')}\n`);
   put('other.key', randomBytes(32).toString('base64'));
-  const kek = await createKeyRing(store, masterKey, 'orders').current();
+  const kek = await createKeyRing(store, [masterKey], 'orders').current();
   for (const compression of ['zstd', 'none'] as const)
     put(
       objectKey(compression),

@@ -1,17 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createKeyRing } from '../../activities/backup/key-ring.ts';
-import { masterKeyId } from '../../activities/secrets/envelope.ts';
+import { masterKeyId } from '../../activities/secrets/master-keys.ts';
 import { backupKeys } from '../../config/names.ts';
 import { memoryStore } from '../support/memory-store.ts';
 
 const masterKey = randomBytes(32);
 const [ours, other] = [masterKey, randomBytes(32)];
+const UNIQUE = '0123456789abcdef';
 const hex = (key: Uint8Array) => Buffer.from(key).toString('hex');
 
 describe('a key ring', () => {
   let store: ReturnType<typeof memoryStore>;
-  const ring = (key = ours, cluster = 'orders') => createKeyRing(store, key, cluster);
+  const ring = (key = ours, cluster = 'orders') => createKeyRing(store, [key], cluster);
   beforeEach(() => {
     store = memoryStore();
   });
@@ -75,11 +76,13 @@ describe('a key ring', () => {
     for (const form of ['latin1', 'hex', 'base64'] as const) expect(all).not.toContain(Buffer.from(key).toString(form));
   });
 
-  test('rotates: what comes is sealed under a new key, the old one stays readable', async () => {
+  test('makes a new key for what comes, once for each wish; the old one stays readable', async () => {
     const one = ring();
     const first = await one.current();
-    const second = await one.rotate();
-    expect(second.id).toMatch(/^000002-/);
+    const second = await one.makeNew(UNIQUE);
+    expect(second.id).toBe(`000002-${UNIQUE}`);
+    expect(await ring().makeNew(UNIQUE)).toEqual(second); // by an attempt that does not know of the first one
+    expect((await ring().list()).map(({ id }) => id)).toEqual([first.id, second.id]);
     expect((await one.current()).id).toBe(second.id);
     expect((await ring().current()).id).toBe(second.id);
     expect(hex(await ring().byId(first.id))).toBe(hex(first.key));
@@ -89,7 +92,7 @@ describe('a key ring', () => {
     vi.useFakeTimers();
     const one = ring();
     const first = await one.current();
-    const second = await ring().rotate();
+    const second = await ring().makeNew(UNIQUE);
     expect((await one.current()).id).toBe(first.id);
     vi.advanceTimersByTime(60_000);
     expect((await one.current()).id).toBe(second.id);
@@ -119,46 +122,94 @@ describe('a key ring', () => {
   });
 
   describe('whose master key is changed', () => {
-    test('is readable with both while the change lasts, and with the new one alone after it', async () => {
-      const [first, second] = [await ring().current(), await ring().rotate()];
-      expect(await ring().rewrap(other)).toEqual([first.id, second.id]);
-      for (const master of [ours, other]) {
-        for (const { id, key } of [first, second]) expect(hex(await ring(master).byId(id))).toBe(hex(key));
-        expect((await ring(master).current()).id).toBe(second.id);
+    const both = (cluster = 'orders') => createKeyRing(store, [other, ours], cluster);
+    const made = async () => [await ring().current(), await ring().makeNew(UNIQUE)];
+    const under = async () => (await ring().list()).map((key) => key.under);
+
+    test('opens with both while the change lasts, and with the new one alone after it', async () => {
+      const keys = await made();
+      expect((await both().current()).id).toBe(keys[1]?.id); // no key is made because the master key is new
+      expect(await under()).toEqual([[masterKeyId(ours)], [masterKeyId(ours)]]);
+      expect(await both().rewrap()).toEqual(keys.map(({ id }) => id));
+      expect(await under()).toEqual([[masterKeyId(other)], [masterKeyId(other)]]);
+      for (const one of [both(), ring(other)]) {
+        for (const { id, key } of keys) expect(hex(await one.byId(id))).toBe(hex(key));
+        expect((await one.current()).id).toBe(keys[1]?.id);
       }
-      expect(await ring().rewrap(other)).toEqual([]); // nothing left to do
-      expect(await ring(other).retire(masterKeyId(ours))).toEqual([first.id, second.id]);
-      expect(hex(await ring(other).byId(first.id))).toBe(hex(first.key));
+      for (const { id, key } of keys) expect(hex(await ring(other).open(id))).toBe(hex(key));
+      expect(await both().rewrap()).toEqual([]); // nothing left to do
       await expect(ring(ours).current()).rejects.toMatchObject({ type: 'WrongMasterKey' });
-    });
-
-    test('goes on where it was when the worker died in the middle', async () => {
-      const keys = [await ring().current(), await ring().rotate(), await ring().rotate()];
-      const { putNew } = store;
-      let writes = 0;
-      store.putNew = async (key, body) => {
-        if (++writes === 2) throw new Error('killed');
-        return putNew(key, body);
-      };
-      await expect(ring().rewrap(other)).rejects.toThrow('killed');
-      for (const { id, key } of keys) expect(hex(await ring().byId(id))).toBe(hex(key));
-      store.putNew = putNew;
-      expect(await ring().rewrap(other)).toEqual(keys.slice(1).map(({ id }) => id));
-      for (const { id, key } of keys) expect(hex(await ring(other).byId(id))).toBe(hex(key));
-    });
-
-    test('keeps the only copy of a key, whatever it is told', async () => {
-      await ring().current();
-      await ring().rewrap(other);
-      const late = await ring().rotate(); // by a worker that has the old master key still
-      const before = [...store.objects.keys()];
-      await expect(ring(other).retire(masterKeyId(ours))).rejects.toMatchObject({ type: 'PlanRefused' });
-      await expect(ring(ours).retire(masterKeyId(ours))).rejects.toThrow('start it with the new one first');
-      expect([...store.objects.keys()]).toEqual(before);
-      await expect(ring(other).byId(late.id)).rejects.toMatchObject({ type: 'WrongMasterKey' });
-      await ring(ours).rewrap(other);
-      await ring(other).retire(masterKeyId(ours));
+      const late = await both().makeNew('fedcba9876543210');
       expect(hex(await ring(other).byId(late.id))).toBe(hex(late.key));
+    });
+
+    test('goes on where it was when the worker died after any write or removal, and each key opens at every moment', async () => {
+      const keys = await made();
+      const { putNew, remove } = store;
+      for (let survived = 0, done = false; !done; survived++) {
+        let left = survived;
+        const dying =
+          <A extends readonly unknown[], R>(act: (...args: A) => Promise<R>) =>
+          async (...args: A): Promise<R> => {
+            if (left-- === 0) throw new Error('killed');
+            return act(...args);
+          };
+        Object.assign(store, { putNew: dying(putNew), remove: dying(remove) });
+        done = await both()
+          .rewrap()
+          .then(
+            () => survived > 0,
+            () => false,
+          );
+        for (const { id, key } of keys) expect(hex(await both().byId(id))).toBe(hex(key));
+        expect(survived).toBeLessThan(20);
+      }
+      expect(await under()).toEqual([[masterKeyId(other)], [masterKeyId(other)]]);
+    });
+
+    test('is read while one copy takes the place of the other', async () => {
+      const [first] = await made();
+      const { get } = store;
+      let rewrapped = false;
+      store.get = async (key) => {
+        const found = await get(key);
+        if (rewrapped || found !== undefined) return found;
+        rewrapped = true; // it was looked for under the new master key, and not there yet
+        store.get = get;
+        await both().rewrap();
+        return undefined;
+      };
+      expect(hex(await both().byId(first?.id ?? ''))).toBe(hex(first?.key ?? Buffer.alloc(0)));
+      expect(rewrapped).toBe(true);
+    });
+
+    test('changes nothing when a key opens with none of the master keys that are here', async () => {
+      await made();
+      await createKeyRing(store, [randomBytes(32), ours], 'orders').rewrap();
+      await ring().makeNew('fedcba9876543210'); // this one opens
+      const before = [...store.objects.keys()];
+      await expect(both().rewrap()).rejects.toMatchObject({ type: 'WrongMasterKey' });
+      expect([...store.objects.keys()]).toEqual(before);
+    });
+
+    test('keeps a copy that holds another key than the one beside it, and says so', async () => {
+      const [first] = await made();
+      const id = first?.id ?? '';
+      const elsewhere = memoryStore();
+      await createKeyRing(elsewhere, [other], 'orders').makeNew(id.slice(7));
+      const [object = '', its = Buffer.alloc(0)] = [...elsewhere.objects][0] ?? [];
+      store.objects.set(object, its);
+      await expect(both().rewrap()).rejects.toThrow('are not the same key');
+      expect(hex(await ring(ours).byId(id))).toBe(hex(first?.key ?? Buffer.alloc(0)));
+    });
+
+    test('leaves copies under master keys that are not here', async () => {
+      const [first] = await made();
+      const id = first?.id ?? '';
+      const copy = backupKeys.keyCopy('orders', id, 'a'.repeat(16));
+      store.objects.set(copy, Buffer.from('of another installation'));
+      await both().rewrap();
+      expect((await ring().list())[0]?.under.toSorted()).toEqual([masterKeyId(other), 'a'.repeat(16)].toSorted());
     });
   });
 });

@@ -38,6 +38,12 @@ const names: fc.Arbitrary<Sent> = fc.array(bytes, { maxLength: 6 }).map((items) 
   return { reply: new RawList(items.length, body), bytes: join(`*${items.length}\r\n`, body) };
 });
 
+/** The end of a transaction: lists of names are in it, and its first reply is no string. */
+const transaction: fc.Arbitrary<Sent> = fc
+  .tuple(line, fc.array(fc.oneof(names, simple), { maxLength: 4 }))
+  .map(([first, items]) => [{ reply: first, bytes: join(`+${first}\r\n`) }, ...items])
+  .map((items) => ({ reply: items.map(({ reply }) => reply), bytes: join(`*${items.length}\r\n`, ...items.map((item) => item.bytes)) }));
+
 /** Everything that a reader gives when the bytes come in these pieces; also how many replies were there after each. */
 function readIn(pieces: readonly Buffer[], raw: boolean): readonly Reply[] {
   const reader = new ReplyReader();
@@ -63,7 +69,7 @@ const cutAt = (whole: Buffer, ...cuts: readonly number[]): readonly Buffer[] => 
 describe('replies', () => {
   test.each([
     ['of any kind', tree, false],
-    ['that are left in the encoding of the server', fc.oneof(names, simple), true],
+    ['that are left in the encoding of the server', fc.oneof(names, simple, transaction), true],
   ] as const)('%s are the same wherever the bytes are cut', (_, any, raw) => {
     fc.assert(
       fc.property(fc.array(any, { minLength: 1, maxLength: 4 }), (sent) => {
@@ -77,7 +83,7 @@ describe('replies', () => {
 
   test.each([
     ['of any kind', tree, false],
-    ['that are left in the encoding of the server', fc.oneof(names, simple), true],
+    ['that are left in the encoding of the server', fc.oneof(names, simple, transaction), true],
   ] as const)('%s are the same byte by byte, and in any pieces', (_, any, raw) => {
     fc.assert(
       fc.property(fc.array(any, { minLength: 1, maxLength: 4 }), fc.array(fc.nat(), { maxLength: 8 }), (sent, cuts) => {

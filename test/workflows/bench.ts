@@ -2,9 +2,11 @@ import { activityInfo } from '@temporalio/activity';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { createKeyRing } from '../../activities/backup/key-ring.ts';
 import { createControlActivities, createWaitingActivities } from '../../activities/control-activities.ts';
+import { idsOf, masterKeyId } from '../../activities/secrets/master-keys.ts';
 import type { SecretStore } from '../../activities/secrets/secret-store.ts';
-
+import type { ObjectStore } from '../../activities/storage/object-store.ts';
 import { beating } from '../../activities/support/beating.ts';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
 import { hostArchiveTaskQueue, hostDataTaskQueue, hostTaskQueue, WAITING_TASK_QUEUE, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
@@ -21,6 +23,8 @@ export type { World } from './played-cluster.ts';
 
 export interface Bench {
   readonly client: Client;
+  /** The bucket. */
+  readonly store: ObjectStore;
   /** Keys of the objects in the bucket that begin so. */
   objects(prefix: string): Promise<readonly string[]>;
   /** Puts an object into the bucket. */
@@ -59,6 +63,7 @@ export async function startBench(): Promise<Bench> {
   let next = 0;
   const bench: Bench = {
     client,
+    store,
     objects: store.list,
     put: store.put,
     searchAttributes: async () => false,
@@ -87,7 +92,7 @@ export async function startBench(): Promise<Bench> {
     },
   };
 
-  const secrets = playedSecrets(current);
+  const secrets = playedSecrets(current, store);
   const control = createControlActivities({ client, store, secrets, searchAttributes: () => bench.searchAttributes() });
   const watched = <A extends object>(activities: A): A =>
     Object.fromEntries(
@@ -126,7 +131,7 @@ function subjectOf(args: readonly unknown[]): string {
   return typeof second === 'string' ? second : '';
 }
 
-const playedSecrets = (current: () => World): SecretStore => ({
+const playedSecrets = (current: () => World, store: ObjectStore): SecretStore => ({
   read: async () =>
     current().secrets
       ? {
@@ -148,7 +153,14 @@ const playedSecrets = (current: () => World): SecretStore => ({
   async remove() {
     current().secrets = false;
   },
-  keyRing: () => Promise.reject(new Error('not played')),
+  keyRing: async (cluster) => createKeyRing(store, current().masterKeys, cluster),
+  masterKeys: async () => idsOf(current().masterKeys),
+  sealedUnder: async () => (current().secrets ? current().sealedUnder : undefined),
+  async rewrap() {
+    const before = current().sealedUnder;
+    current().sealedUnder = masterKeyId(current().masterKeys[0]);
+    return current().sealedUnder !== before;
+  },
 });
 
 /** The operation's progress, once it is as wanted. */

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { cancellationSignal, cancelled } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import type { ArchiveActivities } from '../../activities/archive-activities.ts';
@@ -7,6 +8,7 @@ import type { HostActivities } from '../../activities/host-activities.ts';
 import { type ClosedSlots, refuseConflicts } from '../../activities/migration/close-open-slots.ts';
 import type { MoveRequest } from '../../activities/migration/move-state.ts';
 import { noTotals, reportOf } from '../../activities/migration/move-state.ts';
+import { type MasterKeys, masterKeyId } from '../../activities/secrets/master-keys.ts';
 import type { StreamStore } from '../../activities/storage/object-store.ts';
 import { type ClusterSpec, type ClusterSpecInput, clusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
@@ -74,6 +76,9 @@ export interface World {
   readonly replaced: Set<string>;
   readonly barred: Set<string>;
   unfinished: Unfinished | undefined;
+  /** What its workers have, and the one that its secrets are sealed under. */
+  masterKeys: MasterKeys;
+  sealedUnder: string;
   /** Shards whose writes are archived now. */
   readonly archived: Set<number>;
   /** Changes what is observed, from now on. */
@@ -97,8 +102,11 @@ export function createWorld(changes: Partial<ClusterSpecInput>): World {
   const spec = clusterSpec.parse({ name: uniqueName(), engine: 'valkey', version: '9.1', deletionProtection: false, ...changes });
   const befores = new Map<string, Before>();
   const stands: Stand[] = [];
+  const masterKey = randomBytes(32);
   return {
     spec,
+    masterKeys: [masterKey],
+    sealedUnder: masterKeyId(masterKey),
     calls: [],
     containers: new Set(),
     volumes: new Set(),

@@ -18,9 +18,11 @@ export function renderResult(result: OperationResult, style: Style): string {
       ? 'holdfast list'
       : operation === 'rotate' || operation === 'hold'
         ? `holdfast backup list ${cluster}`
-        : backup === undefined
-          ? `holdfast status ${cluster}`
-          : `holdfast backup show ${cluster} ${backup.id}`;
+        : operation === 'rotateKeys'
+          ? 'holdfast keys list'
+          : backup === undefined
+            ? `holdfast status ${cluster}`
+            : `holdfast backup show ${cluster} ${backup.id}`;
   const lines = [`${style.good('✔')} ${summary} ${style.dim(`(${formatDuration(tookMs)})`)}`];
   if (moved !== undefined) lines.push(...reportLines(moved, style));
   if (backup !== undefined) lines.push(...backupLines(backup, style));
