@@ -11,8 +11,8 @@ import { endTimelines } from './archive/end-timelines.ts';
 import { readRecoveryWindow } from './archive/read-window.ts';
 import { readBackupStatus } from './backup/backup-status.ts';
 import { backupIds, commitBackup, discardUnnamed, findManifest, recordDamage, recordVerification, setHold } from './backup/catalogue.ts';
-import { checkKeys, listKeys, makeKey, rewrapKeys, surveyKeys } from './backup/keys.ts';
 import { listBackups } from './backup/list-backups.ts';
+import { checkKeys, listKeys, makeKey, rewrapKeys, surveyKeys } from './backup/rotate-keys.ts';
 import { readDrill, writeDrill } from './restore/drills.ts';
 import { findSource, type SourceRequest } from './restore/find-source.ts';
 import { beginRestore, endRestore, readRestore } from './restore/restore-marks.ts';
@@ -124,7 +124,7 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     missingBackups: (cluster: string, ids: readonly string[]) => missingBackups(store, cluster, ids),
     surveyKeys: (cluster: string) => surveyKeys({ secrets }, cluster),
     listKeys: () => listKeys({ store, secrets }),
-    makeKey: (cluster: string, unique: string) => makeKey({ secrets }, cluster, unique),
+    makeKey: (cluster: string, under: string, wish: string) => makeKey({ secrets }, cluster, under, wish),
     rewrapKeys: (cluster: string, under: string) => rewrapKeys({ secrets }, cluster, under),
     checkKeys: (cluster: string, under: string) => checkKeys({ secrets }, cluster, under),
     /** The schedule of its backups is as the spec says. */

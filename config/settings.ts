@@ -27,12 +27,12 @@ export const settingsSchema = z.object({
     .string()
     .optional()
     .describe(
-      'Master key that seals secrets: 32 bytes in base64. Prefer the file. Former ones that still open what is older may follow, with commas between.',
+      'Master key that seals secrets: 32 bytes in base64. Prefer the file. It seals; others that only open may follow, with commas between.',
     ),
   HOLDFAST_MASTER_KEY_FILE: z
     .string()
     .optional()
-    .describe('File with the master key: 32 bytes in base64. Former ones that still open what is older may follow, a line each.'),
+    .describe('File with the master key: 32 bytes in base64. It seals; others that only open may follow, a line each.'),
   HOLDFAST_SECRETS_DIR: z
     .string()
     .optional()

@@ -21,9 +21,9 @@ export function planRotateKeys(
   found: ClusterKeys & { readonly master: MasterKeyIds },
 ): RotateKeysPlan {
   const { cluster, master, keys, secrets } = found;
-  const { current, former } = master;
-  const here = new Set([current, ...former]);
-  const elsewhere = keys.filter(({ under }) => !under.includes(current) || under.some((id) => former.includes(id)));
+  const { current, others } = master;
+  const here = new Set([current, ...others]);
+  const elsewhere = keys.filter(({ under }) => !under.includes(current) || under.some((id) => others.includes(id)));
   const moves = secrets !== undefined && secrets !== current;
   const leaves = [...new Set([...elsewhere.flatMap(({ under }) => under), ...(moves ? [secrets] : [])])].filter(
     (id) => id !== current && here.has(id),
@@ -34,7 +34,7 @@ export function planRotateKeys(
       ? [
           {
             name: rotateKeysSteps.make,
-            change: `what is stored of ${cluster} from now on is sealed under it; ${count(keys.length, 'key')} ${keys.length === 1 ? 'stays' : 'stay'} for what is there`,
+            change: `what is stored of ${cluster} from now on is sealed under it${keys.length === 0 ? '' : `; ${count(keys.length, 'key')} ${keys.length === 1 ? 'stays' : 'stay'} for what is there`}`,
           },
         ]
       : []),
@@ -43,7 +43,7 @@ export function planRotateKeys(
       : [
           {
             name: rotateKeysSteps.rewrap,
-            change: `${what.join(' and ')} of ${cluster} under ${current}, and not under ${leaves.join(' and ')} any more`,
+            change: `${what.join(' and ')} of ${cluster} under ${current}${leaves.length === 0 ? '' : `, and not under ${leaves.join(' and ')} any more`}`,
             cost: 'a worker that has not got the new master key yet cannot open them from then on',
           },
         ]),

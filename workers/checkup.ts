@@ -146,8 +146,8 @@ async function checkMasterKey({ HOLDFAST_MASTER_KEY: key, HOLDFAST_MASTER_KEY_FI
   const next = 'make one (openssl rand -base64 32 > master.key), and set HOLDFAST_MASTER_KEY_FILE to it';
   if (key === undefined && file === undefined) return [failed(name, 'none is set', next)];
   try {
-    const { current, former } = idsOf(parseMasterKeys(key ?? (await readFile(file ?? '', 'utf8'))));
-    const also = former.length === 0 ? '' : `; ${former.join(' and ')} opens what is older`;
+    const { current, others } = idsOf(parseMasterKeys(key ?? (await readFile(file ?? '', 'utf8'))));
+    const also = others.length === 0 ? '' : `; also opens with ${others.join(' and ')}`;
     return [ok(name, `${current}, ${key === undefined ? `in ${file}` : 'from HOLDFAST_MASTER_KEY'}${also}`)];
   } catch (error) {
     return [failed(name, `${key === undefined ? file : 'HOLDFAST_MASTER_KEY'}: ${reason(error)}`, next)];

@@ -35,15 +35,10 @@ export async function rotateKeys(raw: unknown): Promise<OperationResult> {
       if (planned(steps.make))
         await op.step(
           steps.make,
-          () => control.makeKey(cluster, workflowInfo().runId.replaceAll('-', '').slice(-16)),
+          () => control.makeKey(cluster, plan.under, workflowInfo().runId.slice(-8)),
           ({ id }) => id,
         );
-      if (planned(steps.rewrap))
-        await op.step(
-          steps.rewrap,
-          () => control.rewrapKeys(cluster, plan.under),
-          ({ keys, secrets }) => `${count(keys, 'key')}${secrets ? ', and the secrets' : ''}`,
-        );
+      if (planned(steps.rewrap)) await op.step(steps.rewrap, () => control.rewrapKeys(cluster, plan.under));
       if (planned(steps.check))
         await op.step(
           steps.check,

@@ -53,18 +53,28 @@ export async function exportBackup(
     total.bytes += object.storedBytes;
     onObject?.(key, object.storedBytes);
   }
-  const copies = await store.list(backupKeys.keyCopies(cluster));
-  for (const kek of keysOf(manifest)) {
-    const own = copies.filter((key) => key.startsWith(`${backupKeys.keyCopies(cluster)}${kek}.`));
-    if (own.length === 0)
-      throw fatal(
-        failures.secretMissing,
-        `the bucket has no key ${kek} of cluster ${cluster}, so nobody can open this backup: put ${backupKeys.keyCopies(cluster)}${kek}.*.sealed back from a copy of the bucket`,
-      );
-    for (const key of own) await folder.write(key, once((await store.get(key)) ?? Buffer.alloc(0)));
-  }
+  for (const kek of keysOf(manifest)) await takeKey(store, folder, cluster, kek);
   await folder.write(manifestKey, once(Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`)));
   return { cluster, backup: id, ...total };
+}
+
+/** Every copy of a key. One that is listed may be gone a moment later, when keys are rotated: then there is another. */
+async function takeKey(store: StreamStore, folder: BackupFolder, cluster: string, kek: string): Promise<void> {
+  const prefix = `${backupKeys.keyCopies(cluster)}${kek}.`;
+  for (let tries = 0; tries < 3; tries++) {
+    let taken = 0;
+    for (const key of await store.list(prefix)) {
+      const copy = await store.get(key);
+      if (copy === undefined) continue;
+      await folder.write(key, once(copy));
+      taken++;
+    }
+    if (taken > 0) return;
+  }
+  throw fatal(
+    failures.secretMissing,
+    `the bucket has no key ${kek} of cluster ${cluster}, so nobody can open this backup: put ${prefix}*.sealed back from a copy of the bucket`,
+  );
 }
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { failures } from '../../config/failures.ts';
-import type { KeyCopies } from '../../config/keys.ts';
+import type { SealedKey } from '../../config/keys.ts';
 import { backupKeys } from '../../config/names.ts';
 import { open, seal } from '../secrets/envelope.ts';
 import { type MasterKeys, masterKeyId, namesOf } from '../secrets/master-keys.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { fatal } from '../support/failure.ts';
+import { refuseWhenCancelled } from '../support/until.ts';
 
 export interface KeyEncryptionKey {
   readonly id: string;
@@ -19,14 +20,14 @@ export interface KeyRing {
   /** @throws SecretMissing when there is no such key, WrongMasterKey when it is sealed under other master keys only. */
   byId(id: string): Promise<Uint8Array>;
   /** Every key that the bucket has, oldest first. Opens none. */
-  list(): Promise<readonly KeyCopies[]>;
+  list(): Promise<readonly SealedKey[]>;
   /** A key from its copy under the first master key, as the bucket has it now. @throws SecretMissing, WrongMasterKey */
   open(id: string): Promise<Uint8Array>;
   /**
    * Makes a new key for what comes. What was sealed before stays readable.
-   * @param unique 16 hex digits that stand for the wish: asked again, it finds the key that it made
+   * @param wish 8 hex digits: asked again with the same ones, it finds the key that it made. Two who ask at once make two good keys
    */
-  makeNew(unique: string): Promise<KeyEncryptionKey>;
+  makeNew(wish: string): Promise<KeyEncryptionKey>;
   /**
    * Takes up a key of another bucket, from its copy under one of these master keys, or of those that are given. Safe to repeat.
    * @returns false when there is no such copy. @throws WrongMasterKey when it does not open, PlanRefused when the ring has another key of this id
@@ -73,7 +74,7 @@ export function createKeyRing(store: ObjectStore, masterKeys: MasterKeys, cluste
     return names.flatMap((name) => (name?.[1] === undefined || name[2] === undefined ? [] : [{ id: name[1], masterKeyId: name[2] }]));
   }
 
-  async function list(): Promise<readonly KeyCopies[]> {
+  async function list(): Promise<readonly SealedKey[]> {
     const under = new Map<string, string[]>();
     for (const copy of await copies()) under.set(copy.id, [...(under.get(copy.id) ?? []), copy.masterKeyId]);
     return [...under].map(([id, its]) => ({ id, under: its })).toSorted((a, b) => (a.id < b.id ? -1 : 1));
@@ -85,12 +86,14 @@ export function createKeyRing(store: ObjectStore, masterKeys: MasterKeys, cluste
     return sealed === undefined ? undefined : open([under], objectKey, Buffer.from(sealed).toString());
   }
 
-  /** From a copy under any of the master keys. */
+  /** From a copy under any of the master keys. @throws what is wrong with the first one, when none opens */
   async function readAny(id: string): Promise<Uint8Array | undefined> {
+    const problems: unknown[] = [];
     for (const under of masterKeys) {
-      const key = await read(id, under);
+      const key = await read(id, under).catch((error: unknown) => void problems.push(error));
       if (key !== undefined) return key;
     }
+    if (problems.length > 0) throw problems[0];
     return undefined;
   }
 
@@ -122,7 +125,10 @@ export function createKeyRing(store: ObjectStore, masterKeys: MasterKeys, cluste
       `the bucket has no key ${id} of cluster ${cluster}: put ${backupKeys.keyCopies(cluster)}${id}.*.sealed back from a copy of the bucket; without it, what is sealed under it cannot be read`,
     );
 
-  /** Only when what it holds is held by the copy under the first master key: nothing may depend on it. */
+  /**
+   * Only when what it holds is held by the copy under the first master key: nothing may depend on it. Whoever goes the other way at the same moment, with another master key first, may
+   * have taken that one away meanwhile: then it is put back.
+   */
   async function retire(id: string, under: string): Promise<void> {
     const former = here.get(under);
     const [stays, goes] = [await read(id, masterKey), former === undefined ? undefined : await read(id, former)];
@@ -132,19 +138,28 @@ export function createKeyRing(store: ObjectStore, masterKeys: MasterKeys, cluste
         failures.refused,
         `the copies of key ${id} of cluster ${cluster} under master keys ${ours} and ${under} are not the same key: what is sealed under either needs it, so none is removed`,
       );
+    refuseWhenCancelled();
     await store.remove(backupKeys.keyCopy(cluster, id, under));
+    if ((await read(id, masterKey)) === undefined) await write({ id, key: goes }, masterKey);
   }
 
-  async function firstCopy(
+  /** Opens the first copy that opens. @throws what is wrong with the first one, when none does */
+  async function openCopy(
     id: string,
     copyOf: (objectKey: string) => Promise<string | undefined>,
     under: MasterKeys,
-  ): Promise<{ readonly objectKey: string; readonly copy: string } | undefined> {
+  ): Promise<Uint8Array | undefined> {
+    const problems: unknown[] = [];
     for (const one of under) {
       const objectKey = backupKeys.keyCopy(cluster, id, masterKeyId(one));
       const copy = await copyOf(objectKey);
-      if (copy !== undefined) return { objectKey, copy };
+      try {
+        if (copy !== undefined) return open(under, objectKey, copy);
+      } catch (error) {
+        problems.push(error);
+      }
     }
+    if (problems.length > 0) throw problems[0];
     return undefined;
   }
 
@@ -154,9 +169,9 @@ export function createKeyRing(store: ObjectStore, masterKeys: MasterKeys, cluste
       `the backup keys of cluster ${cluster} are sealed under master key ${[...new Set(found.map((copy) => copy.masterKeyId))].join(' or ')}, this worker has ${namesOf(masterKeys)}: give the worker the key that was used, as another line of its master key file`,
     );
 
-  async function make(before: readonly { readonly id: string }[], unique: string): Promise<KeyEncryptionKey> {
+  async function make(before: readonly { readonly id: string }[], wish: string): Promise<KeyEncryptionKey> {
     const number = 1 + Math.max(0, ...before.map(({ id }) => Number(id.slice(0, 6))));
-    const id = `${String(number).padStart(6, '0')}-${unique}`;
+    const id = `${String(number).padStart(6, '0')}-${wish}${randomBytes(4).toString('hex')}`;
     const key = randomBytes(KEY_BYTES);
     await write({ id, key }, masterKey);
     known.set(id, key);
@@ -165,7 +180,7 @@ export function createKeyRing(store: ObjectStore, masterKeys: MasterKeys, cluste
 
   async function find(): Promise<KeyEncryptionKey> {
     const there = await copies();
-    if (there.length === 0) return make(there, randomBytes(8).toString('hex'));
+    if (there.length === 0) return make(there, randomBytes(4).toString('hex'));
     const id = there
       .flatMap((copy) => (here.has(copy.masterKeyId) ? [copy.id] : []))
       .toSorted()
@@ -183,15 +198,14 @@ export function createKeyRing(store: ObjectStore, masterKeys: MasterKeys, cluste
       if (key === undefined) throw missing(id);
       return key;
     },
-    async makeNew(unique) {
+    async makeNew(wish) {
       const there = await list();
-      const made = there.find(({ id }) => id.endsWith(`-${unique}`));
-      return remember(made === undefined ? make(there, unique) : byId(made.id).then((key) => ({ id: made.id, key })));
+      const made = there.find(({ id }) => id.slice(7).startsWith(wish));
+      return remember(made === undefined ? make(there, wish) : byId(made.id).then((key) => ({ id: made.id, key })));
     },
     async adopt(id, copyOf, under = masterKeys) {
-      const found = await firstCopy(id, copyOf, under);
-      if (found === undefined) return false;
-      const key = open(under, found.objectKey, found.copy);
+      const key = await openCopy(id, copyOf, under);
+      if (key === undefined) return false;
       const there = await readAny(id);
       if (there === undefined) await write({ id, key }, masterKey);
       else if (!Buffer.from(there).equals(key))

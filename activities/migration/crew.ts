@@ -170,7 +170,18 @@ const stoppedWaiting = (cluster: string, why: string) =>
   passing(failures.nodeAway, `it was stopped while ${cluster} was not ready: ${why}`);
 
 /** Errors behind which a failover or a restart may stand: the connection, or a server that is not who it was. */
-const PASSING_KINDS = new Set(['MOVED', 'ASK', 'CLUSTERDOWN', 'READONLY', 'LOADING', 'IOERR', 'TRYAGAIN', 'MASTERDOWN', 'BUSY']);
+const PASSING_KINDS = new Set([
+  'MOVED',
+  'ASK',
+  'CLUSTERDOWN',
+  'READONLY',
+  'LOADING',
+  'IOERR',
+  'TRYAGAIN',
+  'MASTERDOWN',
+  'BUSY',
+  'EXECABORT',
+]);
 const PASSING =
   /with masters|with primaries|not a master|not a primary|Unknown node|don't know about node|Target instance replied with error: -?(MOVED|READONLY|CLUSTERDOWN|LOADING|MASTERDOWN|OOM|BUSY|TRYAGAIN)|still hold keys/i;
 

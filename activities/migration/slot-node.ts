@@ -71,6 +71,7 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
   let opened: readonly Wire[] = [wire];
   let opening: Promise<Bench> | undefined;
   let tellsReplicasFirst = false;
+  let plainUntil = 0;
   const all = async (commands: readonly (readonly Word[])[], fine?: RegExp, over: Wire = wire): Promise<readonly Reply[]> => {
     const replies = await over.ask(commands);
     for (const reply of replies) if (reply instanceof ServerError && fine?.test(reply.message) !== true) throw reply;
@@ -123,13 +124,17 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
     async migrate(lists, destination, timeoutMs, keep) {
       const words = ['MIGRATE', destination.address, String(ports.server), '', '0', String(timeoutMs), 'REPLACE', ...login, 'KEYS'];
       const send = async (list: KeyBatch): Promise<void> => {
+        const { bytes = 0 } = list;
         if (!(list instanceof RawList)) throw new TypeError('keys of another node');
-        // The names go back as they came: the server's reply is the end of the next command. In one write: hardly anything can come in between.
+        // The names go back as they came: the server's reply is the end of the next command. In one write: hardly anything can come in between, and nothing in a transaction.
         const move = [`*${words.length + list.count}\r\n${words.map(encodeText).join('')}`, list.body];
         const commands = keep === undefined ? move : [copyHead(list.count), list.body, ...move];
         const count = keep === undefined ? 1 : 2;
         const patienceMs = timeoutMs * (1 + UNDER_WAY) + 5000;
-        const uncompressed = compresses ? await askUncompressed(wire, commands, count, patienceMs) : undefined;
+        const may = compresses && performance.now() > plainUntil && bytes <= MOST_UNCOMPRESSED_BYTES;
+        const uncompressed = may ? await askUncompressed(wire, commands, count, patienceMs) : undefined;
+        // Where keys expire the next transactions are likely to be refused, too.
+        if (may && uncompressed === undefined) plainUntil = performance.now() + PLAIN_FOR_MS;
         const replies = uncompressed ?? (await wire.askRaw(commands, count, patienceMs));
         for (const reply of replies) if (reply instanceof RawList) keep?.(reply);
         for (const reply of replies) if (reply instanceof Error) throw reply;
@@ -187,6 +192,10 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
 }
 
 const COMPRESSION = 'rdbcompression';
+/** So long a node that has refused a transaction is not asked for another. */
+const PLAIN_FOR_MS = 10_000;
+/** A large value that packs well would need its whole size twice at the source. */
+const MOST_UNCOMPRESSED_BYTES = 8 * 1024 ** 2;
 const BEGIN = [['MULTI'], ['CONFIG', 'SET', COMPRESSION, 'no']].map(encodeCommand).join('');
 const END_OF = [['CONFIG', 'SET', COMPRESSION, 'yes'], ['EXEC']].map(encodeCommand).join('');
 
@@ -203,7 +212,7 @@ async function isCompressing(wire: Wire): Promise<boolean> {
 /**
  * Asks for what serializes keys, in a transaction in which the server does not compress them: what it saves on the way costs many times that in the time for
  * which it stands still, on both sides. Nobody else ever sees the setting, and no death of anybody leaves it behind.
- * @returns undefined when nothing was done: one of the keys is gone meanwhile, and of a slot that leaves a transaction wants all
+ * @returns undefined when nothing was done: one of the keys is gone meanwhile, and of a slot that leaves a transaction wants all; or the server is full, and Redis before 8 then queues nothing
  */
 async function askUncompressed(
   wire: Wire,
@@ -213,10 +222,11 @@ async function askUncompressed(
 ): Promise<readonly Reply[] | undefined> {
   const replies = await wire.askRaw([BEGIN, ...commands, END_OF], count + 4, timeoutMs);
   const refused = replies.slice(0, -1).find((reply) => reply instanceof ServerError);
+  if (refused?.kind === 'OOM') return undefined;
   if (refused !== undefined) return [refused];
   const ends = replies.at(-1);
   if (ends instanceof ServerError && (ends.kind === 'ASK' || ends.kind === 'TRYAGAIN')) return undefined;
-  return Array.isArray(ends) ? (ends as readonly Reply[]).slice(1, -1) : [ends ?? null];
+  return Array.isArray(ends) ? (ends as readonly Reply[]) : [ends ?? null];
 }
 
 const closeAll = (wires: readonly Wire[]): void => {

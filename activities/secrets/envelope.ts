@@ -71,8 +71,12 @@ export function open(masterKeys: MasterKeys, objectKey: string, text: string): B
   }
 }
 
-/** Id of the master key that an envelope was sealed under; undefined when it is no whole envelope. */
-export const sealedUnder = (text: string): string | undefined => readEnvelope(text)?.masterKeyId;
+/** Id of the master key that an envelope was sealed under. @throws WrongMasterKey when it is no whole envelope */
+export function sealedUnder(objectKey: string, text: string): string {
+  const envelope = readEnvelope(text);
+  if (envelope === undefined) throw damaged(objectKey);
+  return envelope.masterKeyId;
+}
 
 /** Undefined when it is no envelope, or not a whole one. */
 function readEnvelope(text: string): Envelope | undefined {

@@ -26,7 +26,7 @@ export function parseMasterKeys(text: string): MasterKeys {
     const key = Buffer.from(part, 'base64');
     if (key.length !== KEY_BYTES)
       throw new Error(
-        `${parts.length === 1 ? 'the master key' : `each master key, number ${at + 1} too,`} must be ${KEY_BYTES} bytes in base64 (make one: openssl rand -base64 32); this one has ${key.length}`,
+        `${parts.length === 1 ? 'the master key' : `master key ${at + 1} of ${parts.length}`} must be ${KEY_BYTES} bytes in base64 (make one: openssl rand -base64 32); this one has ${key.length}`,
       );
     return key;
   });
@@ -56,9 +56,9 @@ const unreadable = (error: unknown): never => {
   throw fatal(failures.wrongMasterKey, `the master key cannot be read: ${messageOf(error)}`);
 };
 
-export const idsOf = ([current, ...former]: MasterKeys): MasterKeyIds => ({
+export const idsOf = ([current, ...others]: MasterKeys): MasterKeyIds => ({
   current: masterKeyId(current),
-  former: former.map(masterKeyId),
+  others: others.map(masterKeyId),
 });
 
 /** For a message: those that a worker has. */

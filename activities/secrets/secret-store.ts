@@ -52,7 +52,7 @@ export interface SecretStore {
   keyRing(cluster: string): Promise<KeyRing>;
   /** The master keys of this worker. @throws WrongMasterKey */
   masterKeys(): Promise<MasterKeyIds>;
-  /** Id of the master key that a cluster's secrets are sealed under. Opens nothing. */
+  /** Id of the master key that a cluster's secrets are sealed under; undefined when it has none. Opens nothing. @throws WrongMasterKey when they are damaged */
   sealedUnder(cluster: string): Promise<string | undefined>;
   /** Seals a cluster's secrets under the first master key. Safe to repeat. @returns false when there is nothing to do. @throws WrongMasterKey */
   rewrap(cluster: string): Promise<boolean>;
@@ -172,13 +172,13 @@ export function createSecretStore(
     masterKeys: async () => idsOf(await keys()),
     async sealedUnder(cluster) {
       const sealed = await store.get(objectKeys.secrets(cluster));
-      return sealed === undefined ? undefined : sealedUnder(Buffer.from(sealed).toString());
+      return sealed === undefined ? undefined : sealedUnder(objectKeys.secrets(cluster), Buffer.from(sealed).toString());
     },
     async rewrap(cluster) {
       const [sealed, its] = [await store.get(objectKeys.secrets(cluster)), await keys()];
       const text = sealed === undefined ? undefined : Buffer.from(sealed).toString();
-      if (text === undefined || sealedUnder(text) === idsOf(its).current) return false;
       const objectKey = objectKeys.secrets(cluster);
+      if (text === undefined || sealedUnder(objectKey, text) === idsOf(its).current) return false;
       const anew = seal(its[0], objectKey, open(its, objectKey, text));
       refuseWhenCancelled();
       await store.put(objectKey, anew);

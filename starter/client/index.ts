@@ -2,7 +2,7 @@ export type { RecoveryGap, RecoverySpan, RecoveryWindow, ShardRecoveryWindow } f
 export type { BackupDamage, BackupManifest, BackupReport, BackupSummary, ShardBackup, Verification } from '../../config/backup.ts';
 export type { ClusterSpec, ClusterSpecInput } from '../../config/cluster-spec.ts';
 export { type FailureType, failures } from '../../config/failures.ts';
-export type { ClusterKeys, KeyCopies, KeyReport, MasterKeyIds } from '../../config/keys.ts';
+export type { ClusterKeys, KeyReport, MasterKeyIds, SealedKey } from '../../config/keys.ts';
 export type {
   ExplicitMove,
   LatencySummary,

@@ -118,6 +118,15 @@ describe.each(everything ? all : all.slice(0, SAMPLE))('$engine $version', ({ en
     return { nodeId: String(await wire?.one('CLUSTER', 'MYID')), address: node?.address ?? '' };
   };
 
+  const addressOf = async (shard: number) =>
+    asOperator(await stack.dependencies.secrets.require(cluster), true, { kind: 'data', address: (await primaryOf(shard)).address });
+  const connectedPair = async (owner: number): Promise<readonly [ConnectedNode, ConnectedNode]> => {
+    const connect = async (shard: number) => connectNode((await primaryOf(shard)).nodeId, await addressOf(shard));
+    return [await connect(owner), await connect((owner + 1) % 3)];
+  };
+  /** Slots with small keys, and their owners. */
+  let smallSlots: (readonly [number, number])[] = [];
+
   beforeAll(async () => {
     names.push(cluster);
     await ask(stack, 'provision', { spec: specWith(1) });
@@ -133,6 +142,10 @@ describe.each(everything ? all : all.slice(0, SAMPLE))('$engine $version', ({ en
       ),
     );
     await plant(cluster);
+    const others = new Set(big.map(({ slot }) => slot));
+    smallSlots = Array.from({ length: 300 }, (_, i) => slotOf(`small:${i}`)).flatMap((slot) =>
+      others.has(slot) ? [] : [[ownerOf(shards, slot), slot] as const],
+    );
     await until('the replicas have every key', async () => String(await keysOf('primary')) === String(await keysOf('replica')), 30_000);
   });
   afterAll(() => {
@@ -185,14 +198,8 @@ describe.each(everything ? all : all.slice(0, SAMPLE))('$engine $version', ({ en
   test('keys are sent as they are, uncompressed, also when some of them are gone by then, and nobody finds another setting', async () => {
     const slot = slotOf('many');
     const owner = ownerOf(shards, slot);
-    const held = await stack.dependencies.secrets.require(cluster);
-    const connected = await Promise.all(
-      [owner, (owner + 1) % 3].map(async (shard) => {
-        const { nodeId, address } = await primaryOf(shard);
-        return connectNode(nodeId, asOperator(held, true, { kind: 'data', address }));
-      }),
-    );
-    const [source, destination] = connected as [ConnectedNode, ConnectedNode];
+    const connected = await connectedPair(owner);
+    const [source, destination] = connected;
     try {
       await openSlots({ source, destination, others: [], slots: [slot] });
       const copies: KeyCopy[] = [];
@@ -207,19 +214,40 @@ describe.each(everything ? all : all.slice(0, SAMPLE))('$engine $version', ({ en
         return copies.slice(before);
       };
       const transactions = async () => callsOf(String(await source.wire.one('INFO', 'commandstats')), 'exec');
-      await send(50, 3);
-      expect([await source.count([slot]), await destination.count([slot])]).toEqual([[MANY - 49], [47]]);
-      expect(await transactions()).toBe(0); // it was refused, and nothing of it was done
-      const [first] = await send(MANY - 49, 0);
-      expect([await source.count([slot]), await destination.count([slot])]).toEqual([[0], [MANY - 2]]);
+      const [first] = await send(50, 0);
+      expect([await source.count([slot]), await destination.count([slot])]).toEqual([[MANY - 49], [50]]);
       expect(await transactions()).toBe(1);
-      // A long row of the same letter would be a few hundred bytes.
-      expect(first?.dump.length).toBeGreaterThan(large.length);
-      expect(copies.length).toBe(MANY - 2);
+      expect(first?.dump.length).toBeGreaterThan(large.length); // a long row of the same letter would be a few hundred bytes
+      await send(MANY - 49, 3);
+      expect([await source.count([slot]), await destination.count([slot])]).toEqual([[0], [MANY - 2]]);
+      expect(await transactions()).toBe(1); // it was refused, and nothing of it was done
+      expect(copies).toHaveLength(MANY - 2);
       for (const reply of await everywhere('any', 'CONFIG', 'GET', 'rdbcompression'))
         expect(wordsOf(reply)).toEqual(['rdbcompression', 'yes']);
     } finally {
       for (const node of connected) node.close();
+    }
+  });
+
+  test.each([
+    ['maxmemory', '1', 'it is full: it may queue nothing, and is the one that is to give slots away'],
+    ['rdbcompression', 'no', 'somebody wants it not to compress, and it stays so'],
+  ])('keys leave a server whose %s is %s: %s', async (parameter, value) => {
+    const [owner, slot] = smallSlots.shift() ?? [0, 0];
+    const [source, destination] = await connectedPair(owner);
+    const [, before] = wordsOf(await source.wire.one('CONFIG', 'GET', parameter));
+    try {
+      const keys = await source.count([slot]);
+      await openSlots({ source, destination, others: [], slots: [slot] });
+      await source.wire.one('CONFIG', 'SET', parameter, value);
+      const asked = await connectNode(source.nodeId, await addressOf(owner));
+      await asked.migrate(await asked.keys([{ slot, most: 10 }]), destination, 1500).finally(asked.close);
+      expect([await source.count([slot]), await destination.count([slot])]).toEqual([[0], keys]);
+      expect(keys[0]).toBeGreaterThan(0);
+      expect(wordsOf(await source.wire.one('CONFIG', 'GET', parameter))).toEqual([parameter, value]);
+    } finally {
+      await source.wire.one('CONFIG', 'SET', parameter, before ?? '');
+      for (const node of [source, destination]) node.close();
     }
   });
 });

@@ -9,7 +9,7 @@ import type { Stack } from './stack.ts';
 
 /** The keys of each cluster before, by id, and its CA. */
 const before = new Map<string, { readonly keys: ReadonlyMap<string, string>; readonly caCert: string }>();
-const UNIQUE = ['1', '2', '3'].map((digit) => digit.repeat(16));
+const UNIQUE = ['1', '2', '3'].map((digit) => digit.repeat(8));
 
 const mastersOf = (stack: Stack): MasterKeys => parseMasterKeys(stack.env.HOLDFAST_MASTER_KEY ?? '');
 /** Of the master key that seals, and of the former one; of nothing else. */

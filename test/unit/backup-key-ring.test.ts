@@ -1,13 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createKeyRing } from '../../activities/backup/key-ring.ts';
+import { seal } from '../../activities/secrets/envelope.ts';
 import { masterKeyId } from '../../activities/secrets/master-keys.ts';
 import { backupKeys } from '../../config/names.ts';
 import { memoryStore } from '../support/memory-store.ts';
 
 const masterKey = randomBytes(32);
 const [ours, other] = [masterKey, randomBytes(32)];
-const UNIQUE = '0123456789abcdef';
+const WISH = '01234567';
 const hex = (key: Uint8Array) => Buffer.from(key).toString('hex');
 
 describe('a key ring', () => {
@@ -79,9 +80,15 @@ describe('a key ring', () => {
   test('makes a new key for what comes, once for each wish; the old one stays readable', async () => {
     const one = ring();
     const first = await one.current();
-    const second = await one.makeNew(UNIQUE);
-    expect(second.id).toBe(`000002-${UNIQUE}`);
-    expect(await ring().makeNew(UNIQUE)).toEqual(second); // by an attempt that does not know of the first one
+    const second = await one.makeNew(WISH);
+    expect(second.id).toMatch(new RegExp(`^000002-${WISH}[0-9a-f]{8}$`));
+    expect(await ring().makeNew(WISH)).toEqual(second); // by an attempt that does not know of the first one
+    const [early, two] = await Promise.all([ring().makeNew('aaaaaaaa'), ring().makeNew('aaaaaaaa')]);
+    expect(early.id).not.toBe(two.id); // at once: two good keys, and not two of one name
+    for (const { id, key } of [early, two]) {
+      expect(hex(await ring().byId(id))).toBe(hex(key));
+      store.objects.delete(backupKeys.keyCopy('orders', id, masterKeyId(ours)));
+    }
     expect((await ring().list()).map(({ id }) => id)).toEqual([first.id, second.id]);
     expect((await one.current()).id).toBe(second.id);
     expect((await ring().current()).id).toBe(second.id);
@@ -92,7 +99,7 @@ describe('a key ring', () => {
     vi.useFakeTimers();
     const one = ring();
     const first = await one.current();
-    const second = await ring().makeNew(UNIQUE);
+    const second = await ring().makeNew(WISH);
     expect((await one.current()).id).toBe(first.id);
     vi.advanceTimersByTime(60_000);
     expect((await one.current()).id).toBe(second.id);
@@ -123,7 +130,7 @@ describe('a key ring', () => {
 
   describe('whose master key is changed', () => {
     const both = (cluster = 'orders') => createKeyRing(store, [other, ours], cluster);
-    const made = async () => [await ring().current(), await ring().makeNew(UNIQUE)];
+    const made = async () => [await ring().current(), await ring().makeNew(WISH)];
     const under = async () => (await ring().list()).map((key) => key.under);
 
     test('opens with both while the change lasts, and with the new one alone after it', async () => {
@@ -139,7 +146,7 @@ describe('a key ring', () => {
       for (const { id, key } of keys) expect(hex(await ring(other).open(id))).toBe(hex(key));
       expect(await both().rewrap()).toEqual([]); // nothing left to do
       await expect(ring(ours).current()).rejects.toMatchObject({ type: 'WrongMasterKey' });
-      const late = await both().makeNew('fedcba9876543210');
+      const late = await both().makeNew('fedcba98');
       expect(hex(await ring(other).byId(late.id))).toBe(hex(late.key));
     });
 
@@ -186,7 +193,7 @@ describe('a key ring', () => {
     test('changes nothing when a key opens with none of the master keys that are here', async () => {
       await made();
       await createKeyRing(store, [randomBytes(32), ours], 'orders').rewrap();
-      await ring().makeNew('fedcba9876543210'); // this one opens
+      await ring().makeNew('fedcba98'); // this one opens
       const before = [...store.objects.keys()];
       await expect(both().rewrap()).rejects.toMatchObject({ type: 'WrongMasterKey' });
       expect([...store.objects.keys()]).toEqual(before);
@@ -195,12 +202,32 @@ describe('a key ring', () => {
     test('keeps a copy that holds another key than the one beside it, and says so', async () => {
       const [first] = await made();
       const id = first?.id ?? '';
-      const elsewhere = memoryStore();
-      await createKeyRing(elsewhere, [other], 'orders').makeNew(id.slice(7));
-      const [object = '', its = Buffer.alloc(0)] = [...elsewhere.objects][0] ?? [];
-      store.objects.set(object, its);
+      const beside = backupKeys.keyCopy('orders', id, masterKeyId(other));
+      store.objects.set(beside, Buffer.from(seal(other, beside, randomBytes(32))));
       await expect(both().rewrap()).rejects.toThrow('are not the same key');
       expect(hex(await ring(ours).byId(id))).toBe(hex(first?.key ?? Buffer.alloc(0)));
+    });
+
+    test('opens by the copy that is whole when the other one is damaged', async () => {
+      const [first] = await made();
+      const id = first?.id ?? '';
+      store.objects.set(backupKeys.keyCopy('orders', id, masterKeyId(other)), Buffer.from('cut sho'));
+      expect(hex(await both().byId(id))).toBe(hex(first?.key ?? Buffer.alloc(0)));
+      await expect(ring(other).byId(id)).rejects.toThrow('was altered or cut short');
+    });
+
+    test('has a copy of each when two go in opposite directions, and one of them was given up in the middle', async () => {
+      const keys = await made();
+      await both().rewrap();
+      // The one with the former key first has read both copies, and is about to remove the new one; the other removes the former one meanwhile.
+      const { remove } = store;
+      store.remove = async (key) => {
+        store.remove = remove;
+        await both().rewrap();
+        await remove(key);
+      };
+      await createKeyRing(store, [ours, other], 'orders').rewrap();
+      for (const { id, key } of keys) expect(hex(await both().byId(id))).toBe(hex(key));
     });
 
     test('leaves copies under master keys that are not here', async () => {

@@ -10,7 +10,7 @@ const plain = createStyle(false);
 const [current, former, stranger] = ['c'.repeat(16), 'f'.repeat(16), '5'.repeat(16)];
 const key = (number: number, ...under: string[]) => ({ id: `00000${number}-0123456789abcdef`, under });
 const report: KeyReport = {
-  master: { current, former: [former] },
+  master: { current, others: [former] },
   clusters: [
     { cluster: 'billing', keys: [key(1, current)] },
     { cluster: 'orders', secrets: former, keys: [key(1, former), key(2, current)] },
@@ -18,12 +18,14 @@ const report: KeyReport = {
 };
 
 describe('keys on the terminal', () => {
-  test('are a row for each cluster, and a command for each that depends on a former master key', () => {
+  test('are a row for each cluster, and a command for each that depends on another master key', () => {
     const shown = renderKeys(report, plain);
-    expect(shown).toContain(`seals under master key ${current}, and opens with ${former} what is older.`);
+    expect(shown).toContain(`seals under master key ${current}, and opens with ${former}, too.`);
     expect(shown).toMatch(new RegExp(`billing +1 +000001-0123456789abcdef +${current}\\n`));
     expect(shown).toMatch(new RegExp(`orders +2 +000002-0123456789abcdef +${current}, ${former}\\n`));
-    expect(shown).toContain('1 cluster depends on a former master key.\n  next: holdfast keys rotate orders');
+    expect(shown).toContain(
+      `1 cluster is not sealed under ${current} alone. When every worker seals under it:\n  next: holdfast keys rotate orders`,
+    );
     expect(shown).not.toContain('rotate billing');
     expect(shown).not.toContain('not here');
   });
@@ -32,10 +34,17 @@ describe('keys on the terminal', () => {
     const shown = renderKeys({ ...report, clusters: [{ cluster: 'old', keys: [key(1, stranger)] }] }, plain);
     expect(shown).toContain("not here: a master key of old. Add it to the workers' master keys.");
     expect(shown).not.toContain('next:');
+    const beside = renderKeys({ ...report, clusters: [{ cluster: 'old', keys: [key(1, current, stranger)] }] }, plain);
+    expect(beside).not.toContain('not here'); // it opens
+  });
+
+  test('of a cluster that is gone need no new one', () => {
+    const shown = renderKeys({ ...report, clusters: [{ cluster: 'gone', keys: [key(1, former)] }] }, plain);
+    expect(shown).toContain('next: holdfast keys rotate gone --no-new-key');
   });
 
   test('none at all says so', () => {
-    expect(renderKeys({ master: { current, former: [] }, clusters: [] }, plain)).toBe(
+    expect(renderKeys({ master: { current, others: [] }, clusters: [] }, plain)).toBe(
       `The worker seals under master key ${current}.\nNothing is sealed of any cluster yet.`,
     );
   });
@@ -82,5 +91,11 @@ describe('a plan for keys', () => {
       new RegExp(`^key 000001-0123456789abcdef of orders is sealed under master key ${stranger}, .*line of its own`),
     );
     expect(refusals[1]).toMatch(/^the secrets of orders are sealed/);
+    const none = plan(true, { cluster: 'orders', secrets: stranger, keys: [] });
+    expect(none.steps.map(({ change }) => change)).toEqual([
+      'what is stored of orders from now on is sealed under it',
+      `the secrets of orders under ${current}`,
+      `each, with master key ${current} alone`,
+    ]);
   });
 });

@@ -71,7 +71,7 @@ describe('keys that are rotated', () => {
         const left = dying.get(activity) ?? 0;
         dying.set(activity, left - 1);
         if (left <= 0) return;
-        if (activity === 'makeKey') await ringOf(world).makeNew(String(args[1])); // it was made, and nobody heard of it
+        if (activity === 'makeKey') await ringOf(world).makeNew(String(args[2])); // it was made, and nobody heard of it
         throw new Error('killed');
       });
     expect(await rotate(world)).toMatchObject({ outcome: 'done' });
@@ -122,7 +122,7 @@ test('a list of keys says for every cluster which master keys it depends on', as
     taskQueue: WORKFLOW_TASK_QUEUE,
     args: [{}],
   })) as KeyReport;
-  expect(report.master).toEqual({ current: masterKeyId(fresh), former: [masterKeyId(former)] });
+  expect(report.master).toEqual({ current: masterKeyId(fresh), others: [masterKeyId(former)] });
   expect(report.clusters.find(({ cluster }) => cluster === world.spec.name)).toEqual({
     cluster: world.spec.name,
     secrets: masterKeyId(former),

@@ -29,13 +29,17 @@ export async function listKeys({ store, secrets }: KeysDeps & { readonly store: 
   const nameIn = (key: string) => key.split('/')[1] ?? '';
   const sealed = records.filter((key) => key === objectKeys.secrets(nameIn(key)));
   const names = [...new Set([...keys, ...sealed].map(nameIn))].toSorted();
-  const clusters = await sideBySide(names, AT_ONCE, (name) => keysOf(secrets, name));
-  return { master: await secrets.masterKeys(), clusters };
+  const found = await sideBySide(names, AT_ONCE, (name) => keysOf(secrets, name));
+  return { master: await secrets.masterKeys(), clusters: found.filter((one) => one.secrets !== undefined || one.keys.length > 0) };
 }
 
-/** @param unique 16 hex digits; asked again with the same ones, no second key is made */
-export async function makeKey({ secrets }: KeysDeps, cluster: string, unique: string): Promise<{ readonly id: string }> {
-  const { id } = await (await secrets.keyRing(cluster)).makeNew(unique);
+/**
+ * @param wish 8 hex digits; asked again with the same ones, no second key is made
+ * @throws WrongMasterKey when this worker has another master key first than the one that was planned with
+ */
+export async function makeKey({ secrets }: KeysDeps, cluster: string, under: string, wish: string): Promise<{ readonly id: string }> {
+  await requireCurrent(secrets, under);
+  const { id } = await (await secrets.keyRing(cluster)).makeNew(wish);
   return { id };
 }
 
@@ -44,14 +48,10 @@ export async function makeKey({ secrets }: KeysDeps, cluster: string, unique: st
  * every moment for whoever has both.
  * @throws WrongMasterKey when this worker has another master key first than the one that was planned with
  */
-export async function rewrapKeys(
-  { secrets }: KeysDeps,
-  cluster: string,
-  under: string,
-): Promise<{ readonly keys: number; readonly secrets: boolean }> {
+export async function rewrapKeys({ secrets }: KeysDeps, cluster: string, under: string): Promise<void> {
   await requireCurrent(secrets, under);
-  const keys = await (await secrets.keyRing(cluster)).rewrap();
-  return { keys: keys.length, secrets: await secrets.rewrap(cluster) };
+  await (await secrets.keyRing(cluster)).rewrap();
+  await secrets.rewrap(cluster);
 }
 
 /** Opens everything, under the one master key alone. @throws WrongMasterKey, SecretMissing */
@@ -77,6 +77,6 @@ async function requireCurrent(secrets: SecretStore, under: string): Promise<void
   if (current !== under)
     throw fatal(
       failures.wrongMasterKey,
-      `the worker that planned this seals under master key ${under}, and this one under ${current}: give all workers the same master keys in the same order, and run it again`,
+      `the worker that planned this seals under master key ${under}, and this one under ${current}: give all workers the same master keys in the same order, and run it again (with --no-new-key, when it has made one)`,
     );
 }
