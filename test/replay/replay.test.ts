@@ -59,6 +59,7 @@ test('there is a golden history of every workflow type', () => {
       'keeper',
       'list',
       'listBackups',
+      'listKeys',
       'lock',
       'provison',
       'recoveryWindow',
