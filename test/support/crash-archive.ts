@@ -1,5 +1,6 @@
 import { deepStrictEqual } from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { StatusReport } from '../../config/status.ts';
 import { type ArchiveScene, GOES_ON_MS } from './archive-scene.ts';
 import { execute } from './crash-harness.ts';
 import { formatPoint, type Point } from './crash-points.ts';
@@ -51,6 +52,8 @@ export function disturbancesOf(scene: ArchiveScene): readonly Disturbance[] {
   const { stack, cluster } = subject;
   const anew = async () => {
     await scene.switchOn(false);
+    // Told to begin again before it has ended it would go on where it was, and rightly.
+    await until('it has ended', async () => (await scene.timelines()).every((found) => found.at(-1)?.end !== undefined), GOES_ON_MS);
     await scene.switchOn(true);
   };
   const rotate = () => execute(subject, 'rotate', { cluster, graceSeconds: 0 });
@@ -60,7 +63,10 @@ export function disturbancesOf(scene: ArchiveScene): readonly Disturbance[] {
     const { worker } = scene;
     const met = spoilNext(store, what, fault);
     await begin();
-    await met();
+    await met().catch(async (error: Error) => {
+      const { archive } = await execute<StatusReport>(subject, 'status', { cluster });
+      throw new Error(`${error.message}: ${JSON.stringify(archive)}, ${JSON.stringify(await scene.timelines())}`);
+    });
     process.kill(worker.pid, loss === 'killed' ? 'SIGKILL' : 'SIGSTOP');
     try {
       scene.startWorker();
