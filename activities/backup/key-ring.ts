@@ -13,6 +13,9 @@ export interface KeyEncryptionKey {
   readonly key: Uint8Array;
 }
 
+/** The sealed copy of a key, by its name in a bucket; undefined when it is not there. */
+export type CopyOf = (objectKey: string) => Promise<string | undefined>;
+
 /** The keys that a cluster's data keys are wrapped with. They lie in the bucket, sealed under the master key. */
 export interface KeyRing {
   /** The key for new objects; made when the cluster has none. Another worker's new key is taken up within a minute. */
@@ -32,7 +35,7 @@ export interface KeyRing {
    * Takes up a key of another bucket, from its copy under one of these master keys, or of those that are given. Safe to repeat.
    * @returns false when there is no such copy. @throws WrongMasterKey when it does not open, PlanRefused when the ring has another key of this id
    */
-  adopt(id: string, copyOf: (objectKey: string) => Promise<string | undefined>, under?: MasterKeys): Promise<boolean>;
+  adopt(id: string, copyOf: CopyOf, under?: MasterKeys): Promise<boolean>;
   /**
    * Gives every key a copy under the first master key, and then removes the copies under the others that are here. No data is touched. Safe to
    * repeat; a key always has a copy that opens. Copies under master keys that are not here stay.
@@ -80,17 +83,22 @@ export function createKeyRing(store: ObjectStore, masterKeys: MasterKeys, cluste
     return [...under].map(([id, its]) => ({ id, under: its })).toSorted((a, b) => (a.id < b.id ? -1 : 1));
   }
 
-  async function read(id: string, under: Uint8Array): Promise<Uint8Array | undefined> {
-    const objectKey = backupKeys.keyCopy(cluster, id, masterKeyId(under));
+  const inBucket: CopyOf = async (objectKey) => {
     const sealed = await store.get(objectKey);
-    return sealed === undefined ? undefined : open([under], objectKey, Buffer.from(sealed).toString());
+    return sealed === undefined ? undefined : Buffer.from(sealed).toString();
+  };
+
+  async function read(id: string, under: Uint8Array, copyOf = inBucket): Promise<Uint8Array | undefined> {
+    const objectKey = backupKeys.keyCopy(cluster, id, masterKeyId(under));
+    const sealed = await copyOf(objectKey);
+    return sealed === undefined ? undefined : open([under], objectKey, sealed);
   }
 
-  /** From a copy under any of the master keys. @throws what is wrong with the first one, when none opens */
-  async function readAny(id: string): Promise<Uint8Array | undefined> {
+  /** From the first copy that opens. @throws what is wrong with the first one, when none does */
+  async function readAny(id: string, under = masterKeys, copyOf = inBucket): Promise<Uint8Array | undefined> {
     const problems: unknown[] = [];
-    for (const under of masterKeys) {
-      const key = await read(id, under).catch((error: unknown) => void problems.push(error));
+    for (const one of under) {
+      const key = await read(id, one, copyOf).catch((error: unknown) => void problems.push(error));
       if (key !== undefined) return key;
     }
     if (problems.length > 0) throw problems[0];
@@ -143,26 +151,6 @@ export function createKeyRing(store: ObjectStore, masterKeys: MasterKeys, cluste
     if ((await read(id, masterKey)) === undefined) await write({ id, key: goes }, masterKey);
   }
 
-  /** Opens the first copy that opens. @throws what is wrong with the first one, when none does */
-  async function openCopy(
-    id: string,
-    copyOf: (objectKey: string) => Promise<string | undefined>,
-    under: MasterKeys,
-  ): Promise<Uint8Array | undefined> {
-    const problems: unknown[] = [];
-    for (const one of under) {
-      const objectKey = backupKeys.keyCopy(cluster, id, masterKeyId(one));
-      const copy = await copyOf(objectKey);
-      try {
-        if (copy !== undefined) return open(under, objectKey, copy);
-      } catch (error) {
-        problems.push(error);
-      }
-    }
-    if (problems.length > 0) throw problems[0];
-    return undefined;
-  }
-
   const wrongMasterKey = (found: readonly Copy[]) =>
     fatal(
       failures.wrongMasterKey,
@@ -203,8 +191,8 @@ export function createKeyRing(store: ObjectStore, masterKeys: MasterKeys, cluste
       const made = there.find(({ id }) => id.slice(7).startsWith(wish));
       return remember(made === undefined ? make(there, wish) : byId(made.id).then((key) => ({ id: made.id, key })));
     },
-    async adopt(id, copyOf, under = masterKeys) {
-      const key = await openCopy(id, copyOf, under);
+    async adopt(id, copyOf, under) {
+      const key = await readAny(id, under, copyOf);
       if (key === undefined) return false;
       const there = await readAny(id);
       if (there === undefined) await write({ id, key }, masterKey);

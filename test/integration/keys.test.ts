@@ -3,7 +3,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { masterKeyId, parseMasterKeys } from '../../activities/secrets/master-keys.ts';
 import { failures } from '../../config/failures.ts';
 import type { KeyReport } from '../../config/keys.ts';
-import { WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import { piped } from '../cli/piped.ts';
 import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
@@ -32,12 +31,7 @@ async function workerWith(...keys: readonly Uint8Array[]): Promise<void> {
   await worker.kill('SIGTERM');
   worker = stack.startWorker({ env: { HOLDFAST_MASTER_KEY: base64(keys) } });
 }
-const keys = async (): Promise<KeyReport> =>
-  (await stack.client.workflow.execute('listKeys', {
-    workflowId: uniqueName('keys'),
-    taskQueue: WORKFLOW_TASK_QUEUE,
-    args: [{}],
-  })) as KeyReport;
+const keys = () => ask<KeyReport>(stack, 'listKeys', {});
 const verify = () => ask<OperationResult>(stack, 'verifyBackup', { cluster, backup: 'latest' });
 
 /** A server has loaded the newest backup: it has the keys, and those that tell an archive the time. */
