@@ -69,8 +69,10 @@ export function planRestore(
     summary: `${spec.name} gets the data of ${source.cluster}, ${source.what}: ${count(source.shards.length, 'shard')}, ${mebibytes(bytes)}${source.proven ? '' : '; no server has loaded it yet'}`,
     steps: [
       ...prepares,
-      ...primaries.map(({ place, source: shard }) => layOutStep(place, shard)),
-      ...rest.filter(({ name }) => first.has(name)),
+      ...primaries.flatMap(({ place, source: shard }) => [
+        layOutStep(place, shard),
+        ...rest.filter(({ name }) => name === provisionSteps.node(place)),
+      ]),
       ...(!asItWas ? [] : loadSteps(spec, ttl)),
       ...rest.filter(({ name }) => !first.has(name) && !last.has(name)),
       ...(asItWas

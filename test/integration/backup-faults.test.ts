@@ -23,14 +23,15 @@ import { nothingLeft } from './backup-remains.ts';
 /** One primary with two replicas, and a store that fails on demand in front of the real one. */
 const all = process.env.TEST_ALL === 'true';
 const cluster = uniqueName();
+const HOUR_MS = 3_600_000;
 const KEYS = 360;
 const KEY_BYTES = 100_000; // random, so that they do not shrink: five parts of a backup, two of an import
 let stack: Stack;
 let faulty: FaultyStore;
 let worker: Running;
 
-const startWorker = (entry?: string) =>
-  stack.startWorker({ env: { HOLDFAST_S3_ENDPOINT: faulty.endpoint }, ...(entry === undefined ? {} : { entry }) });
+const startWorker = ({ entry, env }: { readonly entry?: string; readonly env?: Record<string, string> } = {}) =>
+  stack.startWorker({ env: { HOLDFAST_S3_ENDPOINT: faulty.endpoint, ...env }, ...(entry === undefined ? {} : { entry }) });
 
 beforeAll(async () => {
   stack = await startStack({ withWorker: false });
@@ -146,11 +147,19 @@ describe('a backup', () => {
     }
   });
 
-  test('is whole, and verified, when the clock of the worker is an hour slow', async () => {
+  test.each([
+    ['slow', -HOUR_MS],
+    ['fast', HOUR_MS],
+  ])('is whole, and verified, and rotated by nobody, when the clock of the worker is an hour %s', async (_, offMs) => {
     await worker.kill('SIGKILL');
-    worker = startWorker(join(checkout, 'test', 'support', 'late-worker.ts'));
+    const entry = join(checkout, 'test', 'support', 'wrong-clock-worker.ts');
+    worker = startWorker({ entry, env: { TEST_CLOCK_OFF_MS: String(offMs) } });
     try {
-      await isWhole(await start(), 'loaded');
+      const { id } = await isWhole(await start(), 'loaded');
+      const before = await list();
+      expect(before[0]?.id).toBe(id);
+      await ask(stack, 'rotate', { cluster });
+      expect(await list()).toEqual(before);
     } finally {
       await worker.kill('SIGKILL');
       worker = startWorker();

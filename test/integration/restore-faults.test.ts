@@ -8,6 +8,7 @@ import type { StatusReport } from '../../config/status.ts';
 import { checkout } from '../../scripts/setup/home.ts';
 import { piped } from '../cli/piped.ts';
 import { clusterNames, holdings, sweep, testSpec } from '../support/clusters.ts';
+import { startFaultyStore } from '../support/faulty-store.ts';
 import { type Running, until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { ask, onNode, refusal } from './ask.ts';
@@ -27,10 +28,13 @@ const LARGE = 24 * 1024 ** 2;
 
 const run = (type: string, input: object) => ask<OperationResult>(stack, type, input);
 const windowOf = () => readRecoveryWindow(stack.dependencies.store, cluster);
-const another = async (entry?: string) => {
+const another = async (entry?: string, env: Record<string, string> = {}) => {
   await worker.kill('SIGTERM');
-  worker = stack.startWorker(entry === undefined ? {} : { entry: join(checkout, 'test', 'support', entry) });
+  worker = stack.startWorker({ env, ...(entry === undefined ? {} : { entry: join(checkout, 'test', 'support', entry) }) });
 };
+const HOUR_MS = 3_600_000;
+const withClockOff = (ms: number, env: Record<string, string> = {}) =>
+  another('wrong-clock-worker.ts', { TEST_CLOCK_OFF_MS: String(ms), ...env });
 const NOTHING = { containers: [], volumes: [], networks: [] };
 /** When the large key was there, and before it was dropped. */
 let whole = 0;
@@ -65,12 +69,40 @@ test('on a disk that is full nothing is left, and what is to be done is said; wi
   expect(await holdings(stack.dependencies.docker, into)).toEqual(NOTHING);
   expect(await stack.dependencies.store.list(objectKeys.clusterPrefix(into))).toEqual([]);
   // The restore that works is made where the clock is an hour slow: what is read goes by the clocks of the servers.
-  await another('late-worker.ts');
+  await withClockOff(-HOUR_MS);
   const { restored } = await run('restore', input);
   expect(whole - Date.parse(restored?.shards[0]?.at ?? '')).toBeLessThan(1000);
   expect((await ask<StatusReport>(stack, 'status', { cluster: into })).verdict).toBe('healthy');
   expect(await onNode(stack, into, nodeName(into, 0, 0), (redis) => redis.strlen('large'), plain)).toBe(LARGE);
   await another();
+});
+
+test('a store that answers 500 and 503 to whoever reads, and a clock that is an hour fast, change nothing of what is brought back', {
+  timeout: 300_000,
+}, async () => {
+  const into = named();
+  const faulty = await startFaultyStore(stack.settings.HOLDFAST_S3_ENDPOINT);
+  try {
+    await withClockOff(HOUR_MS, { HOLDFAST_S3_ENDPOINT: faulty.endpoint });
+    const answers = [500, undefined, 503, undefined, undefined];
+    let reads = 0;
+    faulty.spoil((method, url) => {
+      const status = method === 'GET' && /\.sealed/.test(decodeURIComponent(url)) ? answers[reads++ % answers.length] : undefined;
+      return status === undefined ? undefined : { status };
+    });
+    const { restored } = await run('restore', { cluster, at: at(whole), into, changes });
+    expect(faulty.spoilt).toBeGreaterThan(1);
+    expect(whole - Date.parse(restored?.shards[0]?.at ?? '')).toBeLessThan(1000);
+    expect(await onNode(stack, into, nodeName(into, 0, 0), (redis) => redis.strlen('large'), plain)).toBe(LARGE);
+    // Refused for good, it is said, and nothing is left.
+    faulty.spoil((method, url) => (method === 'GET' && /\.sealed/.test(decodeURIComponent(url)) ? { status: 403 } : undefined));
+    const never = named();
+    expect((await refusal(run('restore', { cluster, at: at(whole), into: never, changes }))).message).toMatch(/bucket|store/);
+    expect(await holdings(stack.dependencies.docker, never)).toEqual(NOTHING);
+  } finally {
+    await another();
+    faulty.close();
+  }
 });
 
 test('a moment that is no moment, or that nothing reaches, is refused with what to write, or with what can be reached', async () => {
@@ -84,13 +116,13 @@ test('a moment that is no moment, or that nothing reaches, is refused with what 
       stderr: expect.stringContaining('It has no time zone: 2026-11-21T14:03:26Z is UTC'),
     });
   expect(await refusal(run('restore', { cluster, at: '2026-11-21', into }))).toMatchObject({ type: 'InvalidInput' });
-  for (const ms of [whole - 3_600_000, Date.now() + 600_000]) {
+  for (const ms of [whole - HOUR_MS, Date.now() + 600_000]) {
     const { message, type } = await refusal(run('restore', { cluster, at: at(ms), into }));
     expect(type).toBe('NotRestorable');
     expect(message).toMatch(/cannot be brought back to .*It can be brought back to\n {2}\d{4}-.*Z to \d{4}-.*Z/s);
   }
   // The same moment, as it is written elsewhere.
-  const local = at(whole + 2 * 3_600_000).replace('Z', '+02:00');
+  const local = at(whole + 2 * HOUR_MS).replace('Z', '+02:00');
   const { plan } = await run('restore', { cluster, at: local, into, dryRun: true });
   expect(whole - Date.parse(plan.recovery?.[0]?.at ?? '')).toBeLessThan(1000);
   expect(await holdings(stack.dependencies.docker, into)).toEqual(NOTHING);

@@ -127,7 +127,10 @@ const defaultInput = ({ spec }: World, operation: OperationName): object => {
 /** The node that an activity is about, when it is about one. */
 function subjectOf(args: readonly unknown[]): string {
   const [first, second] = args;
-  if (typeof first === 'object' && first !== null && 'place' in first) return (first.place as { name: string }).name;
+  if (typeof first === 'object' && first !== null) {
+    if ('place' in first) return (first.place as { name: string }).name;
+    if ('node' in first) return (first.node as { place?: { name: string } }).place?.name ?? '';
+  }
   return typeof second === 'string' ? second : '';
 }
 

@@ -85,8 +85,8 @@ export interface World {
   distort: (seen: Observation) => Observation;
   readonly befores: Map<string, Before>;
   before(activity: ActivityName, what: Before): void;
-  /** Makes calls of an activity wait, until they are released or cancelled. */
-  hold(activity: ActivityName): Hold;
+  /** Makes calls of an activity wait, until they are released or cancelled. @param from the first one of them that waits @default 1 */
+  hold(activity: ActivityName, from?: number): Hold;
   /** Makes the next move stand still when it has moved so many slots, until it is released or asked to stop: then it ends well, as the real one. */
   standAfter(slots: number): Hold;
 }
@@ -136,9 +136,11 @@ export function createWorld(changes: Partial<ClusterSpecInput>): World {
     distort: (seen) => seen,
     befores,
     before: (activity, what) => void befores.set(activity, what),
-    hold(activity) {
+    hold(activity, from = 1) {
       const [reached, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+      let calls = 0;
       befores.set(activity, async () => {
+        if (++calls < from) return;
         reached.resolve();
         await Promise.race([released.promise, cancelled()]);
       });

@@ -4,6 +4,7 @@ import type { BackupManifest } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { drillName, lockWorkflowId, objectKeys } from '../../config/names.ts';
 import type { StatusReport } from '../../config/status.ts';
+import { until } from '../support/processes.ts';
 import { type Bench, failureOf, startBench, type World } from './bench.ts';
 
 let bench: Bench;
@@ -40,15 +41,30 @@ describe('a restore into another name', () => {
     return bench.start(into, 'restore', { cluster: world.spec.name, backup, into: into.spec.name, ...more });
   };
 
-  test('lays out every shard before the first server starts, and hands the spec to the keeper last', async () => {
+  test('lets no server start before its own data lies there, and hands the spec to the keeper last', async () => {
     const into = bench.world();
     expect(await (await bringing(into)).result()).toMatchObject({ outcome: 'done', restored: { keys: 163_840 } });
     const order = names(into);
-    expect(order.lastIndexOf('fillShard')).toBeLessThan(order.indexOf('ensureNode'));
+    const first = into.calls.filter((call) => /^(fillShard|ensureNode) .*-0$/.test(call));
+    expect(first).toHaveLength(2 * into.spec.shards);
+    for (const call of first.filter((one) => one.startsWith('ensureNode')))
+      expect(first.indexOf(call.replace('ensureNode', 'fillShard')), call).toBeLessThan(first.indexOf(call));
+    expect(order.lastIndexOf('ensureNode')).toBeGreaterThan(order.lastIndexOf('awaitLoaded'));
     expect(order.indexOf('awaitLoaded')).toBeLessThan(order.indexOf('awaitFormed'));
     expect(order.indexOf('acceptSpec')).toBeGreaterThan(order.lastIndexOf('awaitFormed'));
     expect(order).not.toContain('rewriteFiles');
     expect(await lockOf(into)).toBe('COMPLETED');
+  });
+
+  test('reads no more shards at a time than it was told, and lets a server load while the next shard is read', async () => {
+    const into = bench.world();
+    const holding = into.hold('fillShard', 2);
+    const handle = await bringing(into, { shardsAtOnce: 1 });
+    await holding.reached;
+    await until('the first server has started', async () => names(into).includes('ensureNode'));
+    expect(names(into).filter((name) => name === 'fillShard')).toHaveLength(2);
+    holding.release();
+    expect(await handle.result()).toMatchObject({ outcome: 'done' });
   });
 
   test('with times to live shifted has the append-only files written anew before a replica starts', async () => {

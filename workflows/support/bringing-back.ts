@@ -7,6 +7,7 @@ import { type RestorePlan, restoreSteps as steps, whyNotCopied } from '../../mod
 import { type ClusterSource, plannedRecovery } from '../../model/recovery/shard-recovery.ts';
 import type { Ground } from './building.ts';
 import { fail } from './failure.ts';
+import { createGate } from './gate.ts';
 import { onHost, restores } from './proxies.ts';
 import type { Operation } from './stages.ts';
 import { settleAll } from './undo.ts';
@@ -28,19 +29,17 @@ export interface BroughtBack extends Pick<RestoreReport, 'shards' | 'keys' | 'ex
 
 const KINDS = ['data', 'sentinel'] as const;
 
-/** The primaries find their data when they first start; the others come when it is loaded and counted. */
+/** The primaries find their data when they first start, each as soon as it is there; the others come when all is loaded and counted. */
 export async function loadIn({ op, spec, plan, ground, source, shardsAtOnce }: BringingBack): Promise<BroughtBack> {
   const hostName = hostOf(spec);
   const { primaries } = plan;
   const first = primaries.map(({ place }) => place);
+  const shifts = source.shards.some(({ ttl }) => ttl === 'shift');
   const laidOut = await layOutAll(
     { op, primaries, shardsAtOnce },
     ({ place, source: shard }) => restores(hostName, place.name).fillShard({ node: ground.requestFor(place), source: shard }),
     ({ did, bytes }) => `${did}: ${bytes} bytes`,
-  );
-  await ground.start(
-    first,
-    new Map([...laidOut].map(([name, { id }]) => [name, { id, shifts: source.shards.some(({ ttl }) => ttl === 'shift') }])),
+    ({ place }, { id }) => ground.start([place], new Map([[place.name, { id, shifts }]])),
   );
   const loaded = await op.step(
     steps.load,
@@ -71,24 +70,30 @@ export async function loadIn({ op, spec, plan, ground, source, shardsAtOnce }: B
   return { shards: recovered(source, reachedMs), keys: sum('keys'), expired: sum('expired'), loadedAt };
 }
 
-/** The data of every shard is laid out for the node that leads it, as a step each. @returns what was found, by the name of the node */
+/**
+ * The data of every shard is laid out for the node that leads it, as a step each, so many at a time.
+ * @param then what a shard goes on with meanwhile, while others are laid out
+ * @returns what was found, by the name of the node
+ */
 export async function layOutAll<T>(
   { op, primaries, shardsAtOnce }: Pick<BringingBack, 'op' | 'shardsAtOnce'> & Pick<RestorePlan, 'primaries'>,
-  layOut: (primary: RestorePlan['primaries'][number]) => Promise<T>,
+  layOut: (primary: Primary) => Promise<T>,
   note: (found: T) => string,
+  then: (primary: Primary, found: T) => Promise<void> = async () => undefined,
 ): Promise<ReadonlyMap<string, T>> {
   const laidOut = new Map<string, T>();
-  const layOutOne = async (primary: RestorePlan['primaries'][number]) => {
-    const found = await layOut(primary);
-    laidOut.set(primary.place.name, found);
-    return found;
-  };
+  const gate = createGate(shardsAtOnce);
   await op.together(
-    primaries.map((primary) => () => op.step(steps.layOut(primary.place.shard), () => layOutOne(primary), note)),
-    shardsAtOnce,
+    primaries.map((primary) => async () => {
+      const found = await gate(() => op.step(steps.layOut(primary.place.shard), () => layOut(primary), note));
+      laidOut.set(primary.place.name, found);
+      await then(primary, found);
+    }),
   );
   return laidOut;
 }
+
+type Primary = RestorePlan['primaries'][number];
 
 /** The cluster runs, empty; servers beside it load the shards and send the keys to where they belong. */
 export async function copyIn(
