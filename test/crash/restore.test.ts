@@ -5,10 +5,12 @@ import {
   cancelledRestore,
   cancelledRestoreElsewhere,
   cancelledRestoreMoment,
+  cancelledRestoreShifted,
   drill,
   restore,
   restoreElsewhere,
   restoreMoment,
+  restoreShifted,
 } from '../support/crash-restore.ts';
 import { all, testPoints } from '../support/crash-suite.ts';
 
@@ -24,6 +26,15 @@ testPoints('a restore that is cancelled at any of its activities leaves nothing 
 ]);
 
 if (all) {
+  const rewritten = ['rewriteFiles#1 before', 'rewriteFiles#1 after', 'rewriteFiles#3 before', 'rewriteFiles#3 after'];
+  testPoints('a restore with times shifted ends with every key', restoreShifted, surviveCrash, rewritten, 'these');
+  testPoints(
+    'a restore with times shifted that is cancelled leaves nothing but the backup',
+    cancelledRestoreShifted,
+    cancelAt,
+    rewritten,
+    'these',
+  );
   testPoints('a restore of a moment ends with every key of then', restoreMoment, surviveCrash, []);
   testPoints('a restore of a moment that is cancelled leaves nothing', cancelledRestoreMoment, cancelAt, []);
   testPoints('a restore into another number of shards ends with every key', restoreElsewhere, surviveCrash, []);

@@ -29,6 +29,9 @@ const ofBackup = (cluster: string) => ({ backup: storedOf(cluster).backup });
 /** Each shard begins with its data. */
 export const restore = restoring(ofBackup, {}, 'backup');
 
+/** Times to live are shifted, so the servers write their files anew. */
+export const restoreShifted = restoring((cluster) => ({ ...ofBackup(cluster), ttl: 'shift' }), {}, 'backup');
+
 /** Keys are sent to another number of shards. */
 export const restoreElsewhere = restoring(ofBackup, { shards: 4 }, 'backup');
 
@@ -45,6 +48,7 @@ const takenBack = (survivor: Survivor): Cancellable => ({
   undone: ({ stack, cluster }, good) => expectRemains(stack, cluster, { ...nothing, backups: good.remains.backups }),
 });
 export const cancelledRestore = takenBack(restore);
+export const cancelledRestoreShifted = takenBack(restoreShifted);
 export const cancelledRestoreElsewhere = takenBack(restoreElsewhere);
 export const cancelledRestoreMoment = takenBack(restoreMoment);
 
