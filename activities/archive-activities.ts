@@ -6,8 +6,8 @@ import { archiveShard } from './archive/archive-shard.ts';
 import { lookAtShard } from './archive/shard-now.ts';
 import { tendArchive } from './archive/tend-archive.ts';
 import type { BackupDeps } from './backup/back-up-shard.ts';
+import { askIfAwaited } from './support/awaited.ts';
 import { beating, report } from './support/beating.ts';
-import { askIfAwaited } from './temporal/operations.ts';
 import { readingsOf } from './temporal/readings.ts';
 
 export interface ArchiveActivityDeps extends BackupDeps {

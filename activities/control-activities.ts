@@ -21,6 +21,7 @@ import { planRotation, type RotationRequest } from './rotation/survey.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import { asOfNow, listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
 import type { StreamStore } from './storage/object-store.ts';
+import { askIfAwaited } from './support/awaited.ts';
 import { beating } from './support/beating.ts';
 import { archiveRuns, readArchiveProgress, stopArchive, tellArchive } from './temporal/archive.ts';
 import { type Acceptance, acceptSpec, closeKeeper, describeKeeper, readJournal, recordInJournal } from './temporal/keeper.ts';
@@ -138,7 +139,7 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     stopArchive: (cluster: string) => stopArchive(client, cluster),
     /** What was archived of the shards from this number on has an end. */
     endTimelines: (cluster: string, because: 'switched-off' | 'removed', fromShard: number) =>
-      endTimelines(store, cluster, because, fromShard),
+      endTimelines(store, cluster, { because, fromShard, confirm: askIfAwaited(client) }),
   });
 }
 

@@ -12,8 +12,8 @@ import { steadyThrottle } from './migration/governor.ts';
 import { keyOfSlot } from './migration/ledger.ts';
 import { type MoveDeps, moveSlots } from './migration/move-slots.ts';
 import type { MoveRequest } from './migration/move-state.ts';
+import { askIfAwaited } from './support/awaited.ts';
 import { beating } from './support/beating.ts';
-import { askIfAwaited } from './temporal/operations.ts';
 
 export interface DataDeps extends MigrationDeps, BackupDeps, Pick<MoveDeps, 'moveGroup'> {
   readonly client: Client;

@@ -83,7 +83,7 @@ export type SegmentAbout = z.output<typeof segmentAbout>;
 /** How far the archive of a shard is: what its activity says with every heartbeat. Times in ms since 1970. */
 export interface ShardArchiveProgress {
   readonly shard: number;
-  /** When it was said, by the worker's clock. */
+  /** When it was said, by the worker's clock; once Temporal has told it on, by Temporal's. So are the other times, but for those of what is archived. */
   readonly atMs: number;
   readonly timeline?: string;
   /** The node that is followed now. */

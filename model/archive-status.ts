@@ -17,6 +17,19 @@ const SILENT_MS = 15_000;
 /** Beyond so many times what is promised, and some seconds in which a worker is started anew, something is wrong. */
 const LATE = { times: 5, afterMs: 15_000 };
 
+/** What a worker said, with its times by the clock of Temporal, which heard it then: the worker's own may be wrong. What is archived goes by the server's clock and stays. */
+export function asHeardAt(said: ShardArchiveProgress, heardMs: number): ShardArchiveProgress {
+  if (heardMs === 0) return said; // nobody knows when
+  const offMs = heardMs - said.atMs;
+  const { waitingSinceMs, problem } = said;
+  return {
+    ...said,
+    atMs: heardMs,
+    ...(waitingSinceMs === undefined ? {} : { waitingSinceMs: waitingSinceMs + offMs }),
+    ...(problem === undefined ? {} : { problem: { ...problem, sinceMs: problem.sinceMs + offMs } }),
+  };
+}
+
 /** A report with how far the writes are archived, and what is wrong with that. */
 export function withArchive(report: StatusReport, spec: ClusterSpec, progress: ArchiveProgress, nowMs: number): StatusReport {
   const archive = archiveStatus(spec, progress, nowMs);

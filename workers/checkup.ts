@@ -31,8 +31,8 @@ const warning = (name: string, found: string, next: string): Check => ({ name, s
 
 /** Asks every dependency, all at once. Changes nothing but a probe object, which it removes; a bucket is for the worker to make. Never throws. */
 export async function checkUp(settings: Settings): Promise<readonly Check[]> {
-  const checks = await Promise.all([checkTemporal(settings), checkStore(settings), checkMasterKey(settings), checkDocker(settings)]);
-  return checks.flat();
+  const all = [checkTemporal, checkStore, checkClock, checkMasterKey, checkDocker];
+  return (await Promise.all(all.map((check) => check(settings)))).flat();
 }
 
 async function checkTemporal(settings: Settings): Promise<readonly Check[]> {
@@ -88,6 +88,26 @@ async function checkSearchAttributes(connection: Connection, namespace: string):
   } catch (error) {
     return warning(name, `cannot be read (${reason(error)})`, next);
   }
+}
+
+/** More than answers take; what goes by this clock is told in minutes. */
+const CLOCK_OFF_MS = 30_000;
+
+/** By the clock of the object store, which dates its answers; no word when it does not. */
+async function checkClock({ HOLDFAST_S3_ENDPOINT: endpoint }: Settings): Promise<readonly Check[]> {
+  const answer = await fetch(endpoint, { method: 'HEAD', signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => undefined);
+  const theirs = Date.parse(answer?.headers.get('date') ?? '');
+  if (Number.isNaN(theirs)) return [];
+  const offMs = Date.now() - theirs;
+  const found = `${Math.round(Math.abs(offMs) / 1000)} s ${offMs < 0 ? 'behind' : 'ahead of'} the object store's`;
+  if (Math.abs(offMs) < CLOCK_OFF_MS) return [ok('clock', found)];
+  return [
+    warning(
+      'clock',
+      found,
+      'set the clock of one of the two (timedatectl set-ntp true): backups and what is said of workers are dated by it',
+    ),
+  ];
 }
 
 const taskQueueTypes = { workflows: 1, activities: 2 } as const;

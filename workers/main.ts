@@ -1,4 +1,8 @@
-import { NativeConnection, Runtime } from '@temporalio/worker';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Logger, NativeConnection, Runtime } from '@temporalio/worker';
+import type { ObjectStore } from '../activities/storage/object-store.ts';
+import { statusOf } from '../activities/storage/status-of.ts';
+import { messageOf } from '../activities/support/failure.ts';
 import { InvalidSettings, readSettings } from '../config/settings.ts';
 import { loadSettingsFile } from '../config/settings-file.ts';
 import { createDependencies } from './dependencies.ts';
@@ -14,8 +18,9 @@ export async function runWorkers(extra: Pick<WorkersOptions, 'interceptors' | 'm
   Runtime.install({ logger, shutdownSignals: ['SIGINT', 'SIGTERM'] });
   const dependencies = createDependencies(settings);
   const connection = await connect(settings.HOLDFAST_TEMPORAL_ADDRESS);
+  const stopped = new AbortController();
   try {
-    await dependencies.store.ensureBucket();
+    await makeBucket(dependencies.store, logger, stopped.signal);
     const workflowBundle = await findWorkflowBundle(settings, logger);
     const workers = await createWorkers({ connection, dependencies, logger, workflowBundle, ...extra });
     logger.info('holdfast worker runs', {
@@ -24,8 +29,40 @@ export async function runWorkers(extra: Pick<WorkersOptions, 'interceptors' | 'm
     });
     await Promise.all(workers.map((worker) => worker.run()));
   } finally {
+    stopped.abort();
     await connection.close();
     await dependencies.close();
+  }
+}
+
+const ASK_AGAIN_MS = 5000;
+
+/**
+ * A store that does not answer now is no reason not to run: activities wait for it and say so, and others need none. The bucket is made when it answers.
+ * @throws when the store says no
+ */
+async function makeBucket(store: ObjectStore, logger: Logger, stopped: AbortSignal): Promise<void> {
+  const answered = await store.ensureBucket().then(
+    () => true,
+    (error: unknown) => {
+      if ((statusOf(error) ?? 500) < 500) throw error;
+      logger.warn('the bucket is made when the object store answers', { why: messageOf(error) });
+      return false;
+    },
+  );
+  if (!answered) void makeBucketLater(store, logger, stopped);
+}
+
+async function makeBucketLater(store: ObjectStore, logger: Logger, signal: AbortSignal): Promise<void> {
+  for (let why = ''; !signal.aborted; ) {
+    await sleep(ASK_AGAIN_MS, undefined, { signal, ref: false }).catch(() => undefined); // it ends with the worker
+    try {
+      if (!signal.aborted) await store.ensureBucket();
+      return;
+    } catch (error) {
+      if (messageOf(error) !== why) logger.warn('the object store does not make the bucket yet', { why: messageOf(error) });
+      why = messageOf(error);
+    }
   }
 }
 

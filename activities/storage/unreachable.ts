@@ -3,12 +3,24 @@ import { ApplicationFailure } from '@temporalio/common';
 import { failures } from '../../config/failures.ts';
 import { messageOf, passing } from '../support/failure.ts';
 
-/** What an S3 server answers is passed on as it is; that it does not answer is told with where it should be. */
-export const unlessAnswered = (endpoint: string, error: unknown): unknown =>
-  error instanceof S3ServiceException || error instanceof ApplicationFailure
-    ? error
-    : passing(
-        failures.storeUnreachable,
-        `the object store at ${endpoint} does not answer (${messageOf(error)}): is it running? holdfast doctor`,
-        error,
-      );
+/** What the SDK says when an answer has a status and no word. */
+const NO_WORD = 'UnknownError';
+
+/** What an S3 server answers is passed on as it is; that it does not answer, or only with a number, is told with where it should be. */
+export function unlessAnswered(endpoint: string, error: unknown): unknown {
+  if (error instanceof ApplicationFailure) return error;
+  if (!(error instanceof S3ServiceException))
+    return passing(
+      failures.storeUnreachable,
+      `the object store at ${endpoint} does not answer (${messageOf(error)}): is it running? holdfast doctor`,
+      error,
+    );
+  const status = error.$metadata.httpStatusCode ?? 0;
+  if (error.message === NO_WORD) error.message = `the object store at ${endpoint} answered ${status} and no word${hintOf(status)}`;
+  return error;
+}
+
+function hintOf(status: number): string {
+  if (status === 401 || status === 403) return ': are its keys right, and may they do that? holdfast doctor';
+  return status >= 500 ? ': is it starting, or overloaded? holdfast doctor' : '';
+}

@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { activityInfo, heartbeat } from '@temporalio/activity';
+import { activityInfo, getClient, heartbeat } from '@temporalio/activity';
+import { isTooLate } from './awaited.ts';
 
 interface Beat {
   details: unknown;
@@ -21,7 +22,7 @@ type Activities = Record<string, (...args: never[]) => Promise<unknown>>;
 
 /**
  * Makes every activity of a group heartbeat once a second while it runs. So a killed worker is noticed within the heartbeat timeout and not
- * at the end of the activity's time, and a cancellation arrives. What was reported last is sent again with each beat, never lost.
+ * at the end of the activity's time, and a cancellation arrives. What was reported last is sent again with each beat, never lost. An attempt that nobody waits for any more is not begun.
  */
 export function beating<A extends Activities>(activities: A): A {
   return Object.fromEntries(
@@ -32,6 +33,7 @@ export function beating<A extends Activities>(activities: A): A {
         return current.run(beat, async () => {
           const timer = setInterval(() => heartbeat(beat.details), EVERY_MS);
           try {
+            if (await isTooLate(getClient)) throw new Error('this attempt was given up before it began');
             return await run(...args);
           } finally {
             clearInterval(timer);

@@ -2,6 +2,8 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { archiveHandlers, type ShardArchiveProgress } from '../../config/archive.ts';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { archiveWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
+import { msOf } from '../../config/timestamps.ts';
+import { asHeardAt } from '../../model/archive-status.ts';
 
 const absent = (error: unknown): undefined => {
   if (error instanceof WorkflowNotFoundError) return undefined;
@@ -42,10 +44,10 @@ export async function readArchiveProgress(
   const found = await client.workflow.getHandle(archiveWorkflowId(cluster)).describe().catch(absent);
   if (found?.status.name !== 'RUNNING') return { shards: [] };
   const { payloadConverter } = client.options.loadedDataConverter;
-  const said = (found.raw.pendingActivities ?? []).flatMap(({ heartbeatDetails }): readonly ShardArchiveProgress[] => {
+  const said = (found.raw.pendingActivities ?? []).flatMap(({ heartbeatDetails, lastHeartbeatTime }): readonly ShardArchiveProgress[] => {
     const [payload] = heartbeatDetails?.payloads ?? [];
     const progress = payload === undefined ? undefined : payloadConverter.fromPayload<unknown>(payload);
-    return isProgress(progress) ? [progress] : [];
+    return isProgress(progress) ? [asHeardAt(progress, msOf(lastHeartbeatTime))] : [];
   });
   return { runningSinceMs: found.startTime.getTime(), shards: said };
 }

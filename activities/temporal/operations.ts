@@ -3,6 +3,7 @@ import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { failures } from '../../config/failures.ts';
 import { hostTaskQueue, lockWorkflowId } from '../../config/names.ts';
 import { livePollers } from '../../config/pollers.ts';
+import { temporalsClock } from '../support/awaited.ts';
 import { fatal } from '../support/failure.ts';
 import { until } from '../support/until.ts';
 
@@ -85,6 +86,7 @@ const busy = (cluster: string, holder: LockHolder) =>
  * @throws HostUnreachable when none has asked for work lately: the operation would wait for ever without a word.
  */
 export async function requireHostWorker(client: Client, host: string): Promise<void> {
+  const now = await temporalsClock(client);
   await until(
     async () => {
       const { pollers } = await client.workflowService.describeTaskQueue({
@@ -92,7 +94,7 @@ export async function requireHostWorker(client: Client, host: string): Promise<v
         taskQueue: { name: hostTaskQueue(host) },
         taskQueueType: 2,
       });
-      return livePollers(pollers, Date.now()).length > 0 ? true : undefined;
+      return livePollers(pollers, now()).length > 0 ? true : undefined;
     },
     {
       timeoutMs: 10_000,
@@ -105,31 +107,3 @@ export async function requireHostWorker(client: Client, host: string): Promise<v
     },
   );
 }
-
-interface AttemptId {
-  readonly workflowId: string;
-  readonly runId: string;
-  readonly activityId: string;
-  readonly attempt: number;
-}
-
-/** Asks whether Temporal waits for the attempt of an activity that runs here: not when it has given it up, or its workflow has ended. */
-export function askIfAwaited(client: Client): () => Promise<boolean> {
-  const { activityId, attempt, workflowExecution } = activityInfo();
-  const { workflowId, runId } = workflowExecution ?? { workflowId: '', runId: '' };
-  return () => isAwaited(client, { workflowId, runId, activityId, attempt });
-}
-
-async function isAwaited(client: Client, { workflowId, runId, activityId, attempt }: AttemptId): Promise<boolean> {
-  try {
-    const { raw } = await client.withDeadline(Date.now() + CONFIRM_WITHIN_MS, () =>
-      client.workflow.getHandle(workflowId, runId).describe(),
-    );
-    return (raw.pendingActivities ?? []).some((pending) => pending.activityId === activityId && pending.attempt === attempt);
-  } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
-    throw error;
-  }
-}
-
-const CONFIRM_WITHIN_MS = 3000;

@@ -109,7 +109,7 @@ export async function carryOut<N extends OperationName>(session: Session, { opti
   const digest = plan.digest === undefined ? {} : { planDigest: plan.digest };
   const handle = await starters[operation].start({ ...input, ...todo.fromPlan?.(plan), ...digest });
   say(style.dim(`\n${handle.workflowId}\n${session.uiLink(handle.workflowId)}\n`));
-  if (!(await holdfast.hasWorker())) terminal.note('No worker runs; the operation starts as soon as one does: holdfast worker');
+  if (!(await holdfast.hasWorker(handle))) terminal.note('No worker runs; the operation starts as soon as one does: holdfast worker');
   if (options.watch === false) {
     const { workflowId, runId } = handle;
     const started = { operation, cluster, workflowId, runId, uiLink: session.uiLink(workflowId) };

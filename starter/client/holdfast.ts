@@ -135,9 +135,15 @@ export class Holdfast implements AsyncDisposable {
     return readJournal(this.#temporal, cluster);
   }
 
-  /** Whether a worker is there to take operations. */
-  hasWorker(): Promise<boolean> {
-    return this.#temporal.hasWorker();
+  /**
+   * Whether a worker is there to take operations.
+   * @param started an operation that was started a moment ago: then it is asked by Temporal's clock, and not by this machine's, which may be wrong
+   */
+  async hasWorker(started?: { readonly workflowId: string }): Promise<boolean> {
+    const { client } = this.#temporal;
+    if (started === undefined) return this.#temporal.hasWorker();
+    const { startTime } = await this.#temporal.call(started.workflowId, () => client.workflow.getHandle(started.workflowId).describe());
+    return this.#temporal.hasWorker(startTime.getTime());
   }
 
   close(): Promise<void> {

@@ -1,6 +1,7 @@
 import type { LoadedDataConverter, Payload } from '@temporalio/common';
 import type { MoveHeartbeat, MoveProgress } from '../../config/migration.ts';
 import type { Progress } from '../../config/progress.ts';
+import { msOf, type Timestamp } from '../../config/timestamps.ts';
 
 /** The activity type that moves slots. */
 const MOVE_ACTIVITY = 'moveSlots';
@@ -8,7 +9,7 @@ const MOVE_ACTIVITY = 'moveSlots';
 /** What Temporal's DescribeWorkflowExecution tells of an activity that has not ended. */
 interface PendingActivity {
   readonly activityType?: { readonly name?: string | null } | null;
-  readonly lastHeartbeatTime?: { readonly seconds?: unknown; readonly nanos?: number | null } | null;
+  readonly lastHeartbeatTime?: Timestamp | null;
   readonly heartbeatDetails?: { readonly payloads?: readonly Payload[] | null } | null;
 }
 
@@ -27,7 +28,7 @@ export async function newestMove(
 ): Promise<MoveProgress | undefined> {
   const beats = (pending ?? []).flatMap(({ activityType, lastHeartbeatTime, heartbeatDetails }) => {
     const payload = activityType?.name === MOVE_ACTIVITY ? heartbeatDetails?.payloads?.[0] : undefined;
-    return payload === undefined ? [] : [{ payload, at: Number(lastHeartbeatTime?.seconds ?? 0) + (lastHeartbeatTime?.nanos ?? 0) / 1e9 }];
+    return payload === undefined ? [] : [{ payload, at: msOf(lastHeartbeatTime) }];
   });
   const newest = beats.sort((a, b) => b.at - a.at)[0];
   if (newest === undefined) return undefined;

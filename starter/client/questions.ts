@@ -6,6 +6,7 @@ import type { KeyReport } from '../../config/keys.ts';
 import { keeperWorkflowId, listKeysWorkflowId, listWorkflowId, operationWorkflowId, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { JournalEntry } from '../../config/progress.ts';
 import { type ClusterSummary, type KeeperDescription, keeperHandlers, type StatusReport } from '../../config/status.ts';
+import { msOf } from '../../config/timestamps.ts';
 import { ClusterNotKept, NoWorker, OperationNotFound } from './errors.ts';
 import { shortUnique } from './operation-starter.ts';
 import type { Temporal } from './temporal.ts';
@@ -46,14 +47,16 @@ async function ask<T>(temporal: Temporal, type: string, workflowId: string, inpu
 
 /** Rejects as soon as it is plain that no worker takes up a workflow; else never settles. */
 async function noticeSilence(temporal: Temporal, handle: WorkflowHandle, signal: AbortSignal): Promise<never> {
+  const begun = performance.now();
   for (;;) {
     await sleep(LOOK_MS, undefined, { ref: false });
     if (signal.aborted) return new Promise<never>(() => undefined);
-    const { raw } = await temporal.call(handle.workflowId, () => handle.describe());
+    const { raw, startTime } = await temporal.call(handle.workflowId, () => handle.describe());
     const { state, scheduledTime } = raw.pendingWorkflowTask ?? {};
-    const waitingMs = scheduledTime === undefined || scheduledTime === null ? 0 : Date.now() - Number(scheduledTime.seconds) * 1000;
+    const now = startTime.getTime() + performance.now() - begun; // by Temporal's clock: the one here may be wrong
+    const waitingMs = now - (msOf(scheduledTime) || now);
     // A worker that was killed is still counted for a minute, so what nobody took up tells more.
-    if ((state === TASK_SCHEDULED && waitingMs > SUSPICIOUS_MS) || !(await temporal.hasWorker())) throw new NoWorker(noWorkerMessage);
+    if ((state === TASK_SCHEDULED && waitingMs > SUSPICIOUS_MS) || !(await temporal.hasWorker(now))) throw new NoWorker(noWorkerMessage);
   }
 }
 

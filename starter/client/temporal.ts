@@ -18,8 +18,8 @@ export interface Temporal {
   readonly client: Client;
   /** Runs a call; what it throws is translated. With `workerWithinMs` it ends with `NoWorker` when nobody answers in that time. */
   call<T>(workflowId: string | undefined, run: (client: Client) => Promise<T>, options?: { workerWithinMs?: number }): Promise<T>;
-  /** Whether a worker asked for workflow tasks lately. */
-  hasWorker(): Promise<boolean>;
+  /** Whether a worker asked for workflow tasks lately. @param now by Temporal's clock, ms since 1970 @default this machine's */
+  hasWorker(now?: number): Promise<boolean>;
 }
 
 /** @throws TemporalUnreachable */
@@ -51,18 +51,18 @@ export function wrapClient(client: Client, address: string): Temporal {
         throw translate(error, workflowId === undefined ? target : { ...target, workflowId });
       }
     },
-    async hasWorker() {
-      const pollers = await this.call(undefined, () => workflowPollers(client));
+    async hasWorker(now = Date.now()) {
+      const pollers = await this.call(undefined, () => workflowPollers(client, now));
       return pollers > 0;
     },
   };
 }
 
-async function workflowPollers(client: Client): Promise<number> {
+async function workflowPollers(client: Client, now: number): Promise<number> {
   const answer = await client.workflowService.describeTaskQueue({
     namespace: client.options.namespace,
     taskQueue: { name: WORKFLOW_TASK_QUEUE },
     taskQueueType: 1, // TASK_QUEUE_TYPE_WORKFLOW
   });
-  return livePollers(answer.pollers, Date.now()).length;
+  return livePollers(answer.pollers, now).length;
 }

@@ -1,16 +1,19 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Progress } from '../../config/progress.ts';
+import { checkout } from '../../scripts/setup/home.ts';
 import { Holdfast, type OperationHandle, type OperationSummary } from '../../starter/client/index.ts';
 import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
-import { until } from '../support/processes.ts';
+import { type Running, until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { type Ended, piped } from './piped.ts';
 import { holdfast, keys } from './screen.ts';
 
 /** Steers running operations of one cluster as a person does; the tests follow one another. */
 let stack: Stack;
+let worker: Running;
 let client: Holdfast;
 let spec: string;
 const name = uniqueName('steer');
@@ -24,7 +27,7 @@ const save = (config: Record<string, string>) => writeFileSync(spec, JSON.string
 
 beforeAll(async () => {
   stack = await startStack({ withWorker: false });
-  stack.startWorker({ env: secret });
+  worker = stack.startWorker({ env: secret });
   client = new Holdfast(stack.client);
   spec = join(stack.folder, 'spec.json');
   save({});
@@ -57,6 +60,18 @@ test('doctor does not make the bucket that it misses', async () => {
   const [first, second] = [await piped(['doctor'], { env }), await piped(['doctor'], { env })];
   expect(first.stdout).toMatch(/! object store .*no bucket elsewhere yet\n.*holdfast worker/);
   expect(second.stdout).toContain('no bucket elsewhere yet');
+});
+
+test('on a machine whose clock is an hour fast doctor says so, and nobody is told that no worker runs', async () => {
+  const wrong = join(checkout, 'test', 'support', 'wrong-clock.ts');
+  const env = { ...stack.env, NODE_OPTIONS: `--import ${wrong}`, TEST_CLOCK_OFF_MS: '3600000' };
+  const { stdout } = await piped(['doctor'], { env });
+  expect(stdout).toMatch(/! clock +(3599|360\d) s ahead of the object store's\n +next: set the clock/);
+  process.kill(worker.pid, 'SIGSTOP');
+  const listed = piped(['list'], { env });
+  await sleep(4500); // it is looked into by then
+  process.kill(worker.pid, 'SIGCONT');
+  expect(await listed).toMatchObject({ code: 0 });
 });
 
 test('an approved operation that is paused holds before its first step, and goes on when it is resumed', async () => {

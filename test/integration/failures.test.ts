@@ -1,10 +1,13 @@
 import { createServer, type IncomingMessage, request, type Server, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { createObjectStore } from '../../activities/storage/object-store.ts';
 import { failures } from '../../config/failures.ts';
 import { networkName, volumeName } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
+import { readSettings } from '../../config/settings.ts';
 import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { startFaultyStore } from '../support/faulty-store.ts';
 import { until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { ask, refusal } from './ask.ts';
@@ -213,4 +216,33 @@ test('a failed provision can be repeated at once when its cause is gone', async 
   instead = () => undefined;
   expect((await provision(name)).outcome).toBe('done');
   await until('it holds six containers', async () => (await holdings(stack.dependencies.docker, name)).containers.length === 6);
+});
+
+test('a worker that starts while the object store is not ready runs, and makes the bucket later; one that is refused ends and says why', async () => {
+  const store = await startFaultyStore(stack.settings.HOLDFAST_S3_ENDPOINT);
+  const env = { HOLDFAST_S3_ENDPOINT: store.endpoint, HOLDFAST_S3_BUCKET: uniqueName('later') };
+  const theirs = createObjectStore(readSettings({ ...stack.env, ...env, HOLDFAST_S3_ENDPOINT: stack.settings.HOLDFAST_S3_ENDPOINT }));
+  const isThere = () =>
+    theirs.list('').then(
+      () => true,
+      () => false,
+    );
+  try {
+    store.spoil(() => ({ status: 503 }));
+    const early = stack.startWorker({ env });
+    const says = `the object store at ${store.endpoint} answered 503 and no word: is it starting, or overloaded? holdfast doctor`;
+    await until('it says what is missing', async () => stack.workerLog().includes(says));
+    expect(await isThere()).toBe(false);
+    store.mend();
+    await until('the bucket is there', isThere);
+    await early.kill('SIGTERM');
+    store.spoil(() => ({ status: 403 }));
+    expect(await stack.startWorker({ env }).ended).toBe(1);
+    expect(stack.workerLog()).toContain(
+      `${store.endpoint} answered 403 and no word: are its keys right, and may they do that? holdfast doctor`,
+    );
+  } finally {
+    theirs.close();
+    store.close();
+  }
 });

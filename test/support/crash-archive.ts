@@ -65,7 +65,8 @@ export function disturbancesOf(scene: ArchiveScene): readonly Disturbance[] {
     await begin();
     await met().catch(async (error: Error) => {
       const { archive } = await execute<StatusReport>(subject, 'status', { cluster });
-      throw new Error(`${error.message}: ${JSON.stringify(archive)}, ${JSON.stringify(await scene.timelines())}`);
+      const last = (await scene.timelines()).map((found) => found.at(-1)).map((one) => ({ ...one, segments: one?.segments.length }));
+      throw new Error(`${error.message}: ${JSON.stringify(archive)}, ${JSON.stringify(last)}`);
     });
     process.kill(worker.pid, loss === 'killed' ? 'SIGKILL' : 'SIGSTOP');
     try {
@@ -166,7 +167,9 @@ export function disturbancesOf(scene: ArchiveScene): readonly Disturbance[] {
         deepStrictEqual(await scene.strays(), []);
       } catch (error) {
         store.mend();
-        throw error;
+        const end = await Promise.race([scene.worker.ended, sleep(100, undefined)]);
+        if (end === undefined) throw error;
+        throw new Error(`${String(error)}; and the worker has ended: ${end}, ${stack.workerLog().slice(-3000)}`);
       }
     },
   }));

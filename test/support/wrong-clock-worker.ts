@@ -1,16 +1,4 @@
 /** A worker whose clock is wrong. Temporal's own part of it keeps the right time: it is the process that signs requests and stamps what it writes. */
-const offMs = Number(process.env.TEST_CLOCK_OFF_MS);
-if (!Number.isInteger(offMs) || offMs === 0) throw new Error('say in TEST_CLOCK_OFF_MS by how much the clock is off');
-const now = Date.now.bind(Date);
-globalThis.Date = class extends Date {
-  constructor(...given: readonly unknown[]) {
-    // @ts-expect-error: whatever Date takes
-    super(...(given.length === 0 ? [now() + offMs] : given));
-  }
-  static override now(): number {
-    return now() + offMs;
-  }
-} as DateConstructor;
-
+await import('./wrong-clock.ts');
 const { runWorkers } = await import('../../workers/main.ts');
 await runWorkers();

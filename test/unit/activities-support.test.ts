@@ -1,3 +1,5 @@
+import type { Info } from '@temporalio/activity';
+import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { MockActivityEnvironment } from '@temporalio/testing';
 import { describe, expect, test } from 'vitest';
 import { engineCall, engineFailure } from '../../activities/docker/engine.ts';
@@ -92,6 +94,8 @@ describe('an activity that was cancelled', () => {
 });
 
 describe('beating', () => {
+  const onTime = (info: Partial<Info> = {}) => new MockActivityEnvironment({ currentAttemptScheduledTimestampMs: Date.now(), ...info });
+
   /** Runs an activity until it has sent so many heartbeats, and tells what they held. */
   async function beats(count: number, env: MockActivityEnvironment, work: () => Promise<unknown>): Promise<readonly unknown[]> {
     const seen: unknown[] = [];
@@ -114,11 +118,11 @@ describe('beating', () => {
   }
 
   test('an activity that only waits sends heartbeats all the same', async () => {
-    expect(await beats(2, new MockActivityEnvironment(), async () => undefined)).toHaveLength(2);
+    expect(await beats(2, onTime(), async () => undefined)).toHaveLength(2);
   });
 
   test('every beat holds what was reported last', async () => {
-    const seen = await beats(2, new MockActivityEnvironment(), async () => {
+    const seen = await beats(2, onTime(), async () => {
       report({ done: 1 });
       report({ done: 2 });
     });
@@ -126,7 +130,7 @@ describe('beating', () => {
   });
 
   test('the first beat of a second attempt repeats what the first attempt reported, so that a third one finds it', async () => {
-    const env = new MockActivityEnvironment({ heartbeatDetails: { done: 7 } });
+    const env = onTime({ heartbeatDetails: { done: 7 } });
     let found: unknown;
     const seen = await beats(1, env, async () => {
       found = reported();
@@ -136,7 +140,7 @@ describe('beating', () => {
   });
 
   test('beats end with the activity, whether it ends well or not', async () => {
-    const env = new MockActivityEnvironment();
+    const env = onTime();
     let count = 0;
     env.on('heartbeat', () => {
       count += 1;
@@ -144,7 +148,61 @@ describe('beating', () => {
     const { fails, works } = beating({ fails: () => Promise.reject(new Error('broken')), works: async () => 'done' });
     await expect(env.run(fails)).rejects.toThrow('broken');
     expect(await env.run(works)).toBe('done');
-    await beats(1, new MockActivityEnvironment(), async () => undefined); // another second goes by
+    await beats(1, onTime(), async () => undefined); // another second goes by
     expect(count).toBe(0);
+  });
+
+  describe('an attempt that begins long after it was sent', () => {
+    /** Temporal waits for this attempt of the activity; for none when its workflow has ended. */
+    const waitingFor = (attempt: number | undefined) =>
+      ({
+        withDeadline: (_: number, run: () => unknown) => run(),
+        withAbortSignal: (_: AbortSignal, run: () => unknown) => run(),
+        workflow: {
+          getHandle: () => ({
+            describe: async () => {
+              if (attempt === undefined) throw new WorkflowNotFoundError('gone', 'w', undefined);
+              return {
+                raw: {
+                  pendingActivities: [
+                    { activityId: 'other', attempt: 1 },
+                    { activityId: 'test', attempt },
+                  ],
+                },
+              };
+            },
+          }),
+        },
+      }) as unknown as Client;
+    const late = (attempt: number | undefined, agoMs: number) =>
+      new MockActivityEnvironment(
+        { currentAttemptScheduledTimestampMs: Date.now() - agoMs, attempt: 2, activityId: 'test' },
+        { client: waitingFor(attempt) },
+      );
+    const begun = async (env: MockActivityEnvironment) => {
+      let did = false;
+      const { works } = beating({
+        works: async () => {
+          did = true;
+        },
+      });
+      const ended = await env.run(works).then(
+        () => 'well',
+        (error: Error) => error.message,
+      );
+      return [did, ended];
+    };
+
+    test.each([3, undefined])('is not begun when Temporal waits for attempt %s', async (attempt) => {
+      expect(await begun(late(attempt, 9000))).toEqual([false, 'this attempt was given up before it began']);
+      expect(await begun(late(attempt, -3_600_000)), 'by a clock that is slow').toEqual([
+        false,
+        'this attempt was given up before it began',
+      ]);
+    });
+
+    test('is begun when it only had to wait for a worker', async () => {
+      expect(await begun(late(2, 9000))).toEqual([true, 'well']);
+    });
   });
 });

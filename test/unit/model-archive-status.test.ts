@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import type { ShardArchiveProgress } from '../../config/archive.ts';
 import { clusterSpec } from '../../config/cluster-spec.ts';
 import type { StatusReport } from '../../config/status.ts';
-import { withArchive } from '../../model/archive-status.ts';
+import { asHeardAt, withArchive } from '../../model/archive-status.ts';
 
 const spec = clusterSpec.parse({ name: 'orders', engine: 'valkey', version: '9.1', pitr: { enabled: true } });
 const NOW = Date.parse('2026-11-21T10:00:00Z');
@@ -56,4 +56,17 @@ test('a shard that nobody follows is told, also when its last word is old, but n
 test('an archive that is asked for and does not run is told, and a clock that cannot be written', () => {
   expect(codes(withArchive(report, spec, { shards: [] }, NOW))).toEqual(['archive-stopped orders']);
   expect(codes(after([said(0), said(1, { clock: 'OOM' }), said(2)]))).toEqual(['archive-clock shard 1']);
+});
+
+test.each([
+  ['slow', -3_600_000],
+  ['fast', 3_600_000],
+])('a worker whose clock is an hour %s is told by the clock of who heard it', (_, offMs) => {
+  const problem = { why: 'the object store does not answer', sinceMs: NOW - 60_000 + offMs };
+  const words = (more: Partial<ShardArchiveProgress> = {}) => said(0, { atMs: NOW - 500 + offMs, ...more });
+  const heard = (one: ShardArchiveProgress, agoMs = 500) => after([asHeardAt(one, NOW - agoMs), said(1), said(2)]);
+  expect(heard(words()).findings).toEqual([]);
+  expect(heard(words({ waitingSinceMs: NOW - 800 + offMs })).archive?.shards[0]?.lagMs).toBe(800);
+  expect(codes(heard(words({ waitingSinceMs: NOW - 60_000 + offMs, problem })))).toEqual(['archive-behind shard 0']);
+  expect(codes(heard(words(), 40_000)), 'it is silent').toEqual(['archive-behind shard 0']);
 });
