@@ -1,6 +1,7 @@
 import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { ClusterSpecInput } from '../../config/cluster-spec.ts';
+import { engineCatalogue } from '../../config/engines.ts';
 import { labels, nodeName, objectKeys, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
@@ -142,14 +143,18 @@ test('what a server cannot load is refused with what to choose, and nothing is m
   expect(await holdings(stack.dependencies.docker, into)).toEqual({ containers: [], volumes: [], networks: [] });
 });
 
-/** Every engine, between them both modes, with and without TLS; from one engine or version to another that can read it. */
-const trips = [
+/** From one engine or version to another that can read it; and every engine in both modes with TLS, back into the same. */
+const across = [
   { from: { engine: 'redis', version: '7.0', mode: 'sentinel', tls: false }, to: { engine: 'valkey', version: '8.1' } },
   { from: { engine: 'redis', version: '7.0', mode: 'cluster', tls: false }, to: { engine: 'redis', version: '8.0' } },
-  { from: { engine: 'redis', version: '8.0', mode: 'cluster', tls: true }, to: {} },
   { from: { engine: 'valkey', version: '8.1', mode: 'cluster', tls: true }, to: { engine: 'valkey', version: '9.1' } },
-  { from: { engine: 'valkey', version: '9.1', mode: 'sentinel', tls: true }, to: {} },
 ] as const;
+const trips = [
+  ...across,
+  ...engineCatalogue.flatMap(({ engine, version }) =>
+    (['cluster', 'sentinel'] as const).map((mode) => ({ from: { engine, version, mode, tls: true }, to: {} })),
+  ),
+];
 
 test.each(process.env.TEST_ALL === 'true' ? trips : trips.slice(0, 1))(
   'all that $from.engine $from.version held in $from.mode mode is there afterwards: $to',
