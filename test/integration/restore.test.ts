@@ -144,6 +144,7 @@ test('what a server cannot load is refused with what to choose, and nothing is m
 });
 
 /** From one engine or version to another that can read it; and every engine in both modes with TLS, back into the same. */
+const MORTAL_UNTIL_MS = Date.parse('2040-01-01T00:00:00Z');
 const across = [
   { from: { engine: 'redis', version: '7.0', mode: 'sentinel', tls: false }, to: { engine: 'valkey', version: '8.1' } },
   { from: { engine: 'redis', version: '7.0', mode: 'cluster', tls: false }, to: { engine: 'redis', version: '8.0' } },
@@ -164,6 +165,11 @@ test.each(process.env.TEST_ALL === 'true' ? trips : trips.slice(0, 1))(
     const origin = testSpec(one, { ...from, replicasPerShard: 1, security: { tls, users: [{ name: 'app' }] } });
     await run('provision', { spec: origin });
     await asApplication(stack, one, writeStaticData, { mode: from.mode, tls });
+    // The servers of which each field of a hash can have a time.
+    const hasMortalFields = origin.version === '8.0' || origin.version === '9.1';
+    const fields = ['FIELDS', 2, 'field 1', 'field 2'];
+    if (hasMortalFields)
+      await asApplication(stack, one, (app) => app.call('HPEXPIREAT', '{of-0}:hash', MORTAL_UNTIL_MS, ...fields), { mode: from.mode, tls });
     const shards = from.mode === 'cluster' ? SHARDS : [0];
     for (const shard of shards)
       await onNode(stack, one, nodeName(one, shard, 0), (redis) => redis.call('FUNCTION', 'LOAD', LIBRARY), { tls });
@@ -177,5 +183,12 @@ test.each(process.env.TEST_ALL === 'true' ? trips : trips.slice(0, 1))(
     expect(await Promise.all(shards.map((shard) => contentsOfNode(stack, target, nodeName(into, shard, 0), into)))).toEqual(held);
     expect(restored?.keys).toBe(held.reduce((sum, { keys }) => sum + keys, 0));
     expect(await asApplication(stack, into, findChanges, { mode: from.mode, tls })).toEqual([]);
+    if (hasMortalFields)
+      expect(
+        await asApplication(stack, into, (app) => app.call('HPEXPIRETIME', '{of-0}:hash', 'FIELDS', 3, 'field 1', 'field 2', 'field 3'), {
+          mode: from.mode,
+          tls,
+        }),
+      ).toEqual([MORTAL_UNTIL_MS, MORTAL_UNTIL_MS, -1]);
   },
 );
