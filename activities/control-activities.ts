@@ -21,7 +21,7 @@ import { planRotation, type RotationRequest } from './rotation/survey.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import { asOfNow, listRecords, readRecord, removeRecord, writeRecord } from './storage/cluster-records.ts';
 import type { StreamStore } from './storage/object-store.ts';
-import { askIfAwaited } from './support/awaited.ts';
+import { askIfAwaited, temporalsClock } from './support/awaited.ts';
 import { beating } from './support/beating.ts';
 import { archiveRuns, readArchiveProgress, stopArchive, tellArchive } from './temporal/archive.ts';
 import { type Acceptance, acceptSpec, closeKeeper, describeKeeper, readJournal, recordInJournal } from './temporal/keeper.ts';
@@ -115,10 +115,15 @@ export function createControlActivities({ client, store, secrets, searchAttribut
     awaitRemovals: (cluster: string) => awaitRemovals(client, cluster),
     planRotation: async (request: RotationRequest) => {
       const { cluster } = request;
-      const [readings, archiving] = await Promise.all([readingsOf(client, cluster), archiveRuns(client, cluster)]);
-      return planRotation(store, request, { readings, archiving });
+      const [readings, archiving, now] = await Promise.all([
+        readingsOf(client, cluster),
+        archiveRuns(client, cluster),
+        temporalsClock(client),
+      ]);
+      return planRotation(store, request, { readings, archiving, nowMs: now() });
     },
-    removeBackups: async (cluster: string, ids: readonly string[]) => removeBackups(store, cluster, ids, await readingsOf(client, cluster)),
+    removeBackups: async (cluster: string, ids: readonly string[]) =>
+      removeBackups(store, cluster, ids, await readingsOf(client, cluster), await temporalsClock(client)),
     removeArchive: async (cluster: string, cuts: readonly ArchiveCut[]) =>
       removeArchive(store, cluster, cutsBesides(cuts, await readingsOf(client, cluster))),
     removeOrphans: (orphans: Orphans) => removeOrphans(store, orphans),

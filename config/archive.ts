@@ -15,8 +15,13 @@ export const timelineId = z
   .regex(/^\d{8}T\d{6}Z-[0-9a-f]{8}$/, 'the id of a timeline looks like 20261121T091700Z-0123abcd')
   .describe('Id of the timeline.');
 
-export const newTimelineId = (at: Date, random: string): string =>
-  `${at.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z-${random.slice(0, 8)}`;
+/** @param after the newest one that there is: it sorts before, whatever the clock says */
+export function newTimelineId(at: Date, random: string, after?: string): string {
+  const [, year, month, day, hour, minute, second] = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z/.exec(after ?? '') ?? [];
+  const before = year === undefined ? 0 : Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  const named = new Date(Math.max(at.getTime(), before + 1000));
+  return `${named.toISOString().slice(0, 19).replaceAll(/[-:]/g, '')}Z-${random.slice(0, 8)}`;
+}
 
 /** `begin.json`, written when its base is complete. Never changed. */
 export const timelineBegin = z.strictObject({

@@ -31,11 +31,12 @@ const warning = (name: string, found: string, next: string): Check => ({ name, s
 
 /** Asks every dependency, all at once. Changes nothing but a probe object, which it removes; a bucket is for the worker to make. Never throws. */
 export async function checkUp(settings: Settings): Promise<readonly Check[]> {
-  const all = [checkTemporal, checkStore, checkClock, checkMasterKey, checkDocker];
-  return (await Promise.all(all.map((check) => check(settings)))).flat();
+  const clock = clockOff(settings);
+  const all = [checkTemporal(settings, clock), checkStore(settings), checkClock(clock), checkMasterKey(settings), checkDocker(settings)];
+  return (await Promise.all(all)).flat();
 }
 
-async function checkTemporal(settings: Settings): Promise<readonly Check[]> {
+async function checkTemporal(settings: Settings, clock: Promise<number | undefined>): Promise<readonly Check[]> {
   const { HOLDFAST_TEMPORAL_ADDRESS: address, HOLDFAST_TEMPORAL_NAMESPACE: namespace } = settings;
   let connection: Connection;
   try {
@@ -64,7 +65,7 @@ async function checkTemporal(settings: Settings): Promise<readonly Check[]> {
         server,
         ok('namespace', namespace),
         await checkSearchAttributes(connection, namespace),
-        ...(await checkWorkers(connection, settings)),
+        ...(await checkWorkers(connection, settings, (await clock) ?? 0)),
       ];
     });
   } catch (error) {
@@ -93,21 +94,19 @@ async function checkSearchAttributes(connection: Connection, namespace: string):
 /** More than answers take; what goes by this clock is told in minutes. */
 const CLOCK_OFF_MS = 30_000;
 
-/** By the clock of the object store, which dates its answers; no word when it does not. */
-async function checkClock({ HOLDFAST_S3_ENDPOINT: endpoint }: Settings): Promise<readonly Check[]> {
+/** By how many ms the clock here is ahead of the object store's, which dates its answers; undefined when it does not. */
+async function clockOff({ HOLDFAST_S3_ENDPOINT: endpoint }: Settings): Promise<number | undefined> {
   const answer = await fetch(endpoint, { method: 'HEAD', signal: AbortSignal.timeout(ANSWER_MS) }).catch(() => undefined);
   const theirs = Date.parse(answer?.headers.get('date') ?? '');
-  if (Number.isNaN(theirs)) return [];
-  const offMs = Date.now() - theirs;
+  return Number.isNaN(theirs) ? undefined : Date.now() - theirs;
+}
+
+async function checkClock(clock: Promise<number | undefined>): Promise<readonly Check[]> {
+  const offMs = await clock;
+  if (offMs === undefined) return [];
   const found = `${Math.round(Math.abs(offMs) / 1000)} s ${offMs < 0 ? 'behind' : 'ahead of'} the object store's`;
   if (Math.abs(offMs) < CLOCK_OFF_MS) return [ok('clock', found)];
-  return [
-    warning(
-      'clock',
-      found,
-      'set the clock of one of the two (timedatectl set-ntp true): backups and what is said of workers are dated by it',
-    ),
-  ];
+  return [warning('clock', found, 'set the clock of one of the two (timedatectl set-ntp true): certificates are dated by it')];
 }
 
 const taskQueueTypes = { workflows: 1, activities: 2 } as const;
@@ -115,6 +114,7 @@ const taskQueueTypes = { workflows: 1, activities: 2 } as const;
 async function checkWorkers(
   connection: Connection,
   { HOLDFAST_TEMPORAL_NAMESPACE: namespace, HOLDFAST_HOST: host }: Settings,
+  clockOffMs: number,
 ): Promise<readonly Check[]> {
   const queues = [
     { queue: WORKFLOW_TASK_QUEUE, kind: 'workflows' },
@@ -129,7 +129,7 @@ async function checkWorkers(
         taskQueue: { name: queue },
         taskQueueType: taskQueueTypes[kind],
       });
-      const workers = new Set(livePollers(answer.pollers, Date.now()).map((poller) => poller.identity));
+      const workers = new Set(livePollers(answer.pollers, Date.now() - clockOffMs).map((poller) => poller.identity));
       if (workers.size > 0) return ok(name, `${kind}: ${[...workers].join(', ')}`);
       return failed(name, `${kind}: no worker polls the task queue`, 'start one: holdfast worker');
     }),

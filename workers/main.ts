@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Logger, NativeConnection, Runtime } from '@temporalio/worker';
 import type { ObjectStore } from '../activities/storage/object-store.ts';
-import { statusOf } from '../activities/storage/status-of.ts';
+import { isNotReady } from '../activities/storage/unreachable.ts';
 import { messageOf } from '../activities/support/failure.ts';
 import { InvalidSettings, readSettings } from '../config/settings.ts';
 import { loadSettingsFile } from '../config/settings-file.ts';
@@ -39,13 +39,13 @@ const ASK_AGAIN_MS = 5000;
 
 /**
  * A store that does not answer now is no reason not to run: activities wait for it and say so, and others need none. The bucket is made when it answers.
- * @throws when the store says no
+ * @throws when the store says no, and when it cannot even be asked: without its keys, or under a name that nobody knows
  */
 async function makeBucket(store: ObjectStore, logger: Logger, stopped: AbortSignal): Promise<void> {
   const answered = await store.ensureBucket().then(
     () => true,
     (error: unknown) => {
-      if ((statusOf(error) ?? 500) < 500) throw error;
+      if (!isNotReady(error)) throw error;
       logger.warn('the bucket is made when the object store answers', { why: messageOf(error) });
       return false;
     },

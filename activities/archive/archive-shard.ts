@@ -39,6 +39,7 @@ export async function archiveShard(deps: ArchiveDeps, options: ArchiveOptions): 
   try {
     const found = await lastLine(deps, options);
     board.line = found.line;
+    let newest = found.after;
     let unfollowedSince = Date.now();
     while (board.mayGoOn()) {
       try {
@@ -57,10 +58,13 @@ export async function archiveShard(deps: ArchiveDeps, options: ArchiveOptions): 
     /** @returns whether something was followed */
     async function step(now: ShardNow, patient: boolean): Promise<boolean> {
       const { line } = board;
-      if (line === undefined) return beginLine(deps, options, board, now, { patient, because: found.because });
+      if (line === undefined) return beginLine(deps, options, board, now, { patient, because: found.because, after: newest });
       const next = goOn(line, now.nodes, patient);
       if (next.how === 'wait') return board.wait(next.why);
-      if (next.how === 'anew') return beginLine(deps, options, board, now, { patient, because: next.because, left: next });
+      if (next.how === 'anew') {
+        newest = line.id;
+        return beginLine(deps, options, board, now, { patient, because: next.because, after: newest, left: next });
+      }
       const synced = await resumeAt(next.node.target, { replid: line.replid, offset: next.from, db: line.db }, { signal });
       try {
         if (synced.how === 'full') return board.wait(`${next.node.source.name} cannot go on after all`);

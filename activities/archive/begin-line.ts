@@ -5,13 +5,15 @@ import type { ArchiveDeps, ArchiveOptions } from './archive-deps.ts';
 import { followLine } from './follow-line.ts';
 import { type Break, discardUnbegun, endLine, type Line, Superseded, UNSEEN_MS } from './line.ts';
 import type { ShardBoard } from './shard-board.ts';
-import type { ShardNow } from './shard-now.ts';
+import { type ShardNow, timeOfShard } from './shard-now.ts';
 import { storeBase } from './timeline-base.ts';
 
 export interface BeginRequest {
   /** A primary is not read yet where a replica may come. */
   readonly patient: boolean;
   readonly because: TimelineBegin['because'];
+  /** The newest timeline that there is. */
+  readonly after?: string | undefined;
   /** How the line before it ends, when it is this attempt that ends it. */
   readonly left?: Break;
 }
@@ -25,14 +27,14 @@ export async function beginLine(
   options: ArchiveOptions,
   board: ShardBoard,
   { nodes, slots }: ShardNow,
-  { patient, because, left }: BeginRequest,
+  { patient, because, after, left }: BeginRequest,
 ): Promise<boolean> {
   const { store, ring, look, signal } = deps;
   const { cluster, clusterId, shard } = options;
   const node = nodes.find(({ role }) => role === 'replica' || !patient);
   if (node === undefined) return board.wait('no node of the shard can be read');
-  const startedAt = new Date();
-  const id = newTimelineId(startedAt, randomBytes(4).toString('hex'));
+  const startedAt = await timeOfShard(nodes, node);
+  const id = newTimelineId(startedAt, randomBytes(4).toString('hex'), after);
   if (!(await deps.confirm())) throw new Superseded('another attempt has taken over');
   await board.base?.stop();
   if (board.line !== undefined && left !== undefined) await endLine(deps, options, board.line, left, id);

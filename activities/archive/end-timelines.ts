@@ -1,7 +1,12 @@
 import { endOfTimeline } from '../../model/recovery/archive.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { sideBySide } from '../support/side-by-side.ts';
 import { putFact } from './facts.ts';
+import { Superseded } from './line.ts';
 import { archivedShards, readArchive } from './read-archive.ts';
+
+/** Shards whose archives are read at once. */
+const AT_ONCE = 4;
 
 export interface Ending {
   readonly because: 'switched-off' | 'removed';
@@ -17,11 +22,12 @@ export interface Ending {
  */
 export async function endTimelines(store: ObjectStore, cluster: string, { because, fromShard, confirm }: Ending): Promise<void> {
   const shards = (await archivedShards(store, cluster)).filter((shard) => shard >= fromShard);
-  const lasts = await Promise.all(shards.map(async (shard) => (await readArchive(store, cluster, shard)).at(-1)));
-  const open = lasts.flatMap((last) => (last === undefined || last.end !== undefined ? [] : [last]));
-  if (open.length === 0 || !(await confirm())) return;
-  for (const timeline of open) {
-    const { shard, id } = timeline.begin;
-    await putFact(store, { cluster, shard, timeline: id, kind: 'end', offset: endOfTimeline(timeline).offset }, { because });
-  }
+  const ends = await sideBySide(shards, AT_ONCE, async (shard) => {
+    const last = (await readArchive(store, cluster, shard)).at(-1);
+    if (last === undefined || last.end !== undefined) return undefined;
+    return { shard, timeline: last.begin.id, offset: endOfTimeline(last).offset };
+  });
+  const open = ends.flatMap((end) => end ?? []);
+  if (open.length > 0 && !(await confirm())) throw new Superseded('another attempt has taken over');
+  for (const end of open) await putFact(store, { cluster, ...end, kind: 'end' }, { because });
 }

@@ -47,16 +47,18 @@ export interface Break {
 /** Another attempt does the work of this one. Nobody reads this error. */
 export class Superseded extends Error {}
 
-/** The timeline that goes on, by what lies in the bucket; undefined when another one must be begun, with why the last one ended. */
+/** The timeline that goes on, by what lies in the bucket; undefined when another one must be begun `after` the newest that there is, with why that one ended. */
 export async function lastLine(
   reading: ArchiveReading & { readonly store: StreamStore },
   { cluster, clusterId, shard }: ArchivedShard,
-): Promise<{ readonly line?: Line; readonly because: TimelineBegin['because'] }> {
+): Promise<{ readonly line?: Line; readonly because: TimelineBegin['because']; readonly after?: string }> {
   const last = (await readArchive(reading.store, cluster, shard)).at(-1);
-  if (last === undefined || last.begin.clusterId !== clusterId) return { because: 'first' };
-  if (last.end === undefined) return { line: await lineOf(reading, last), because: 'gap' };
+  if (last === undefined) return { because: 'first' };
+  const after = last.begin.id;
+  if (last.begin.clusterId !== clusterId) return { because: 'first', after };
+  if (last.end === undefined) return { line: await lineOf(reading, last), because: 'gap', after };
   const { because } = last.end;
-  return { because: because === 'gap' || because === 'diverged' || because === 'new-primary' ? because : 'first' };
+  return { because: because === 'gap' || because === 'diverged' || because === 'new-primary' ? because : 'first', after };
 }
 
 async function lineOf(reading: ArchiveReading, timeline: Timeline): Promise<Line> {

@@ -6,7 +6,8 @@ import { asFollower, asOperator, type NodeAddress, withNode } from '../redis/con
 import { type ObserveDeps, observe } from '../redis/observe.ts';
 import { parseInfo } from '../redis/parse.ts';
 import type { ReplicationTarget } from '../replication/link.ts';
-import { passing } from '../support/failure.ts';
+import { ReplicationNotNow } from '../replication/refusal.ts';
+import { messageOf, passing } from '../support/failure.ts';
 
 /** A node of a shard, where it is in the stream, and how to speak to it. */
 export interface ShardNode extends Followable {
@@ -43,6 +44,17 @@ export const lookAtShard =
     );
     return { slots: found.slots, nodes: nodes.flat() };
   };
+
+/** The time by the clock that stamps the shard's writes, its primary's; a worker's may be another. @throws ReplicationNotNow */
+export async function timeOfShard(nodes: readonly ShardNode[], node: ShardNode): Promise<Date> {
+  const { operator, source } = nodes.find(({ role }) => role === 'primary') ?? node;
+  try {
+    const [seconds = 0, micros = 0] = (await withNode(operator, (redis) => redis.time())).map(Number);
+    return new Date(seconds * 1000 + Math.floor(micros / 1000));
+  } catch (error) {
+    throw new ReplicationNotNow(`${source.name} does not say what time it is: ${messageOf(error)}`);
+  }
+}
 
 /** Where a node is in its stream. */
 export const placeOf = (node: NodeAddress): Promise<StreamPlace> =>

@@ -8,7 +8,7 @@ import { storeRdb } from '../backup/store-rdb.ts';
 import { type FullSync, handshake } from '../replication/handshake.ts';
 import type { StreamStore } from '../storage/object-store.ts';
 import { Superseded } from './line.ts';
-import type { ShardNode, ShardNow } from './shard-now.ts';
+import { type ShardNode, type ShardNow, timeOfShard } from './shard-now.ts';
 
 export interface BaseDeps {
   readonly store: StreamStore;
@@ -90,7 +90,7 @@ async function another({ look, signal }: BaseDeps, line: Baseless) {
   const { nodes, slots } = await look();
   const node = nodes.find(({ place }) => place.replid === line.replid() && place.offset >= line.startOffset);
   if (node === undefined) throw new Error('no node of the shard has come so far');
-  const startedAt = new Date();
+  const startedAt = await timeOfShard(nodes, node);
   const synced = await handshake(node.target, { rdbOnly: true, signal });
   if (synced.how === 'full' && synced.replid === line.replid() && synced.offset >= line.startOffset)
     return { synced, node, slots, startedAt };

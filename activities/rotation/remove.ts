@@ -22,12 +22,16 @@ export interface RemovedBackups {
   readonly kept: readonly string[];
 }
 
-/** These backups are gone: the manifest of each first, so that none is ever there in part. What an earlier attempt has removed counts as removed. */
+/**
+ * These backups are gone: the manifest of each first, so that none is ever there in part. What an earlier attempt has removed counts as removed.
+ * @param now ms since 1970
+ */
 export async function removeBackups(
   store: StreamStore,
   cluster: string,
   ids: readonly string[],
   readings: readonly Reading[] = [],
+  now: () => number = Date.now,
 ): Promise<RemovedBackups> {
   const kept: string[] = [];
   const read = backupsInUse(readings);
@@ -35,7 +39,9 @@ export async function removeBackups(
   for (let at = 0; at < ids.length; at += BACKUPS_AT_ONCE) {
     const some = ids.slice(at, at + BACKUPS_AT_ONCE);
     const held = new Set(
-      (await sideBySide(some, AT_ONCE, async (id) => (read.has(id) ? id : mustStay(store, cluster, id)))).flatMap((id) => id ?? []),
+      (await sideBySide(some, AT_ONCE, async (id) => (read.has(id) ? id : mustStay(store, { cluster, id, nowMs: now() })))).flatMap(
+        (id) => id ?? [],
+      ),
     );
     const going = some.filter((id) => !held.has(id));
     refuseWhenCancelled();
@@ -56,10 +62,13 @@ export async function removeBackups(
 }
 
 /** Its plan may be as old as an approval takes, and a hold that is there now counts, whoever put it there. @returns the id when it stays */
-async function mustStay(store: StreamStore, cluster: string, id: string): Promise<string | undefined> {
+async function mustStay(
+  store: StreamStore,
+  { cluster, id, nowMs }: { readonly cluster: string; readonly id: string; readonly nowMs: number },
+): Promise<string | undefined> {
   refuseWhenCancelled();
   const manifest = await readManifest(store, cluster, id);
-  return manifest?.hold !== undefined || Date.parse(manifest?.keepUntil ?? '') > Date.now() ? id : undefined;
+  return manifest?.hold !== undefined || Date.parse(manifest?.keepUntil ?? '') > nowMs ? id : undefined;
 }
 
 /** Many with each call. What is cut off has removed the first of them. */

@@ -31,15 +31,16 @@ interface BackupFolder {
 export interface InUse {
   readonly readings: readonly Reading[];
   readonly archiving: boolean;
+  /** By its clock, ms since 1970: a worker's may be wrong. @default this machine's */
+  readonly nowMs?: number;
 }
 
-/** What a rotation removes, and why all else stays, by what lies in the bucket now. Reads the clock once. */
+/** What a rotation removes, and why all else stays, by what lies in the bucket now. */
 export async function planRotation(
   store: StreamStore,
   { cluster, graceSeconds, spec }: RotationRequest,
-  { readings, archiving }: InUse = { readings: [], archiving: false },
+  { readings, archiving, nowMs = Date.now() }: InUse = { readings: [], archiving: false },
 ): Promise<RotationPlan> {
-  const nowMs = Date.now();
   const [folders, archive, ...uploads] = await Promise.all([
     readBackups(store, cluster),
     readShards(store, cluster),

@@ -231,7 +231,10 @@ test('a worker that starts while the object store is not ready runs, and makes t
     store.spoil(() => ({ status: 503 }));
     const early = stack.startWorker({ env });
     const says = `the object store at ${store.endpoint} answered 503 and no word: is it starting, or overloaded? holdfast doctor`;
+    const runs = () => stack.workerLog().split('holdfast worker runs').length;
+    const before = runs();
     await until('it says what is missing', async () => stack.workerLog().includes(says));
+    await until('it runs', async () => runs() > before);
     expect(await isThere()).toBe(false);
     store.mend();
     await until('the bucket is there', isThere);

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readArchive } from '../../activities/archive/read-archive.ts';
 import { readRecoveryWindow } from '../../activities/archive/read-window.ts';
 import { nodeName, objectKeys } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
@@ -35,13 +36,32 @@ const another = async (entry?: string, env: Record<string, string> = {}) => {
 const HOUR_MS = 3_600_000;
 const withClockOff = (ms: number, env: Record<string, string> = {}) =>
   another('wrong-clock-worker.ts', { TEST_CLOCK_OFF_MS: String(ms), ...env });
-/** The archive goes on, and nothing is said against it. */
-const isArchived = () =>
-  until('it is archived by this worker', async () => {
+/** What is written from now on is archived, and nothing is said against the archive. */
+const isArchived = () => {
+  const now = Date.now();
+  return until('it is archived by this worker', async () => {
     const { archive, findings } = await ask<StatusReport>(stack, 'status', { cluster });
     const [shard] = archive?.shards ?? [];
-    return shard?.node !== undefined && (shard.lagMs ?? 0) < 5000 && findings.every(({ code }) => !code.startsWith('archive'));
+    const further = Date.parse(shard?.archivedTo ?? '') > now;
+    return further && shard?.node !== undefined && (shard.lagMs ?? 0) < 5000 && findings.every(({ code }) => !code.startsWith('archive'));
   });
+};
+/** Switched off and on again it has another timeline, on which every moment from now on can be reached, and none that is to come. */
+async function archiveAnew(): Promise<void> {
+  const newest = async () => (await readArchive(stack.dependencies.store, cluster, 0)).at(-1);
+  await run('configure', { spec: { ...spec, pitr: { ...spec.pitr, enabled: false } } });
+  const before = await until('it has ended', async () => {
+    const last = await newest();
+    return last?.end !== undefined && last.begin.id;
+  });
+  await run('configure', { spec });
+  const now = Date.now();
+  await until('the newest timeline goes on', async () => {
+    const last = await newest();
+    const reach = Date.parse((await windowOf()).latest ?? '');
+    return last !== undefined && last.begin.id > before && last.end === undefined && reach > now && reach < Date.now() + 1000;
+  });
+}
 const NOTHING = { containers: [], volumes: [], networks: [] };
 /** When the large key was there, and before it was dropped. */
 let whole = 0;
@@ -103,10 +123,22 @@ test('a store that answers 500 and 503 to whoever reads, and a clock that is an 
     expect(faulty.spoilt).toBeGreaterThan(1);
     expect(whole - Date.parse(restored?.shards[0]?.at ?? '')).toBeLessThan(1000);
     expect(await onNode(stack, into, nodeName(into, 0, 0), (redis) => redis.strlen('large'), plain)).toBe(LARGE);
+    faulty.mend();
+    await archiveAnew();
+    await another();
+    await isArchived();
+    await archiveAnew();
   } finally {
     await another();
     faulty.close();
   }
+});
+
+test('a worker whose clock is a month fast takes nothing out of the archive', async () => {
+  await withClockOff(30 * 24 * HOUR_MS);
+  await isArchived();
+  expect((await run('rotate', { cluster, dryRun: true })).plan.steps).toEqual([]);
+  await another();
 });
 
 test('a moment that is no moment, or that nothing reaches, is refused with what to write, or with what can be reached', async () => {
