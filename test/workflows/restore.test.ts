@@ -1,3 +1,4 @@
+import { cancelled } from '@temporalio/activity';
 import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupManifest } from '../../config/backup.ts';
@@ -101,6 +102,19 @@ describe('a restore into another name', () => {
     const order = names(into);
     expect(order.lastIndexOf('removeNode')).toBeLessThan(order.indexOf('removeNetwork'));
     expect(order.indexOf('removeNetwork')).toBeLessThan(order.indexOf('removeSecrets'));
+  });
+
+  test('gives up the others when a server cannot load its data, and removes them only then', async () => {
+    const into = bench.world();
+    const left: number[] = [];
+    let calls = 0;
+    into.before('awaitLoaded', async () => {
+      if (++calls === 1) return broken();
+      await cancelled().finally(() => left.push(names(into).filter((name) => name === 'removeNode').length));
+    });
+    expect((await failureOf((await bringing(into)).result())).type).toBe(failures.hostFull);
+    expect(left).toEqual([0, 0]);
+    await requireNothing(into);
   });
 
   test.each(['fillShard', 'awaitLoaded', 'acceptSpec'] as const)('that is cancelled in %s leaves nothing', async (activity) => {

@@ -45,13 +45,16 @@ export async function loadIn({ op, spec, plan, ground, source, shardsAtOnce }: B
   if (shifts) await ground.start(first, new Map([...laidOut].map(([name, { id }]) => [name, { id, shifts }])));
   const loaded = await op.step(
     steps.load,
-    () =>
-      Promise.all(
-        primaries.map(({ place, source: shard }) => {
+    async () => {
+      const found: Loaded[] = [];
+      await op.together(
+        primaries.map(({ place, source: shard }) => async () => {
           const bytes = laidOut.get(place.name)?.bytes ?? 0;
-          return restores(hostName, place.name).awaitLoaded({ spec, place, subnet: ground.subnet, source: shard, bytes });
+          found.push(await restores(hostName, place.name).awaitLoaded({ spec, place, subnet: ground.subnet, source: shard, bytes }));
         }),
-      ),
+      );
+      return found;
+    },
     (all) => `${all.reduce((sum, { keys }) => sum + keys, 0)} keys`,
   );
   const loadedAt = Date.now();
@@ -95,6 +98,8 @@ export async function layOutAll<T>(
   return laidOut;
 }
 
+type Restores = ReturnType<typeof restores>;
+type Loaded = Awaited<ReturnType<Restores['awaitLoaded']>>;
 type Primary = RestorePlan['primaries'][number];
 
 /** The cluster runs, empty; servers beside it load the shards and send the keys to where they belong. */
@@ -106,7 +111,7 @@ export async function copyIn(
   for (const kind of KINDS) await ground.start(plan.nodes.filter((node) => node.kind === kind));
   await ground.form();
   op.onFailure('remove the servers that data is copied from', () => onHost(hostName).removeCopySources(spec.name));
-  const copied: Awaited<ReturnType<ReturnType<typeof restores>['copyShard']>>[] = [];
+  const copied: Awaited<ReturnType<Restores['copyShard']>>[] = [];
   await op.together(
     plan.copies.map(
       (shard) => () =>
