@@ -2,7 +2,9 @@ import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { RebalanceInput } from '../config/operations.ts';
 import type { Plan, PlanStep } from '../config/progress.ts';
 import type { KnownCluster } from './known-cluster.ts';
+import { limitsOf } from './layout.ts';
 import { planMoves } from './migration/balance.ts';
+import { refuseWithoutRoom } from './migration/key-room.ts';
 import type { SlotMove } from './migration/moves.ts';
 import {
   chooseStrategy,
@@ -81,6 +83,7 @@ export function planRebalance(
     ...(input.moves === undefined ? [] : [...refuseTwice(input.moves), ...refuseMoves(slotMoves, owners, spec.shards)]),
     ...(slotMoves.length === 0 ? [] : choice.refusals),
     ...refuseBigKeys(scan, input.bigKeys, input.limits.maxKeyBytes),
+    ...refuseWithoutRoom(scan, { moves: slotMoves, rows, survey: seen.survey, containerBytes: limitsOf(spec, 'data').memoryBytes }),
     ...refuseFull(rows, seen.survey),
   ];
   const slots = rows.reduce((sum, row) => sum + row.slots, 0);

@@ -6,6 +6,7 @@ import { refuseLimits } from './host-room.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { canonicalJson, limitsOf, type NodePlace, placesOf, prefixFor } from './layout.ts';
 import { planMoves } from './migration/balance.ts';
+import { refuseWithoutRoom } from './migration/key-room.ts';
 import type { SlotMove } from './migration/moves.ts';
 import { chooseStrategy, describeScan, ownersOf, plannedMoves, refuseBigKeys, refuseFull } from './migration/planned-moves.ts';
 import { shardsNow } from './migration/shards-now.ts';
@@ -158,7 +159,10 @@ export function planScale(
     ...refuseBigKeys(scan, input.bigKeys, input.limits.maxKeyBytes),
     ...(survey === undefined
       ? []
-      : refuseFull(rows, survey, Number(newSpec.config.maxmemory === undefined ? maxmemoryOf(newSpec) : 0) || undefined)),
+      : [
+          ...refuseWithoutRoom(scan, { moves: slotMoves, rows, survey, containerBytes: limitsOf(newSpec, 'data').memoryBytes }),
+          ...refuseFull(rows, survey, Number(newSpec.config.maxmemory === undefined ? maxmemoryOf(newSpec) : 0) || undefined),
+        ]),
   ];
   return {
     summary: [summarise(spec, newSpec, steps), ...describeScan(scan, input.bigKeys, input.limits.maxKeyBytes)].join('\n'),

@@ -1,5 +1,8 @@
+import { limitsOf } from '../../model/layout.ts';
+import { listedFrom } from '../../model/migration/key-room.ts';
 import { formatRanges, type SlotMove, slotsOf, toRanges } from '../../model/migration/moves.ts';
 import type { BigKeyScan } from '../../model/migration/survey.ts';
+import { NAME_BYTES, printable } from '../redis/printable.ts';
 import { encodeCommand, encodeText, listItems, RawList, type Reply, ServerError } from '../redis/protocol.ts';
 import { openWire, type Wire } from '../redis/wire.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
@@ -29,8 +32,6 @@ const MOST_IN_A_SLOT = 50_000;
 /** A slot may have got so many keys since they were counted. */
 const GROWN = 100;
 const MOST_TOLD = 20;
-/** Bytes of a name that a person gets to see. */
-const NAME_BYTES = 100;
 
 /**
  * Looks for large keys in the slots that shall move: on a replica where there is one, since it costs a server one or two microseconds a key.
@@ -65,7 +66,7 @@ export async function scanBigKeys(deps: MigrationDeps, request: BigKeyRequest): 
     looked: scans.reduce((sum, { looked }) => sum + looked, 0),
     keys: scans.reduce((sum, { keys }) => sum + keys, 0),
     big: big.slice(0, MOST_TOLD),
-    bigCount: big.length,
+    bigCount: big.filter(({ bytes }) => bytes > request.maxKeyBytes).length,
     careful: formatRanges(toRanges(scans.flatMap(({ careful }) => careful))),
   };
 }
@@ -81,7 +82,8 @@ interface ShardScan {
   readonly pace: Pace;
 }
 
-async function scanShard(wire: Wire, { shard, slots, pace }: ShardScan, { maxKeyBytes, batchBytes }: BigKeyRequest) {
+async function scanShard(wire: Wire, { shard, slots, pace }: ShardScan, { spec, maxKeyBytes, batchBytes }: BigKeyRequest) {
+  const listed = listedFrom(maxKeyBytes, limitsOf(spec, 'data').memoryBytes);
   const end = Date.now() + WITHIN_MS;
   const replies = await wire.ask(slots.map((slot) => ['CLUSTER', 'COUNTKEYSINSLOT', slot]));
   const counted = slots.flatMap((slot, index): readonly SlotCount[] => {
@@ -91,7 +93,7 @@ async function scanShard(wire: Wire, { shard, slots, pace }: ShardScan, { maxKey
   const careful = new Set(slots);
   const big: { readonly slot: number; readonly shard: number; readonly key: string; readonly bytes: number }[] = [];
   let looked = 0;
-  const look = createLook(wire, Math.min(maxKeyBytes, batchBytes), pace.keys);
+  const look = createLook(wire, Math.min(listed, batchBytes), pace.keys);
   const rounds = roundsOf(
     counted.filter(({ keys }) => keys <= MOST_IN_A_SLOT),
     pace.keys,
@@ -105,7 +107,7 @@ async function scanShard(wire: Wire, { shard, slots, pace }: ShardScan, { maxKey
       for (const { slot } of round) careful.delete(slot);
       for (const { slot, bytes, name } of seen.large) {
         if (bytes > batchBytes) careful.add(slot);
-        if (bytes > maxKeyBytes && bytes !== UNKNOWN) big.push({ slot, shard, key: printable(name), bytes });
+        if (bytes > listed && bytes !== UNKNOWN) big.push({ slot, shard, key: printable(name), bytes });
       }
     }
   };
@@ -227,12 +229,4 @@ function* partsOf({ count, body }: RawList, most: number): Generator<RawList> {
     yield new RawList(items % most || most, body.subarray(start, at));
     start = at;
   }
-}
-
-/** A key for a person: what is not plain text is escaped, and a long one is cut. */
-function printable(name: Buffer): string {
-  const text = [...name.subarray(0, NAME_BYTES)]
-    .map((byte) => (byte >= 32 && byte < 127 ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`))
-    .join('');
-  return name.length > NAME_BYTES ? `${text}...` : text;
 }

@@ -1,8 +1,10 @@
 import calculateSlot from 'cluster-key-slot';
 import { failures } from '../../config/failures.ts';
 import { ports, systemUsers } from '../../config/names.ts';
+import { HELD_BY_SENDER, HELD_BY_TAKER } from '../../model/migration/key-room.ts';
 import type { SlotRange } from '../../model/slots.ts';
 import { parseInfo } from '../redis/parse.ts';
+import { printable } from '../redis/printable.ts';
 import { ServerError, type Word } from '../redis/protocol.ts';
 import type { Wire } from '../redis/wire.ts';
 import { report } from '../support/beating.ts';
@@ -18,6 +20,10 @@ export interface CopyOptions {
   /** Of the operator at the owners. */
   readonly password: string;
   readonly shard: number;
+  /** Memory of the container that sends the keys, and of each that takes them. */
+  readonly memoryBytes: { readonly sender: number; readonly taker: number };
+  /** Memory that the server of an owner uses now. */
+  readonly usedBy: (address: string) => Promise<number>;
 }
 
 /** What was copied. */
@@ -35,10 +41,16 @@ export interface Copied {
 const SCAN_KEYS = 1000;
 /** Keys in a MIGRATE: as many as take about so long, for the server does nothing else meanwhile. */
 const [MOST_KEYS, FIRST_KEYS, AIM_MS] = [1000, 100, 50];
+/** And as many bytes: each side holds them several times. */
+const MOST_BYTES = 8 * 1024 ** 2;
+/** Keys below it are not told apart: a thousand of them are half of what may be sent. */
+const SMALL_BYTES = 4096;
+/** Before a larger key is sent, it is asked whether there is room. */
+const ASKED_FROM_BYTES = 4 * 1024 ** 2;
 /** A single key of some hundred megabytes takes as long as that. */
 const ANSWER_MS = 120_000;
 
-/** Sends the keys of a server to those that own their slots. The server sends one batch at a time, and answers nothing meanwhile: another connection would not help. */
+/** Sends the keys of a server to those that own their slots. A batch is as large as keys, bytes and time allow. The server sends one batch at a time, and answers nothing meanwhile: another connection would not help. */
 export async function copyKeys(wire: Wire, options: CopyOptions): Promise<Copied> {
   const keyspace = parseInfo(String(await wire.one('INFO', 'keyspace')));
   const databases = [...keyspace].flatMap(([name, text]) => {
@@ -75,17 +87,35 @@ async function copyDatabase(
   const isOwn = (key: Buffer) => slots === undefined || has(slots, calculateSlot(key));
   const waiting = owners.addresses.map((): Buffer[] => []);
   const scan = (from: string): ReturnType<Wire['ask']> => {
-    const asked = wire.ask([['SCAN', from, ...(pattern === undefined ? [] : ['MATCH', pattern]), 'COUNT', SCAN_KEYS]], 2 * ANSWER_MS);
+    const asked = wire.ask(
+      [['EVAL_RO', LIST, 0, SMALL_BYTES, from, SCAN_KEYS, ...(pattern === undefined ? [] : [pattern])]],
+      2 * ANSWER_MS,
+    );
     asked.catch(() => undefined); // it is thrown where it is awaited
     return asked;
+  };
+  /** Of those above `SMALL_BYTES` that wait. */
+  const bytes = new Map<Buffer, number>();
+  const next = (list: Buffer[], most: number): readonly Buffer[] => {
+    let [count, sum] = [0, 0];
+    for (const key of list.slice(0, most)) {
+      sum += bytes.get(key) ?? 0;
+      if (count > 0 && sum > MOST_BYTES) break;
+      count++;
+    }
+    return list.splice(0, count);
   };
   let [cursor, keys, batch] = ['0', 0, FIRST_KEYS];
   let asked = scan(cursor);
   do {
     const [reply] = await asked;
     if (reply instanceof ServerError) throw reply;
-    const [next, found] = reply as readonly [Buffer | string, readonly Buffer[]];
-    cursor = String(next);
+    const [following, found, large] = reply as readonly [Buffer | string, readonly Buffer[], readonly (readonly [number, number])[]];
+    cursor = String(following);
+    for (const [index, size] of large) {
+      const key = found[index];
+      if (key !== undefined) bytes.set(key, size);
+    }
     if (cursor !== '0') asked = scan(cursor); // the server has the next keys ready when these are sent
     for (const key of found) {
       if (!isOwn(key)) continue;
@@ -95,11 +125,47 @@ async function copyDatabase(
     for (const [owner, list] of waiting.entries())
       while (list.length >= batch || (cursor === '0' && list.length > 0)) {
         refuseWhenCancelled();
-        batch = await send(wire, owners.addresses[owner] ?? '', database, list.splice(0, batch), options.password, batch);
+        const address = owners.addresses[owner] ?? '';
+        const part = next(list, batch);
+        for (const key of part)
+          if ((bytes.get(key) ?? 0) >= ASKED_FROM_BYTES) await refuseWithoutRoom(wire, address, key, bytes.get(key) ?? 0, options);
+        batch = await send(wire, address, database, part, options.password, batch);
+        for (const key of part) bytes.delete(key);
       }
     report({ shard, keys: before + keys });
   } while (cursor !== '0');
   return keys;
+}
+
+/** The next keys, by `SCAN`; and which of them are larger than so much, as `[index, bytes]`, by samples of their elements. */
+const LIST = `
+local above, large = tonumber(ARGV[1]), {}
+local found = redis.call('SCAN', ARGV[2], 'COUNT', ARGV[3], unpack(ARGV[4] and { 'MATCH', ARGV[4] } or {}))
+for i, name in ipairs(found[2]) do
+  local bytes = redis.call('MEMORY', 'USAGE', name)
+  if bytes and bytes > above then large[#large + 1] = { i - 1, bytes } end
+end
+return { found[1], found[2], large }`;
+
+/** A server that has no room for what it takes for a moment is killed by its container, again with each attempt. */
+async function refuseWithoutRoom(
+  wire: Wire,
+  address: string,
+  key: Buffer,
+  bytes: number,
+  { memoryBytes, usedBy }: CopyOptions,
+): Promise<void> {
+  const used = Number(parseInfo(String(await wire.one('INFO', 'memory'))).get('used_memory'));
+  const tight = [
+    { who: address, most: (await usedBy(address)) + HELD_BY_TAKER * bytes, of: memoryBytes.taker, times: HELD_BY_TAKER },
+    { who: 'the server that sends it', most: used + (HELD_BY_SENDER - 1) * bytes, of: memoryBytes.sender, times: HELD_BY_SENDER },
+  ].find(({ most, of }) => most > of);
+  if (tight === undefined) return;
+  const mib = (many: number) => `${Math.ceil(many / 1024 ** 2)} MiB`;
+  throw fatal(
+    failures.hostFull,
+    `the key ${printable(key)} has ${mib(bytes)}, and ${tight.who} holds it ${tight.times} times for a moment: ${mib(tight.most)} with the rest, of ${mib(tight.of)}. Give nodes more memory (resources.memory in the changes)`,
+  );
 }
 
 const has = (slots: readonly SlotRange[], slot: number) => slots.some(([from, to]) => slot >= from && slot <= to);

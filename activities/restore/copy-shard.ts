@@ -4,7 +4,7 @@ import type Docker from 'dockerode';
 import { pack } from 'tar-stream';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { networkName, nodePaths, scratchName } from '../../config/names.ts';
-import { guestAddress } from '../../model/layout.ts';
+import { guestAddress, limitsOf } from '../../model/layout.ts';
 import { rangesOf, type ShardSource, sourceId } from '../../model/recovery/shard-recovery.ts';
 import { renderScratchConf } from '../../model/server-conf.ts';
 import type { UnpackDeps } from '../backup/unpack.ts';
@@ -12,8 +12,9 @@ import { NODE_UID } from '../docker/containers.ts';
 import { reach } from '../docker/networks.ts';
 import type { NodeFile } from '../docker/node-files.ts';
 import { engineOf, withScratch } from '../docker/scratch.ts';
-import { asOperator } from '../redis/connection.ts';
+import { asOperator, withNode } from '../redis/connection.ts';
 import { observe } from '../redis/observe.ts';
+import { parseInfo } from '../redis/parse.ts';
 import { openWire } from '../redis/wire.ts';
 import { issueNodeCertificate } from '../secrets/certificates.ts';
 import { attempt } from '../support/until.ts';
@@ -69,12 +70,9 @@ export async function copyShard(deps: CopyDeps, request: CopyRequest): Promise<C
     const seen = await observe(deps, { cluster: spec.name, tls: spec.security.tls, parameters: [] });
     const owners = ownersOf(spec, subnet, seen);
     const wire = await openWire(target);
+    const ownerAt = (where: string) => asOperator(held, spec.security.tls, { kind: 'data', address: where });
     try {
-      if (loaded.functions > 0 && request.include.length === 0)
-        await copyFunctions(
-          wire,
-          owners.addresses.map((one) => asOperator(held, spec.security.tls, { kind: 'data', address: one })),
-        );
+      if (loaded.functions > 0 && request.include.length === 0) await copyFunctions(wire, owners.addresses.map(ownerAt));
       const copied = await copyKeys(wire, {
         owners,
         // A backup was compared with the cluster when it was made; what was written after a base goes on while slots move.
@@ -82,6 +80,8 @@ export async function copyShard(deps: CopyDeps, request: CopyRequest): Promise<C
         include: request.include,
         password: held.system.operator,
         shard: source.shard,
+        memoryBytes: { sender: memoryBytes, taker: limitsOf(spec, 'data').memoryBytes },
+        usedBy: (where) => withNode(ownerAt(where), async (node) => Number(parseInfo(await node.info('memory')).get('used_memory'))),
       });
       return { ...copied, ...(whole.reachedMs === undefined ? {} : { reachedMs: whole.reachedMs }) };
     } finally {

@@ -103,6 +103,7 @@ const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
 const namedBigKeys = ({ big, bigCount }: BigKeyScan, maxKeyBytes: number) => ({
   which: `${bigCount === 1 ? 'a key' : `${bigCount} keys`} above limits.maxKeyBytes (${mib(maxKeyBytes)})`,
   names: big
+    .filter(({ bytes }) => bytes > maxKeyBytes)
     .slice(0, 5)
     .map(({ key, slot, bytes }) => `${key} (slot ${slot}, ${mib(bytes)})`)
     .join(', '),

@@ -28,8 +28,9 @@ export interface BigKeyScan {
   /** Keys that were looked at, and how many there are. */
   readonly looked: number;
   readonly keys: number;
-  /** The largest ones above the limit, largest first; not all when there are many. */
+  /** The largest ones, largest first, and not all when there are many: above `limits.maxKeyBytes`, or so large that a container may have no room for them. */
   readonly big: readonly { readonly key: string; readonly slot: number; readonly shard: number; readonly bytes: number }[];
+  /** Those above `limits.maxKeyBytes`. */
   readonly bigCount: number;
   /** Slots whose keys must be measured before they are sent: they hold large ones, or nobody had the time to look. As `0-99,200`. */
   readonly careful: string;

@@ -489,6 +489,27 @@ describe('planning a scale', () => {
       expect(scale({ shards: 4 }, { scan: { ...hurried, looked: 999 } }).summary).not.toContain('large keys');
     });
 
+    test('when a key would have a container killed that takes or sends it, whatever else is said, and with more memory is not', () => {
+      const slot = scale({ shards: 4 }).slotMoves.find(({ from }) => from === 1)?.slots[0]?.[0] ?? 0;
+      const found = (bytes: number) => ({ ...bigKey, big: [{ key: 'cart:{42}', slot, shard: 1, bytes }] });
+      const given = { scan: found(65 * MIB) };
+      expect(refusals({ shards: 4, bigKeys: 'move' }, given)).toMatch(
+        /cart:\{42\} \(slot \d+\) has 65 MiB, and shard 3 holds it 5 times while it takes it: 26\d MiB with the rest, of 256 MiB/,
+      );
+      expect(refusals({ shards: 4, limits: { maxKeyBytes: 2 ** 30 } }, { scan: { ...found(65 * MIB), bigCount: 0 } })).toContain(
+        'holds it 5',
+      );
+      expect(refusals({ shards: 4, bigKeys: 'move', resources: { memory: '1Gi' } }, given)).toBe('');
+      const memory = [5, 150, 5].map((used) => ({ used: used * MIB, max: 2 ** 30 }));
+      expect(refusals({ shards: 4, bigKeys: 'move' }, { scan: found(55 * MIB), survey: { memory } })).toMatch(
+        /shard 1 holds it 3 times while it sends it: 260 MiB with the rest, of 256 MiB/,
+      );
+      const spec = specOf({ shards: 3 });
+      const moves = [{ from: 1, to: 2, slots: String(slot) }];
+      expect(rebalance({ moves, bigKeys: 'move' }, { spec, scan: found(65 * MIB) }).refusals.join()).toContain('shard 2 holds it 5 times');
+      expect(rebalance({ moves, bigKeys: 'move' }, { spec, scan: found(60 * MIB) }).refusals).toEqual([]);
+    });
+
     test('when the data would not fit into the shards that stay, and with more memory is not', () => {
       const spec = specOf({ shards: 4 });
       const full = { memory: new Array(4).fill({ used: 150 * MIB, max: 192 * MIB }), bytesPerKey: new Array<number>(4).fill(4000) };
