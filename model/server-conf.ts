@@ -112,6 +112,7 @@ export const renderScratchConf = (spec: ClusterSpec, address: string, password: 
     'appendonly yes',
     'appendfsync no',
     'auto-aof-rewrite-percentage 0',
+    'rdbcompression no', // it packs each value that it sends, and does nothing else meanwhile
     `user default off ${defaultRules.runsScript}`,
     `user ${systemUsers.operator} on #${digest(password)} ${systemRules.operator}`,
     '',
