@@ -25,4 +25,4 @@ USER 10001:10001
 ENTRYPOINT []
 # Both are explained in workers/process.ts.
 ENV MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072
-CMD ["node", "--max-semi-space-size=2", "--expose-gc", "workers/main.ts"]
+CMD ["node", "--max-semi-space-size=2", "--heap-growing-percent=60", "--expose-gc", "workers/main.ts"]

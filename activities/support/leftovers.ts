@@ -1,5 +1,5 @@
 /** So much may lie around; a collection of young objects takes less than a millisecond with the small room that a worker gives them. */
-const MOST_BYTES = 16 * 1024 ** 2;
+const MOST_BYTES = 4 * 1024 ** 2;
 
 type Collect = (options: { readonly type: 'minor' }) => void;
 let bytes = 0;
