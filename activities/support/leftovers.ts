@@ -1,4 +1,4 @@
-/** So much may lie around; a collection of young objects takes less than a millisecond with the small room that a worker gives them. */
+/** So much may lie around; a collection of young objects takes half a millisecond with the small room that a worker gives them. What outlives two of them waits for a collection of all. */
 const MOST_BYTES = 4 * 1024 ** 2;
 
 type Collect = (options: { readonly type: 'minor' }) => void;

@@ -5,12 +5,12 @@ const MIB = 1024 ** 2;
 
 afterEach(() => vi.unstubAllGlobals());
 
-test('young objects are collected each time that 16 MiB more of leftovers were made, however they add up', () => {
+test('young objects are collected each time that 4 MiB more of leftovers were made, however they add up', () => {
   const gc = vi.fn();
   vi.stubGlobal('gc', gc);
   madeLeftovers(16 * MIB); // whatever was made before in this process
   gc.mockClear();
-  for (let made = 0; made < 15; made++) madeLeftovers(MIB);
+  for (let made = 0; made < 3; made++) madeLeftovers(MIB);
   expect(gc).not.toHaveBeenCalled();
   madeLeftovers(MIB);
   expect(gc.mock.calls).toEqual([[{ type: 'minor' }]]);
