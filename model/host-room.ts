@@ -1,7 +1,6 @@
 import type { ClusterSpec } from '../config/cluster-spec.ts';
 import type { ObservedHost } from './observation.ts';
-
-const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
+import { mib } from './words.ts';
 
 /** Why a host cannot give the limits of a spec. @param moreBytes memory to promise beyond what is promised now. */
 export function refuseLimits(spec: ClusterSpec, host: ObservedHost, moreBytes: number): readonly string[] {

@@ -6,7 +6,7 @@ import { assess } from './health.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { limitsOf } from './layout.ts';
 import type { Observation } from './observation.ts';
-import { count } from './words.ts';
+import { count, mibUp } from './words.ts';
 
 /** A shard with the node that its data is read from. */
 export interface PlannedShard {
@@ -53,7 +53,7 @@ export function planBackup(spec: ClusterSpec, known: KnownCluster, input: Backup
   const sourceless = found.filter(({ source }) => source === undefined);
   const bytes = shards.reduce((sum, { source }) => sum + source.memoryBytes, 0);
   return {
-    summary: `${spec.name}: ${count(spec.shards, 'shard')}, about ${mebibytes(bytes)} in memory, stored and then ${input.verify === 'load' ? 'loaded by a scratch server' : 'read again, loaded by no server'}`,
+    summary: `${spec.name}: ${count(spec.shards, 'shard')}, about ${mibUp(bytes)} in memory, stored and then ${input.verify === 'load' ? 'loaded by a scratch server' : 'read again, loaded by no server'}`,
     steps: [
       ...shards.map(({ shard, source }) => ({
         name: backupSteps.store(shard),
@@ -97,8 +97,6 @@ export const verifyingSteps = (
 
 /** Memory of the server that loads a shard: what a node has, for there the data fits. */
 export const scratchBytes = (spec: ClusterSpec): number => limitsOf(spec, 'data').memoryBytes;
-
-const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 1024 ** 2)} MiB`;
 
 /** Whether the shards have the slots now that they had when they were stored: then none of them has a key that another one has too, or should have. */
 export function slotsThatMoved(

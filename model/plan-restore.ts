@@ -9,7 +9,7 @@ import { whyUnreadable } from './recovery/readable.ts';
 import { type ClusterSource, plannedRecovery, rangesOf, type ShardSource, sourceId } from './recovery/shard-recovery.ts';
 import { maxmemoryOf } from './server-conf.ts';
 import { countSlots, SLOTS } from './slots.ts';
-import { count } from './words.ts';
+import { count, mibUp } from './words.ts';
 
 /** A plan of a new cluster, with the data that its primaries begin with, or that is copied into it. */
 export interface RestorePlan extends ProvisionPlan {
@@ -66,7 +66,7 @@ export function planRestore(
     primaries,
     copies,
     scratchBytes,
-    summary: `${spec.name} gets the data of ${source.cluster}, ${source.what}: ${count(source.shards.length, 'shard')}, ${mebibytes(bytes)}${source.proven ? '' : '; no server has loaded it yet'}`,
+    summary: `${spec.name} gets the data of ${source.cluster}, ${source.what}: ${count(source.shards.length, 'shard')}, ${mibUp(bytes)}${source.proven ? '' : '; no server has loaded it yet'}`,
     steps: [
       ...prepares,
       ...primaries.flatMap(({ place, source: shard }) => [
@@ -112,10 +112,10 @@ export const layingOutCost = (source: ShardSource): string => `about ${Math.ceil
 
 /** In words, what the data of a shard is made of. */
 export function dataOf({ backup, base, until }: ShardSource): string {
-  const from = `${backup === undefined ? 'the base of its archive' : `backup ${backup}`} (${mebibytes(base.object.plainBytes)})`;
+  const from = `${backup === undefined ? 'the base of its archive' : `backup ${backup}`} (${mibUp(base.object.plainBytes)})`;
   if (until === undefined) return from;
   const { reachedMs, bytes } = until;
-  return `${from}, and what was written after it until ${new Date(reachedMs).toISOString()} (${mebibytes(bytes)})`;
+  return `${from}, and what was written after it until ${new Date(reachedMs).toISOString()} (${mibUp(bytes)})`;
 }
 
 /** What was seen on two cores, with the bucket on the same machine. */
@@ -163,7 +163,7 @@ function copyStep(source: ShardSource, include: readonly string[], ttl: RestoreI
   return {
     name: restoreSteps.copy(source.shard),
     change: `a server of ${engine} ${version} loads ${dataOf(source)}; ${what} are sent to where they belong; then it is removed; ${timesOf(ttl)}`,
-    cost: `${copyingCost(source, include)}; up to ${mebibytes(scratchBytes)} of memory on the host, and disk for the data`,
+    cost: `${copyingCost(source, include)}; up to ${mibUp(scratchBytes)} of memory on the host, and disk for the data`,
   };
 }
 
@@ -194,12 +194,10 @@ export function refuseData(spec: ClusterSpec, source: ClusterSource, asItWas: bo
     : source.shards.reduce((sum, shard) => sum + bytesOf(shard), 0) / spec.shards;
   if (asItWas && most > maxmemoryOf(spec))
     refusals.push(
-      `a shard has ${mebibytes(most)} of data, and a node of ${spec.name} may hold ${mebibytes(maxmemoryOf(spec))}: give nodes more memory (resources.memory in the changes)`,
+      `a shard has ${mibUp(most)} of data, and a node of ${spec.name} may hold ${mibUp(maxmemoryOf(spec))}: give nodes more memory (resources.memory in the changes)`,
     );
   return refusals;
 }
-
-const mebibytes = (bytes: number): string => `${Math.ceil(bytes / 1024 ** 2)} MiB`;
 
 /** How many keys of a shard were sent, and how many of them may be gone by themselves. */
 export interface CopiedKeys {

@@ -8,6 +8,8 @@ export function evenSlotRanges(shards: number): readonly SlotRange[] {
   return Array.from({ length: shards }, (_, i) => [Math.floor((i * SLOTS) / shards), Math.floor(((i + 1) * SLOTS) / shards) - 1] as const);
 }
 
+export const hasSlot = (ranges: readonly SlotRange[], slot: number): boolean => ranges.some(([from, to]) => slot >= from && slot <= to);
+
 export const countSlots = (ranges: readonly SlotRange[]): number => ranges.reduce((sum, [from, to]) => sum + to - from + 1, 0);
 
 /** As the server writes it: `0-5460`, or `7` for a single slot. */

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import calculateSlot from 'cluster-key-slot';
-import { formatRange, type SlotRange } from '../../model/slots.ts';
+import { formatRange, hasSlot, type SlotRange } from '../../model/slots.ts';
 import type { NodeAddress } from '../redis/connection.ts';
 import { parseClusterNodes, parseInfo } from '../redis/parse.ts';
 import { ServerError } from '../redis/protocol.ts';
@@ -146,6 +146,6 @@ function tagIn(slots: readonly SlotRange[]): string | undefined {
   // Another one each time: the slot of the last one may be open, and on its way to another shard.
   for (let number = Math.floor(Math.random() * 100_000); ; number++) {
     const slot = calculateSlot(number.toString(36));
-    if (slots.some(([from, to]) => slot >= from && slot <= to)) return number.toString(36);
+    if (hasSlot(slots, slot)) return number.toString(36);
   }
 }

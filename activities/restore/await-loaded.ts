@@ -1,6 +1,7 @@
 import type Docker from 'dockerode';
 import { failures } from '../../config/failures.ts';
 import { rangesOf, type ShardSource } from '../../model/recovery/shard-recovery.ts';
+import { hasSlot } from '../../model/slots.ts';
 import { inspectContainer, lastLogLines } from '../docker/containers.ts';
 import { type NodeAddress, withNode } from '../redis/connection.ts';
 import { parseClusterNodes, parseInfo } from '../redis/parse.ts';
@@ -94,7 +95,7 @@ export async function awaitServing(docker: Docker, { name, target }: LoadingServ
  */
 async function dropForeign(docker: Docker, { name, target }: LoadingServer, slots: string): Promise<number> {
   const own = rangesOf(slots);
-  const foreign = (await openSlotsOf(target)).filter((slot) => !own.some(([from, to]) => slot >= from && slot <= to));
+  const foreign = (await openSlotsOf(target)).filter((slot) => !hasSlot(own, slot));
   if (foreign.length === 0) return 0;
   await until(
     async () => {

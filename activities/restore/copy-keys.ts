@@ -1,8 +1,9 @@
 import calculateSlot from 'cluster-key-slot';
 import { failures } from '../../config/failures.ts';
 import { ports, systemUsers } from '../../config/names.ts';
-import { HELD_BY_SENDER, HELD_BY_TAKER } from '../../model/migration/key-room.ts';
-import type { SlotRange } from '../../model/slots.ts';
+import { tightFor } from '../../model/migration/key-room.ts';
+import { hasSlot, type SlotRange } from '../../model/slots.ts';
+import { mib } from '../../model/words.ts';
 import { parseInfo } from '../redis/parse.ts';
 import { printable } from '../redis/printable.ts';
 import { ServerError, type Word } from '../redis/protocol.ts';
@@ -84,7 +85,7 @@ async function copyDatabase(
   before: number,
 ): Promise<number> {
   const { owners, shard, slots } = options;
-  const isOwn = (key: Buffer) => slots === undefined || has(slots, calculateSlot(key));
+  const isOwn = (key: Buffer) => slots === undefined || hasSlot(slots, calculateSlot(key));
   const waiting = owners.addresses.map((): Buffer[] => []);
   const scan = (from: string): ReturnType<Wire['ask']> => {
     const asked = wire.ask(
@@ -127,8 +128,10 @@ async function copyDatabase(
         refuseWhenCancelled();
         const address = owners.addresses[owner] ?? '';
         const part = next(list, batch);
-        for (const key of part)
-          if ((bytes.get(key) ?? 0) >= ASKED_FROM_BYTES) await refuseWithoutRoom(wire, address, key, bytes.get(key) ?? 0, options);
+        for (const key of part) {
+          const size = bytes.get(key) ?? 0;
+          if (size >= ASKED_FROM_BYTES) await refuseWithoutRoom(wire, address, { key, bytes: size }, options);
+        }
         batch = await send(wire, address, database, part, options.password, batch);
         for (const key of part) bytes.delete(key);
       }
@@ -151,24 +154,19 @@ return { found[1], found[2], large }`;
 async function refuseWithoutRoom(
   wire: Wire,
   address: string,
-  key: Buffer,
-  bytes: number,
+  { key, bytes }: { readonly key: Buffer; readonly bytes: number },
   { memoryBytes, usedBy }: CopyOptions,
 ): Promise<void> {
   const used = Number(parseInfo(String(await wire.one('INFO', 'memory'))).get('used_memory'));
-  const tight = [
-    { who: address, most: (await usedBy(address)) + HELD_BY_TAKER * bytes, of: memoryBytes.taker, times: HELD_BY_TAKER },
-    { who: 'the server that sends it', most: used + (HELD_BY_SENDER - 1) * bytes, of: memoryBytes.sender, times: HELD_BY_SENDER },
-  ].find(({ most, of }) => most > of);
+  const taker = { besides: await usedBy(address), containerBytes: memoryBytes.taker };
+  const tight = tightFor(bytes, taker, { besides: used - bytes, containerBytes: memoryBytes.sender });
   if (tight === undefined) return;
-  const mib = (many: number) => `${Math.ceil(many / 1024 ** 2)} MiB`;
+  const who = tight.by === 'taker' ? address : 'the server that sends it';
   throw fatal(
     failures.hostFull,
-    `the key ${printable(key)} has ${mib(bytes)}, and ${tight.who} holds it ${tight.times} times for a moment: ${mib(tight.most)} with the rest, of ${mib(tight.of)}. Give nodes more memory (resources.memory in the changes)`,
+    `the key ${printable(key)} has ${mib(bytes)}, and ${who} holds it ${tight.times} times for a moment: ${tight.most}. Give nodes more memory (resources.memory in the changes)`,
   );
 }
-
-const has = (slots: readonly SlotRange[], slot: number) => slots.some(([from, to]) => slot >= from && slot <= to);
 
 /** @returns how many keys the next batch may have. @throws HostFull, EngineRefused; what passes as it is */
 async function send(

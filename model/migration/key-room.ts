@@ -1,5 +1,8 @@
 import type { PlannedMove } from '../../config/migration.ts';
-import { type SlotMove, slotsOf } from './moves.ts';
+import { hasSlot } from '../slots.ts';
+import { mib } from '../words.ts';
+import type { SlotMove } from './moves.ts';
+import { gainsOf } from './planned-moves.ts';
 import type { BigKeyScan, SlotSurvey } from './survey.ts';
 
 /**
@@ -7,30 +10,51 @@ import type { BigKeyScan, SlotSurvey } from './survey.ts';
  * replicas. Measured without replicas: 4.0 on Redis 7.0 and 8.0 and on Valkey 8.1 and 9.1. `maxmemory` does not count most of it: a container that is too
  * small is killed, again with each attempt.
  */
-export const HELD_BY_TAKER = 5;
+const HELD_BY_TAKER = 5;
 /** And the one that sends it: the value, and twice what is made of it. Measured: 3.0. */
-export const HELD_BY_SENDER = 3;
+const HELD_BY_SENDER = 3;
 
 /** Keys that it takes a look at whether a container has room for them: those above a twentieth of it. */
 export const listedFrom = (maxKeyBytes: number, containerBytes: number): number => Math.min(maxKeyBytes, Math.floor(containerBytes / 20));
 
+/** A server that a key goes through: what it holds besides the key, and what its container has, in bytes. */
+export interface Side {
+  readonly besides: number;
+  readonly containerBytes: number;
+}
+
+/** Which side of a MIGRATE has no room for a key: how often it holds it, and how much that is with all that is there. Undefined when both have room. */
+export function tightFor(bytes: number, taker: Side, sender: Side): Tight | undefined {
+  const sides = [
+    { ...taker, by: 'taker', times: HELD_BY_TAKER },
+    { ...sender, by: 'sender', times: HELD_BY_SENDER },
+  ] as const;
+  const tight = sides.find(({ besides, containerBytes, times }) => besides + times * bytes > containerBytes);
+  if (tight === undefined) return undefined;
+  const { by, times, besides, containerBytes } = tight;
+  return { by, times, most: `${mib(besides + times * bytes)} with the rest, of ${mib(containerBytes)}` };
+}
+
+export interface Tight {
+  readonly by: 'taker' | 'sender';
+  readonly times: number;
+  readonly most: string;
+}
+
 /** Keys that would have a server killed while it sends or takes them. Nothing but memory helps: no quiet hour, and no limit. */
 export function refuseWithoutRoom(scan: BigKeyScan, { moves, rows, survey, containerBytes }: Passage): readonly string[] {
-  const gains = new Map<number, number>();
-  for (const { to, bytes } of rows) gains.set(to, (gains.get(to) ?? 0) + bytes);
+  const gains = gainsOf(rows);
   const used = (shard: number) => survey.memory[shard]?.used ?? 0;
   return scan.big.flatMap(({ key, slot, shard, bytes }) => {
-    const to = moves.find((move) => move.from === shard && slotsOf(move.slots).includes(slot))?.to;
+    const to = moves.find((move) => move.from === shard && hasSlot(move.slots, slot))?.to;
     if (to === undefined) return [];
-    const tight = [
-      { shard: to, most: used(to) + (gains.get(to) ?? 0) + (HELD_BY_TAKER - 1) * bytes, does: 'takes', times: HELD_BY_TAKER },
-      { shard, most: used(shard) + (HELD_BY_SENDER - 1) * bytes, does: 'sends', times: HELD_BY_SENDER },
-    ].find(({ most }) => most > containerBytes);
-    return tight === undefined
-      ? []
-      : [
-          `${key} (slot ${slot}) has ${mib(bytes)}, and shard ${tight.shard} holds it ${tight.times} times while it ${tight.does} it: ${mib(tight.most)} with the rest, of ${mib(containerBytes)}. Its server would be killed: give nodes more memory first (holdfast scale --memory), or part the key`,
-        ];
+    const taker = { besides: used(to) + (gains.get(to) ?? 0) - bytes, containerBytes };
+    const tight = tightFor(bytes, taker, { besides: used(shard) - bytes, containerBytes });
+    if (tight === undefined) return [];
+    const [where, does] = tight.by === 'taker' ? [to, 'takes'] : [shard, 'sends'];
+    return [
+      `${key} (slot ${slot}) has ${mib(bytes)}, and shard ${where} holds it ${tight.times} times while it ${does} it: ${tight.most}. Its server would be killed: give nodes more memory first (holdfast scale --memory), or part the key`,
+    ];
   });
 }
 
@@ -41,5 +65,3 @@ export interface Passage {
   /** Memory of a node's container. */
   readonly containerBytes: number;
 }
-
-const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;

@@ -1,4 +1,4 @@
-import { SLOTS, type SlotRange } from '../slots.ts';
+import { hasSlot, SLOTS, type SlotRange } from '../slots.ts';
 import { count } from '../words.ts';
 
 /** A slot that a node has open: half way to another node, or from it. */
@@ -71,7 +71,7 @@ export function decideOpenSlots(primaries: readonly PrimarySlots[]): readonly Cl
         slot,
         known.map((primary) => ({
           nodeId: primary.nodeId,
-          owns: primary.slots.some(([from, to]) => from <= slot && slot <= to),
+          owns: hasSlot(primary.slots, slot),
           migratingTo: primary.migrating.get(slot),
           importingFrom: primary.importing.get(slot),
           keys: primary.keys[slot],

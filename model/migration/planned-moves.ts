@@ -1,5 +1,6 @@
 import type { ExplicitMove, MoveStrategy, PlannedMove } from '../../config/migration.ts';
 import { countSlots, SLOTS, type SlotRange } from '../slots.ts';
+import { mib } from '../words.ts';
 import { formatRanges, parseRanges, type SlotMove, slotsOf } from './moves.ts';
 import { type BigKeyScan, type SlotSurvey, slotBytes } from './survey.ts';
 
@@ -98,8 +99,6 @@ export function chooseStrategy(wanted: MoveStrategy, survey: SlotSurvey): MoveCh
   return { strategy: native ? 'native' : 'pipelined', mayFallBack: wanted === 'auto', refusals: [] };
 }
 
-const mib = (bytes: number): string => `${Math.round(bytes / 1024 ** 2)} MiB`;
-
 const namedBigKeys = ({ big, bigCount }: BigKeyScan, maxKeyBytes: number) => ({
   which: `${bigCount === 1 ? 'a key' : `${bigCount} keys`} above limits.maxKeyBytes (${mib(maxKeyBytes)})`,
   names: big
@@ -134,11 +133,16 @@ export function refuseBigKeys(scan: BigKeyScan, bigKeys: 'stop' | 'move', maxKey
   ];
 }
 
-/** What each destination would hold afterwards must fit, with room for buffers and what is written meanwhile. */
-export function refuseFull(rows: readonly PlannedMove[], survey: SlotSurvey, newMax?: number): readonly string[] {
+/** Bytes that each destination gets. */
+export function gainsOf(rows: readonly PlannedMove[]): ReadonlyMap<number, number> {
   const gains = new Map<number, number>();
   for (const { to, bytes } of rows) gains.set(to, (gains.get(to) ?? 0) + bytes);
-  return [...gains].flatMap(([shard, bytes]) => {
+  return gains;
+}
+
+/** What each destination would hold afterwards must fit, with room for buffers and what is written meanwhile. */
+export function refuseFull(rows: readonly PlannedMove[], survey: SlotSurvey, newMax?: number): readonly string[] {
+  return [...gainsOf(rows)].flatMap(([shard, bytes]) => {
     const { used, max: now } = survey.memory[shard] ?? { used: 0, max: 0 };
     const max = newMax ?? now;
     const after = used + bytes;

@@ -1,39 +1,32 @@
 import { randomBytes } from 'node:crypto';
 import calculateSlot from 'cluster-key-slot';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { engineCatalogue } from '../../config/engines.ts';
 import { nodeName, ports, systemUsers } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { asApplication, ask, onNode, refusal } from '../integration/ask.ts';
-import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
+import { clusterNames, sweep, testSpec } from '../support/clusters.ts';
 import { until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 
 /** `npm run test:matrix`: keys near what a container of 256 MiB can take: five times their size, with what is there. */
 const MIB = 1024 ** 2;
 const [FITS, TOO_LARGE, FATAL] = [38, 52, 75];
-const ENGINES = [
-  { engine: 'redis', version: '7.0' },
-  { engine: 'redis', version: '8.0' },
-  { engine: 'valkey', version: '8.1' },
-  { engine: 'valkey', version: '9.1' },
-] as const;
-
 let stack: Stack;
-const names: string[] = [];
+const clusters = clusterNames();
 beforeAll(async () => {
   stack = await startStack();
 });
 afterAll(async () => {
-  for (const name of names) await sweep(stack.dependencies.docker, name);
+  for (const name of clusters.names) await sweep(stack.dependencies.docker, name);
   await stack.stop();
 });
 
-describe.each(ENGINES)('$engine $version', ({ engine, version }) => {
-  const cluster = uniqueName();
+describe.each([...engineCatalogue])('$engine $version', ({ engine, version }) => {
+  const cluster = clusters.named();
 
   test('a key that fits moves and nobody is killed, one that does not is refused, and would have had a server killed', async () => {
-    names.push(cluster);
     await ask(stack, 'provision', { spec: testSpec(cluster, { engine, version, resources: { memory: '256Mi' } }) });
     const { shards } = await ask<StatusReport>(stack, 'status', { cluster });
     const [from = '', to = ''] = [nodeName(cluster, 0, 0), nodeName(cluster, 1, 0)];
