@@ -34,7 +34,7 @@ process.env.NODE_COMPILE_CACHE ??= fileURLToPath(new URL('node_modules/.holdfast
 
 const ORDER = ['unit', 'workflows', 'cli', 'integration', 'crash', 'crash-all', 'matrix-all'];
 
-const SAMPLED = ['archive', 'backup-faults', 'big-keys', 'matrix', 'point-in-time', 'point-in-time-events', 'restore', 'scale'];
+const SAMPLED = ['archive', 'backup-faults', 'big-keys', 'matrix', 'point-in-time', 'point-in-time-events', 'restore', 'scale', 'spread'];
 
 export default defineConfig({
   test: {

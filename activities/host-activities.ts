@@ -23,9 +23,11 @@ import { type ObserveRequest, observe } from './redis/observe.ts';
 import { reinstateNodes, retireNodes } from './redis/retirement.ts';
 import { applyParameters, applyUsers } from './redis/settings.ts';
 import { awaitLoaded, awaitServes, type LoadRequest } from './restore/await-loaded.ts';
+import { type CompleteRequest, completeVolume, removeStrayPieces } from './restore/complete-volume.ts';
 import { type CopyRequest, copyShard, scratchMark } from './restore/copy-shard.ts';
 import { type FillRequest, fillShard } from './restore/fill-shard.ts';
 import { type BesideRequest, layOutBeside } from './restore/lay-out-beside.ts';
+import { prepareVolume } from './restore/prepare-volume.ts';
 import type { PlacedNode } from './restore/reach-node.ts';
 import {
   barAgain,
@@ -39,6 +41,7 @@ import {
   replaceData,
 } from './restore/replace-data.ts';
 import { rewriteFiles } from './restore/rewrite-files.ts';
+import { type SpreadRequest, spreadShard } from './restore/spread-shard.ts';
 import type { SecretStore } from './secrets/secret-store.ts';
 import type { StreamStore } from './storage/object-store.ts';
 import { beating, report } from './support/beating.ts';
@@ -93,6 +96,10 @@ export function createHostActivities(deps: HostDeps) {
     /** No server is left that was made to verify this backup. */
     removeScratches: (backup: string) => removeScratches(docker, backup),
     fillShard: (request: FillRequest) => fillShard(deps, request),
+    prepareVolume: (request: Parameters<typeof prepareVolume>[1]) => prepareVolume(deps, request),
+    spreadShard: (request: SpreadRequest) => spreadShard(deps, request),
+    completeVolume: (request: CompleteRequest) => completeVolume(deps, request),
+    removeStrayPieces: (node: string) => removeStrayPieces(docker, node),
     copyShard: (request: CopyRequest) => copyShard(deps, request),
     /** No server is left from which data was copied into this cluster. */
     removeCopySources: (cluster: string) => removeScratches(docker, scratchMark(cluster)),

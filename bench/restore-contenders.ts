@@ -25,7 +25,7 @@ export interface Restored {
   readonly keys: number;
 }
 
-const DATA = ['fillShard', 'awaitLoaded', 'copyShard'];
+const DATA = ['fillShard', 'prepareVolume', 'spreadShard', 'completeVolume', 'awaitLoaded', 'copyShard'];
 const spanOf = (spans: readonly ActivitySpan[]): number =>
   Math.max(...spans.map(({ to }) => to)) - Math.min(...spans.map(({ from }) => from));
 

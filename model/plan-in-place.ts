@@ -130,7 +130,7 @@ function refuse(
     refusals.push(
       `it keeps no append-only file, so what it has now could not be put back: apply persistence.aof: true first; or ${elsewhere}`,
     );
-  refusals.push(...refuseData(spec, source, true));
+  refusals.push(...refuseData(spec, source, 'as it was'));
   const { sound, findings } = assess(spec, observation);
   const amiss = findings.filter(({ severity }) => severity !== 'info').slice(0, 5);
   if (!sound) refusals.push(...amiss.map(({ subject, message, next }) => `${subject}: ${message}. Next: ${next}; or ${elsewhere}`));

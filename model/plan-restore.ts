@@ -8,15 +8,17 @@ import { halfRestored, type ProvisionPlan, planProvision, provisionSteps } from 
 import { whyUnreadable } from './recovery/readable.ts';
 import { type ClusterSource, plannedRecovery, rangesOf, type ShardSource, sourceId } from './recovery/shard-recovery.ts';
 import { maxmemoryOf } from './server-conf.ts';
-import { countSlots, SLOTS } from './slots.ts';
+import { countSlots, evenSlotRanges, formatRange, SLOTS } from './slots.ts';
 import { count, mibUp } from './words.ts';
 
 /** A plan of a new cluster, with the data that its primaries begin with, or that is copied into it. */
 export interface RestorePlan extends ProvisionPlan {
   /** The node that each shard begins with, and its data; none when the data is copied. */
   readonly primaries: readonly { readonly place: NodePlace; readonly source: ShardSource }[];
-  /** Shards that are loaded beside the cluster, and copied into it. */
+  /** Shards whose keys belong to other ones now: they are loaded beside the cluster and copied into it, or spread. */
   readonly copies: readonly ShardSource[];
+  /** The nodes that `copies` are spread over before they start, and the slots that each will have; none when the keys are copied. */
+  readonly spread: readonly { readonly place: NodePlace; readonly slots: string }[];
   /** Memory of a server that loads one of these. */
   readonly scratchBytes: number;
 }
@@ -27,6 +29,8 @@ export const restoreSteps = {
   load: 'load the data',
   settle: 'switch the append-only file off',
   rewrite: 'write the append-only files anew',
+  volumes: 'make the volumes of the primaries',
+  spread: (shard: number) => `spread the keys of shard ${shard}`,
   copy: (shard: number) => `copy the keys of shard ${shard}`,
   count: 'count the keys',
 } as const;
@@ -50,10 +54,12 @@ export function planRestore(
   const primaries = !asItWas
     ? []
     : source.shards.flatMap((shard) => {
-        const place = placesOf(spec).find((one) => one.kind === 'data' && one.shard === shard.shard && one.ordinal === 0);
+        const place = firstOf(spec, shard.shard);
         return place === undefined ? [] : [{ place, source: shard }];
       });
-  const first = new Set(primaries.map(({ place }) => provisionSteps.node(place)));
+  const spread = !asItWas && canSpread(spec, source, copies, include) ? spreadOver(spec) : [];
+  const laysOut = asItWas || spread.length > 0;
+  const first = new Set([...primaries, ...spread].map(({ place }) => provisionSteps.node(place)));
   const starts = new Set(ground.nodes.map(provisionSteps.node));
   const before = ground.steps.findIndex(
     ({ name }) => starts.has(name) || name === provisionSteps.form || name === provisionSteps.schedule || name === provisionSteps.accept,
@@ -65,6 +71,7 @@ export function planRestore(
     ...ground,
     primaries,
     copies,
+    spread,
     scratchBytes,
     summary: `${spec.name} gets the data of ${source.cluster}, ${source.what}: ${count(source.shards.length, 'shard')}, ${mibUp(bytes)}${source.proven ? '' : '; no server has loaded it yet'}`,
     steps: [
@@ -73,9 +80,16 @@ export function planRestore(
         layOutStep(place, shard),
         ...rest.filter(({ name }) => name === provisionSteps.node(place)),
       ]),
-      ...(!asItWas ? [] : loadSteps(spec, ttl)),
+      ...(spread.length === 0
+        ? []
+        : [
+            { name: restoreSteps.volumes, change: 'empty, and told what data is to come', undo: 'remove them' },
+            ...copies.map((shard) => spreadStep(shard, spread.length)),
+            ...rest.filter(({ name }) => first.has(name)),
+          ]),
+      ...(laysOut ? loadSteps(spec, ttl) : []),
       ...rest.filter(({ name }) => !first.has(name) && !last.has(name)),
-      ...(asItWas
+      ...(laysOut
         ? []
         : [
             ...copies.map((shard) => copyStep(shard, include, ttl, scratchBytes)),
@@ -88,7 +102,7 @@ export function planRestore(
       ...(restoring === undefined || restoring.id === idOf(source, include) || observation.containers.length === 0
         ? []
         : [halfRestored(spec.name, restoring)]),
-      ...refuseData(spec, source, asItWas),
+      ...refuseData(spec, source, asItWas ? 'as it was' : laysOut ? 'spread' : 'copied'),
       ...(known.source === 'none' ? ground.refusals : []),
     ],
     recovery: source.shards.map(plannedRecovery),
@@ -98,6 +112,36 @@ export function planRestore(
 /** Tells what is brought back from anything else. */
 export const idOf = (source: ClusterSource, include: readonly string[]): string =>
   digest(canonicalJson({ shards: source.shards.map(sourceId), include })).slice(0, 16);
+
+/** Only a server can cut a moment out of the writes after a base, shift times, and tell what a pattern matches. */
+function canSpread(spec: ClusterSpec, source: ClusterSource, copies: readonly ShardSource[], include: readonly string[]): boolean {
+  const functions = new Set(copies.map(({ base }) => base.functions));
+  return (
+    include.length === 0 &&
+    spec.mode === 'cluster' &&
+    modeOf(source) === 'cluster' &&
+    functions.size === 1 &&
+    copies.every(({ until, atMoment, ttl }) => until === undefined && atMoment !== true && ttl === undefined)
+  );
+}
+
+const spreadOver = (spec: ClusterSpec): RestorePlan['spread'] =>
+  evenSlotRanges(spec.shards).flatMap((range, shard) => {
+    const place = firstOf(spec, shard);
+    return place === undefined ? [] : [{ place, slots: formatRange(range) }];
+  });
+
+const firstOf = (spec: ClusterSpec, shard: number): NodePlace | undefined =>
+  placesOf(spec).find((one) => one.kind === 'data' && one.shard === shard && one.ordinal === 0);
+
+function spreadStep(source: ShardSource, nodes: number): PlanStep {
+  return {
+    name: restoreSteps.spread(source.shard),
+    change: `${source.base.keys} keys of ${dataOf(source)} go into the volumes of the ${nodes} primaries, each where it belongs`,
+    cost: layingOutCost(source),
+    undo: 'remove the volumes',
+  };
+}
 
 function layOutStep({ name }: NodePlace, source: ShardSource): PlanStep {
   return {
@@ -181,18 +225,19 @@ function keptMemory({ spec }: ClusterSource): number {
 const exists = (name: string): string =>
   `a cluster named ${name} exists: restore into another name, look at the data there, and then let the applications use it; or remove what is there (holdfast deprovision ${name})`;
 
-/** Why a cluster of the spec cannot take this data. @param asItWas each shard begins with the data of one */
-export function refuseData(spec: ClusterSpec, source: ClusterSource, asItWas: boolean): readonly string[] {
+/** Why a cluster of the spec cannot take this data. @param how each shard begins with the data of one; or nodes begin with even shares; or keys are sent to nodes, which refuse what they have no room for */
+export function refuseData(spec: ClusterSpec, source: ClusterSource, how: 'as it was' | 'spread' | 'copied'): readonly string[] {
   const refusals: string[] = [];
   const unreadable = source.shards.flatMap(({ base }) => whyUnreadable(base.server, spec) ?? []);
   refusals.push(...new Set(unreadable));
   const slots = source.shards.flatMap((shard) => rangesOf(shard.slots));
   if (modeOf(source) === 'cluster' && countSlots(slots) !== SLOTS)
     refusals.push(`its shards have ${countSlots(slots)} of ${SLOTS} slots: use another backup (holdfast backup list ${source.cluster})`);
-  const most = asItWas
-    ? Math.max(...source.shards.map(bytesOf))
-    : source.shards.reduce((sum, shard) => sum + bytesOf(shard), 0) / spec.shards;
-  if (asItWas && most > maxmemoryOf(spec))
+  const most =
+    how === 'as it was'
+      ? Math.max(...source.shards.map(bytesOf))
+      : source.shards.reduce((sum, shard) => sum + bytesOf(shard), 0) / spec.shards;
+  if (how !== 'copied' && most > maxmemoryOf(spec))
     refusals.push(
       `a shard has ${mibUp(most)} of data, and a node of ${spec.name} may hold ${mibUp(maxmemoryOf(spec))}: give nodes more memory (resources.memory in the changes)`,
     );

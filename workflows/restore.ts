@@ -10,7 +10,7 @@ import { restoredSpec } from '../model/recovery/restored-spec.ts';
 import { type ClusterSource, rangesOf, withTtl } from '../model/recovery/shard-recovery.ts';
 import { sentinelPrimary } from '../model/topology.ts';
 import { backUp } from './support/backing-up.ts';
-import { copyIn, loadIn } from './support/bringing-back.ts';
+import { loadIn, redistribute } from './support/bringing-back.ts';
 import { prepareGround } from './support/building.ts';
 import { detailsOf, fail, isCancellation, reasonOf, typeOf } from './support/failure.ts';
 import { requireKept } from './support/kept.ts';
@@ -30,7 +30,7 @@ export async function restore(raw: unknown): Promise<OperationResult> {
 }
 
 /**
- * Makes a new cluster with the data that another one had. With as many shards, its primaries find the data in their volumes when they first start; else it is copied in by servers that load it. When
+ * Makes a new cluster with the data that another one had. With as many shards, its primaries find the data in their volumes when they first start; else its keys are spread over them, or copied in by servers that load it. When
  * it fails, all of it is removed again. The source is only read, and may be gone.
  */
 async function restoreBeside(op: Operation, input: RestoreInput): Promise<Done> {
@@ -48,7 +48,7 @@ async function restoreBeside(op: Operation, input: RestoreInput): Promise<Done> 
   const mark = { cluster: spec.name, source: source.cluster, what: source.what, id: idOf(source, input.include) };
   await control.beginRestore({ ...mark, startedAt: new Date(startedAt).toISOString() });
   const parts = { op, spec, plan, ground, source, shardsAtOnce: input.shardsAtOnce };
-  const { shards, keys, expired, loadedAt } = await (asItWas ? loadIn(parts) : copyIn(parts, input.include));
+  const { shards, keys, expired, loadedAt } = await (asItWas ? loadIn(parts) : redistribute(parts, input.include));
   await ground.accept();
   const without = expired > 0 ? `, ${expired} of them with their time over` : '';
   return {

@@ -11,8 +11,17 @@ import { putIntoNode, readFromNode } from './node-files.ts';
 export interface DataMark {
   /** Tells the data from any other. */
   readonly id: string;
-  /** All of it is there: so many bytes, up to that moment. */
-  readonly whole?: { readonly bytes: number; readonly reachedMs?: number };
+  readonly whole?: WholeData;
+}
+
+/** All of it is there: so many bytes, up to that moment. */
+export interface WholeData {
+  /** Of all files together. */
+  readonly bytes: number;
+  /** The last moment that is in it for certain, ms since 1970; missing for a base alone. */
+  readonly reachedMs?: number;
+  /** Keys and function libraries, where that does not stand in a manifest. */
+  readonly holds?: { readonly keys: number; readonly functions: number };
 }
 
 export async function readMark(docker: Docker, container: string): Promise<DataMark | undefined> {

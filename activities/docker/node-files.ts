@@ -54,6 +54,15 @@ export async function putIntoNode(
   );
 }
 
+/** Sends a tar archive into a node's volume while it is made. Others that look at the container wait until it is through. */
+export const putTar =
+  (docker: Docker, container: string) =>
+  async (tar: Readable, abortSignal: AbortSignal): Promise<void> => {
+    await engineCall(`copy data to ${container}`, () =>
+      docker.getContainer(container).putArchive(tar, { path: nodePaths.mount, abortSignal }),
+    );
+  };
+
 /** The first files of a node that was never started. server.conf must come last: it says that the copy is complete. */
 export const layOut = (docker: Docker, container: string, files: readonly NodeFile[]): Promise<void> =>
   putIntoNode(docker, container, files, [nodePaths.conf, nodePaths.tls, nodePaths.db]);

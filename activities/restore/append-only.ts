@@ -7,24 +7,18 @@ import type { ShardSource, WritesUntil } from '../../model/recovery/shard-recove
 import { readArchive } from '../archive/read-archive.ts';
 import type { Opening } from '../backup/open.ts';
 import { openShard, pour, requireSame, type StreamedFile, tarOf, told, type UnpackDeps } from '../backup/unpack.ts';
+import type { WholeData } from '../docker/node-data.ts';
 import type { NodeFile } from '../docker/node-files.ts';
 import { fatal } from '../support/failure.ts';
 import { shiftingCommand } from './shift-times.ts';
 import { type Writes, writesUpTo } from './writes-up-to.ts';
 
-/** What a server loads from its append-only directory. */
-export interface Whole {
-  /** Of all files together. */
-  readonly bytes: number;
-  /** The last moment that is in it for certain, ms since 1970; missing for a base alone. */
-  readonly reachedMs?: number;
-}
-
 /** As the servers name them. */
-const NAME = 'appendonly.aof';
-const [BASE, WRITES, SHIFT] = [`${NAME}.1.base.rdb`, `${NAME}.1.incr.aof`, `${NAME}.2.incr.aof`];
+export const NAME = 'appendonly.aof';
+export const WRITES = `${NAME}.1.incr.aof`;
+const [BASE, SHIFT] = [`${NAME}.1.base.rdb`, `${NAME}.2.incr.aof`];
 
-const inside = (path: string) => path.slice(nodePaths.mount.length + 1);
+export const inside = (path: string) => path.slice(nodePaths.mount.length + 1);
 
 /**
  * Sends a shard's data through the engine into a volume that is mounted as a node's. Nothing is written down on the way, and little is in memory. A server takes notice of the
@@ -37,7 +31,7 @@ export async function layOutData(
   source: ShardSource,
   put: Parameters<typeof pour>[1],
   folder: string = nodePaths.appendOnly,
-): Promise<{ readonly whole: Whole; readonly list: NodeFile }> {
+): Promise<{ readonly whole: WholeData; readonly list: NodeFile }> {
   const opening = await openShard(deps, source, source.base);
   const writes = source.until === undefined ? undefined : await writesOf(deps, source, source.until);
   const shift = source.ttl === 'shift' ? shiftingCommand(source) : undefined;

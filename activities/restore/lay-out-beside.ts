@@ -2,11 +2,11 @@ import { nodePaths } from '../../config/names.ts';
 import type { NodePlace } from '../../model/layout.ts';
 import type { ShardSource } from '../../model/recovery/shard-recovery.ts';
 import { inspectContainer } from '../docker/containers.ts';
-import { engineCall } from '../docker/engine.ts';
-import { putIntoNode } from '../docker/node-files.ts';
+import type { WholeData } from '../docker/node-data.ts';
+import { putIntoNode, putTar } from '../docker/node-files.ts';
 import { refuseForeign } from '../docker/nodes.ts';
 import { attempt, refuseWhenCancelled } from '../support/until.ts';
-import { layOutData, type Whole } from './append-only.ts';
+import { layOutData } from './append-only.ts';
 import type { FillDeps } from './fill-shard.ts';
 
 export interface BesideRequest {
@@ -29,20 +29,11 @@ export const aofFolder = (replacement: string, number?: number): string =>
 export async function layOutBeside(
   deps: FillDeps,
   { clusterId, place, source, replacement }: BesideRequest,
-): Promise<Whole & { readonly folder: string }> {
+): Promise<WholeData & { readonly folder: string }> {
   const { docker } = deps;
   refuseForeign((await inspectContainer(docker, place.name))?.Config.Labels, clusterId, `container ${place.name}`);
   const folder = aofFolder(replacement, attempt());
-  const { whole, list } = await layOutData(
-    deps,
-    source,
-    async (tar, abortSignal) => {
-      await engineCall(`copy data to ${place.name}`, () =>
-        docker.getContainer(place.name).putArchive(tar, { path: nodePaths.mount, abortSignal }),
-      );
-    },
-    `${nodePaths.db}/${folder}`,
-  );
+  const { whole, list } = await layOutData(deps, source, putTar(docker, place.name), `${nodePaths.db}/${folder}`);
   refuseWhenCancelled();
   await putIntoNode(docker, place.name, [list]);
   return { ...whole, folder };

@@ -1,11 +1,13 @@
 import { cancelAt } from '../support/crash-cancel.ts';
 import { surviveCrash } from '../support/crash-harness.ts';
 import {
+  cancelledCopyElsewhere,
   cancelledDrill,
   cancelledRestore,
   cancelledRestoreElsewhere,
   cancelledRestoreMoment,
   cancelledRestoreShifted,
+  copyElsewhere,
   drill,
   restore,
   restoreElsewhere,
@@ -25,6 +27,16 @@ testPoints('a restore that is cancelled at any of its activities leaves nothing 
   'fillShard#3 before',
 ]);
 
+testPoints(
+  'a restore into another number of shards ends with every key, and with no file that nobody reads',
+  restoreElsewhere,
+  surviveCrash,
+  [
+    // All of its pieces lie there, and nobody knows: they are made once more, and the first ones go.
+    'spreadShard#2 after',
+  ],
+);
+
 if (all) {
   const rewritten = ['rewriteFiles#1 before', 'rewriteFiles#1 after', 'rewriteFiles#3 before', 'rewriteFiles#3 after'];
   testPoints('a restore with times shifted ends with every key', restoreShifted, surviveCrash, rewritten, 'these');
@@ -37,7 +49,21 @@ if (all) {
   );
   testPoints('a restore of a moment ends with every key of then', restoreMoment, surviveCrash, []);
   testPoints('a restore of a moment that is cancelled leaves nothing', cancelledRestoreMoment, cancelAt, []);
-  testPoints('a restore into another number of shards ends with every key', restoreElsewhere, surviveCrash, []);
+  const copied = [
+    'copyShard#1 before',
+    'copyShard#2 after',
+    'copyShard#3 after',
+    'removeCopySources#1 before',
+    'removeCopySources#1 after',
+  ];
+  testPoints('a restore that servers send the keys of ends with every key', copyElsewhere, surviveCrash, copied, 'these');
+  testPoints(
+    'a restore that servers send the keys of and that is cancelled leaves nothing but the backup',
+    cancelledCopyElsewhere,
+    cancelAt,
+    copied,
+    'these',
+  );
   testPoints(
     'a restore into another number of shards that is cancelled leaves nothing but the backup',
     cancelledRestoreElsewhere,

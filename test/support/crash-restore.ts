@@ -1,10 +1,13 @@
 import { deepStrictEqual } from 'node:assert/strict';
-import { backupKeys } from '../../config/names.ts';
+import { runInContainer } from '../../activities/docker/containers.ts';
+import { backupKeys, nodeName, nodePaths } from '../../config/names.ts';
 import type { Cancellable } from './crash-cancel.ts';
 import { execute, expectHealthy, type Subject, type Survivor } from './crash-harness.ts';
 import { expectRemains, nothing, type Remains } from './crash-remains.ts';
 import { expectEveryKey, KEYS } from './crash-scaling.ts';
 import { fromStored, storedOf } from './crash-stored.ts';
+
+const ofBackup = (cluster: string) => ({ backup: storedOf(cluster).backup });
 
 /** A cluster that is gone is brought back under its own name, which is free. */
 const restoring = (which: (cluster: string) => object, changes: object, from: 'backup' | 'archive'): Survivor => ({
@@ -24,16 +27,33 @@ const restoring = (which: (cluster: string) => object, changes: object, from: 'b
   },
 });
 
-const ofBackup = (cluster: string) => ({ backup: storedOf(cluster).backup });
-
 /** Each shard begins with its data. */
 export const restore = restoring(ofBackup, {}, 'backup');
 
 /** Times to live are shifted, so the servers write their files anew. */
 export const restoreShifted = restoring((cluster) => ({ ...ofBackup(cluster), ttl: 'shift' }), {}, 'backup');
 
-/** Keys are sent to another number of shards. */
-export const restoreElsewhere = restoring(ofBackup, { shards: 4 }, 'backup');
+const elsewhere = restoring(ofBackup, { shards: 4 }, 'backup');
+
+/** Keys are spread over another number of shards. */
+export const restoreElsewhere: Survivor = {
+  ...elsewhere,
+  check: async (subject, result) => {
+    await elsewhere.check(subject, result);
+    deepStrictEqual(await strayFiles(subject), []);
+  },
+};
+
+/** Keys are sent to another number of shards by servers. */
+export const copyElsewhere = restoring((cluster) => ({ ...ofBackup(cluster), include: ['*'] }), { shards: 4 }, 'backup');
+
+/** Files beside a server's append-only ones that its list does not name. */
+async function strayFiles({ stack, cluster }: Subject): Promise<readonly string[]> {
+  const { docker } = stack.dependencies;
+  const look = `cd ${nodePaths.appendOnly} && for one in *; do grep -qF "$one " *.manifest || echo "$one"; done`;
+  const said = await Promise.all([0, 1, 2, 3].map((shard) => runInContainer(docker, nodeName(cluster, shard, 0), ['sh', '-c', look])));
+  return said.flatMap((text) => (text ?? 'no answer').trim().split('\n')).filter((name) => name !== 'appendonly.aof.manifest');
+}
 
 /** A base and the writes after it, up to a moment. */
 export const restoreMoment = restoring(
@@ -50,6 +70,7 @@ const takenBack = (survivor: Survivor): Cancellable => ({
 export const cancelledRestore = takenBack(restore);
 export const cancelledRestoreShifted = takenBack(restoreShifted);
 export const cancelledRestoreElsewhere = takenBack(restoreElsewhere);
+export const cancelledCopyElsewhere = takenBack(copyElsewhere);
 export const cancelledRestoreMoment = takenBack(restoreMoment);
 
 const drillOf = (subject: Subject) => subject.stack.dependencies.store.get(backupKeys.drill(subject.cluster));

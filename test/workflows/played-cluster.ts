@@ -71,6 +71,8 @@ export interface World {
   readonly stands: Stand[];
   /** Shards whose backup is damaged; scratch servers that were left. */
   readonly damaged: Set<number>;
+  /** Shards whose data only a server can take apart. */
+  readonly strange: Set<number>;
   readonly scratches: Set<number>;
   /** Of a restore in place: whose data each node has, those that cannot be started, and whether an operation was broken off. */
   readonly replaced: Set<string>;
@@ -128,6 +130,7 @@ export function createWorld(changes: Partial<ClusterSpecInput>): World {
     moveRequests: [],
     stands,
     damaged: new Set(),
+    strange: new Set(),
     scratches: new Set(),
     replaced: new Set(),
     barred: new Set(),
@@ -329,6 +332,21 @@ export function playedHost(current: () => World): HostActivities {
       if (damaged.has(place.shard)) throw ApplicationFailure.nonRetryable('frame 0 does not open', failures.objectDamaged);
       return { id: `data of ${place.shard}`, bytes: source.base.object.plainBytes, did: 'laid out' };
     },
+    async prepareVolume({ node: { place } }) {
+      const { containers, volumes } = current();
+      containers.add(place.name);
+      volumes.add(volumeName(place.name));
+      return {};
+    },
+    async spreadShard({ targets, source: { shard, base } }) {
+      if (current().damaged.has(shard)) throw ApplicationFailure.nonRetryable('frame 0 does not open', failures.objectDamaged);
+      if (current().strange.has(shard)) throw ApplicationFailure.nonRetryable('something of type 99', failures.formatNotSupported);
+      const [first] = targets;
+      const keys = Number(base.keys);
+      return { shard, attempt: 1, shares: first === undefined ? [] : [{ name: first.name, files: 1, bytes: 10, keys }] };
+    },
+    completeVolume: async () => undefined,
+    removeStrayPieces: async () => undefined,
     async copyShard({ source: { shard, base } }) {
       current().scratches.add(shard);
       if (current().damaged.has(shard)) throw ApplicationFailure.nonRetryable('frame 0 does not open', failures.objectDamaged);

@@ -2,11 +2,12 @@ import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import type { RestoreReport } from '../../config/restore.ts';
 import { hostOf } from '../../model/known-cluster.ts';
+import type { NodePlace } from '../../model/layout.ts';
 import { slotsThatMoved } from '../../model/plan-backup.ts';
-import { type RestorePlan, restoreSteps as steps, whyNotCopied } from '../../model/plan-restore.ts';
+import { idOf, type RestorePlan, restoreSteps as steps, whyNotCopied } from '../../model/plan-restore.ts';
 import { type ClusterSource, plannedRecovery } from '../../model/recovery/shard-recovery.ts';
 import type { Ground } from './building.ts';
-import { fail } from './failure.ts';
+import { fail, typeOf } from './failure.ts';
 import { createGate } from './gate.ts';
 import { onHost, restores } from './proxies.ts';
 import type { Operation } from './stages.ts';
@@ -29,11 +30,18 @@ export interface BroughtBack extends Pick<RestoreReport, 'shards' | 'keys' | 'ex
 
 const KINDS = ['data', 'sentinel'] as const;
 
+/** A node that begins with data, which it must have loaded. */
+interface Beginner {
+  readonly place: NodePlace;
+  readonly source: Parameters<Restores['awaitLoaded']>[0]['source'];
+  readonly bytes: number;
+}
+
 /** The primaries find their data when they first start, each as soon as it is there; the others come when all is loaded and counted. */
-export async function loadIn({ op, spec, plan, ground, source, shardsAtOnce }: BringingBack): Promise<BroughtBack> {
+export async function loadIn(parts: BringingBack): Promise<BroughtBack> {
+  const { op, spec, plan, ground, source, shardsAtOnce } = parts;
   const hostName = hostOf(spec);
   const { primaries } = plan;
-  const first = primaries.map(({ place }) => place);
   const shifts = source.shards.some(({ ttl }) => ttl === 'shift');
   const laidOut = await layOutAll(
     { op, primaries, shardsAtOnce },
@@ -42,20 +50,112 @@ export async function loadIn({ op, spec, plan, ground, source, shardsAtOnce }: B
     // Times that are shifted end so long after a server has loaded: all begin with that together.
     ({ place }, { id }) => (shifts ? Promise.resolve() : ground.start([place], new Map([[place.name, { id, shifts }]]))),
   );
+  const first = primaries.map(({ place }) => place);
   if (shifts) await ground.start(first, new Map([...laidOut].map(([name, { id }]) => [name, { id, shifts }])));
+  const beginners = primaries.map(({ place, source: shard }) => ({ place, source: shard, bytes: laidOut.get(place.name)?.bytes ?? 0 }));
+  const reachedMs = new Map(first.map((place) => [place.shard, laidOut.get(place.name)?.reachedMs]));
+  return endLoading(parts, beginners, source.shards, reachedMs);
+}
+
+/** The keys go to where they belong now: before the servers start, or sent by servers when they find something in the data that only they can take apart. */
+export async function redistribute(parts: BringingBack, include: readonly string[]): Promise<BroughtBack> {
+  if (parts.plan.spread.length === 0) return copyIn(parts, include);
+  try {
+    return await spreadIn(parts);
+  } catch (error) {
+    if (typeOf(error) !== failures.formatNotSupported) throw error;
+    await parts.ground.removeNodes();
+    return copyIn(parts, include);
+  }
+}
+
+/** The primaries find the keys of their slots when they first start, whichever shards had them before. @throws FormatNotSupported before any of them starts */
+async function spreadIn(parts: BringingBack): Promise<BroughtBack> {
+  const { op, spec, plan, ground, source, shardsAtOnce } = parts;
+  const hostName = hostOf(spec);
+  const id = idOf(source, []);
+  const onNode = (place: NodePlace) => onHost(hostName, place.name);
+  const found = new Map<string, Beginner>();
+  await op.step(steps.volumes, () =>
+    op.together(
+      plan.spread.map(({ place, slots }) => async () => {
+        const { found: whole } = await onNode(place).prepareVolume({ node: ground.requestFor(place), id });
+        if (whole?.holds !== undefined) found.set(place.name, beginnerOf({ place, slots }, whole.bytes, whole.holds));
+      }),
+    ),
+  );
+  const wanting = plan.spread.filter(({ place }) => !found.has(place.name));
+  const targets = wanting.map(({ place: { name }, slots }) => ({ name, slots }));
+  const spread: Awaited<ReturnType<Restores['spreadShard']>>[] = [];
+  const [leader] = plan.copies;
+  if (targets.length > 0)
+    await op.together(
+      plan.copies.map((shard) => async () => {
+        const request = { clusterId: ground.clusterId, id, targets, source: shard, functions: shard === leader };
+        const run = () => restores(hostName, `shard ${shard.shard}`).spreadShard(request);
+        spread.push(await op.step(steps.spread(shard.shard), run, ({ shares }) => `${sumOf(shares, 'keys')} keys`));
+      }),
+      shardsAtOnce,
+    );
+  spread.sort((a, b) => a.shard - b.shard);
+  await op.together(
+    wanting.map((target) => async () => {
+      const { name } = target.place;
+      const shares = spread.flatMap(({ shard, attempt, shares }) =>
+        shares.filter((share) => share.name === name).map((share) => ({ ...share, shard, attempt })),
+      );
+      const bytes = sumOf(shares, 'bytes');
+      const holds = { keys: sumOf(shares, 'keys'), functions: leader?.base.functions ?? 0 };
+      await onNode(target.place).completeVolume({ name, id, shares, whole: { bytes, holds } });
+      found.set(name, beginnerOf(target, bytes, holds));
+    }),
+  );
+  const beginners = plan.spread.flatMap(({ place }) => found.get(place.name) ?? []);
+  await ground.start(
+    beginners.map(({ place }) => place),
+    new Map(beginners.map(({ place }) => [place.name, { id, shifts: false }])),
+  );
+  const ends = await endLoading(
+    parts,
+    beginners,
+    beginners.map(({ source: { shard, slots } }) => ({ shard, slots })),
+    new Map(),
+  );
+  // What an attempt has left that was given up.
+  if (spread.some(({ attempt }) => attempt > 1))
+    await settleAll(plan.spread.map(({ place }) => onNode(place).removeStrayPieces(place.name)));
+  return ends;
+}
+
+const beginnerOf = ({ place, slots }: RestorePlan['spread'][number], bytes: number, base: Beginner['source']['base']): Beginner => ({
+  place,
+  source: { shard: place.shard, slots, base },
+  bytes,
+});
+
+const sumOf = <K extends string>(all: readonly Readonly<Record<K, number>>[], of: K): number => all.reduce((sum, one) => sum + one[of], 0);
+
+/** The nodes that begin with data have loaded it, the others come, and all of them agree. */
+async function endLoading(
+  { op, spec, plan, ground, source }: BringingBack,
+  beginners: readonly Beginner[],
+  slots: readonly { readonly shard: number; readonly slots: string }[],
+  reachedMs: Parameters<typeof recovered>[1],
+): Promise<BroughtBack> {
+  const hostName = hostOf(spec);
+  const first = beginners.map(({ place }) => place);
   const loaded = await op.step(
     steps.load,
     async () => {
       const found: Loaded[] = [];
       await op.together(
-        primaries.map(({ place, source: shard }) => async () => {
-          const bytes = laidOut.get(place.name)?.bytes ?? 0;
-          found.push(await restores(hostName, place.name).awaitLoaded({ spec, place, subnet: ground.subnet, source: shard, bytes }));
+        beginners.map((beginner) => async () => {
+          found.push(await restores(hostName, beginner.place.name).awaitLoaded({ spec, subnet: ground.subnet, ...beginner }));
         }),
       );
       return found;
     },
-    (all) => `${all.reduce((sum, { keys }) => sum + keys, 0)} keys`,
+    (all) => `${sumOf(all, 'keys')} keys`,
   );
   const loadedAt = Date.now();
   if (plan.steps.some(({ name }) => name === steps.rewrite))
@@ -67,12 +167,11 @@ export async function loadIn({ op, spec, plan, ground, source, shardsAtOnce }: B
   for (const kind of KINDS) await ground.start(others.filter((node) => node.kind === kind));
   await ground.form();
   if (spec.mode === 'cluster') {
-    const moved = slotsThatMoved(spec, { ...op.known, clusterId: ground.clusterId }, source.shards, await op.observe(spec));
-    if (moved.length > 0) throw fail(failures.verificationFailed, `shard ${moved.join(', ')} has other slots than it had: who moves them?`);
+    const moved = slotsThatMoved(spec, { ...op.known, clusterId: ground.clusterId }, slots, await op.observe(spec));
+    if (moved.length > 0)
+      throw fail(failures.verificationFailed, `shard ${moved.join(', ')} has other slots than it was given: who moves them?`);
   }
-  const reachedMs = new Map(first.map((place) => [place.shard, laidOut.get(place.name)?.reachedMs]));
-  const sum = (of: 'keys' | 'expired') => loaded.reduce((total, shard) => total + shard[of], 0);
-  return { shards: recovered(source, reachedMs), keys: sum('keys'), expired: sum('expired'), loadedAt };
+  return { shards: recovered(source, reachedMs), keys: sumOf(loaded, 'keys'), expired: sumOf(loaded, 'expired'), loadedAt };
 }
 
 /**
@@ -103,10 +202,7 @@ type Loaded = Awaited<ReturnType<Restores['awaitLoaded']>>;
 type Primary = RestorePlan['primaries'][number];
 
 /** The cluster runs, empty; servers beside it load the shards and send the keys to where they belong. */
-export async function copyIn(
-  { op, spec, plan, ground, source, shardsAtOnce }: BringingBack,
-  include: readonly string[],
-): Promise<BroughtBack> {
+async function copyIn({ op, spec, plan, ground, source, shardsAtOnce }: BringingBack, include: readonly string[]): Promise<BroughtBack> {
   const hostName = hostOf(spec);
   for (const kind of KINDS) await ground.start(plan.nodes.filter((node) => node.kind === kind));
   await ground.form();
@@ -138,7 +234,7 @@ export async function copyIn(
     await onHost(hostName).removeCopySources(spec.name); // an attempt that was given up may have left one
   });
   const reachedMs = new Map(copied.map((one) => [one.shard, one.reachedMs]));
-  return { shards: recovered(source, reachedMs), keys: copied.reduce((total, { keys }) => total + keys, 0), expired: 0, loadedAt };
+  return { shards: recovered(source, reachedMs), keys: sumOf(copied, 'keys'), expired: 0, loadedAt };
 }
 
 /** As in the plan, with the moments that were found. */

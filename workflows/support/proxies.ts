@@ -124,7 +124,9 @@ export const finds = proxyActivities<Pick<ControlActivities, 'findSource'>>({ ..
 
 /** Lays out and loads data that is brought back: as long as there is data. */
 export const restores = (host: string, summary: string) =>
-  proxyActivities<Pick<HostActivities, 'fillShard' | 'layOutBeside' | 'awaitLoaded' | 'awaitServes' | 'rewriteFiles' | 'copyShard'>>({
+  proxyActivities<
+    Pick<HostActivities, 'fillShard' | 'spreadShard' | 'layOutBeside' | 'awaitLoaded' | 'awaitServes' | 'rewriteFiles' | 'copyShard'>
+  >({
     ...shared,
     taskQueue: hostTaskQueue(host),
     startToCloseTimeout: '1 day',

@@ -4,6 +4,7 @@ import { clusterSpec } from '../../../config/cluster-spec.ts';
 import { failures } from '../../../config/failures.ts';
 import { backupKeys } from '../../../config/names.ts';
 import type { OperationResult } from '../../../config/progress.ts';
+import type { StatusReport } from '../../../config/status.ts';
 import { refusal } from '../../integration/ask.ts';
 import { holdAt } from '../../support/crash-cancel.ts';
 import {
@@ -19,7 +20,7 @@ import {
   whileRuns,
   worker,
 } from '../../support/crash-harness.ts';
-import { restore } from '../../support/crash-restore.ts';
+import { restore, restoreElsewhere } from '../../support/crash-restore.ts';
 import { rotate } from '../../support/crash-rotate.ts';
 import { storedName, storedOf } from '../../support/crash-stored.ts';
 import { manifestOf } from '../../support/manifests.ts';
@@ -79,6 +80,33 @@ test('a rotation leaves what a restore reads, and removes it when that is over',
     expect((await rotateNow(source)).plan.backups?.find(({ id }) => id === backup)).toMatchObject({ stays: false });
     expect((await list(source)).map(({ id }) => id)).not.toContain(backup);
   });
+});
+
+test('a restore that is ended half way over other shards is told apart from a cluster that has its data, and is gone on with', {
+  timeout: 600_000,
+}, async () => {
+  await onCluster(
+    stack,
+    async (source) => {
+      await prepared(source, restoreElsewhere);
+      const { cluster } = source;
+      const held = await holdAt(source, restoreElsewhere, { activity: 'spreadShard', occurrence: 2, when: 'after' });
+      await held.handle.terminate('by a test');
+      held.open();
+      await stopWorkers(stack);
+      const next = worker(stack);
+      const looked = execute<StatusReport>(source, 'status', { cluster });
+      expect(await whileRuns(source, next, looked)).toMatchObject({
+        verdict: 'degraded',
+        findings: [{ code: 'half-restored', next: expect.stringContaining(`holdfast deprovision ${cluster}`) }],
+      });
+      const other = execute(source, 'restore', { ...(restoreElsewhere.input(cluster) as object), include: ['text:*'] });
+      expect((await refusal(whileRuns(source, next, other))).message).toContain('run the same restore again');
+      const again = await whileRuns(source, next, execute(source, 'restore', restoreElsewhere.input(cluster)));
+      await whileRuns(source, next, restoreElsewhere.check(source, again));
+    },
+    storedName(stack),
+  );
 });
 
 test('a restore waits for what a rotation is removing, and then says that it is gone before it makes anything', {

@@ -1,0 +1,152 @@
+import { createHash } from 'node:crypto';
+import type { Cluster, Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { inspectContainer, runInContainer } from '../../activities/docker/containers.ts';
+import { engineCatalogue } from '../../config/engines.ts';
+import { nodeName, nodePaths } from '../../config/names.ts';
+import type { OperationResult } from '../../config/progress.ts';
+import type { StatusReport } from '../../config/status.ts';
+import { clusterNames, sweep, testSpec } from '../support/clusters.ts';
+import { type Stack, startStack } from '../support/stack.ts';
+import { findChanges, LIBRARY, writeStaticData } from '../support/static-data.ts';
+import { asApplication, ask, onNode } from './ask.ts';
+import { contentsOfNode } from './node-data.ts';
+
+let stack: Stack;
+const { names, named } = clusterNames();
+beforeAll(async () => {
+  stack = await startStack();
+});
+afterAll(async () => {
+  for (const name of names) await sweep(stack.dependencies.docker, name);
+  await stack?.stop();
+});
+
+const run = (type: string, input: object) => ask<OperationResult>(stack, type, input);
+
+const LARGE_BYTES = 20 * 1024 ** 2;
+const MORTAL_UNTIL_MS = Date.parse('2040-01-01T00:00:00Z');
+
+/** Names and values that a server writes in a way of its own: as numbers, compressed, in several parts, too large to be held. */
+async function writeOddData(app: Redis | Cluster, hasMortalFields: boolean): Promise<void> {
+  const text = (i: number) => `${i} ${'x'.repeat(i % 90)}`;
+  for (const name of [
+    '7',
+    '-300',
+    '70000',
+    '2147483648',
+    '007',
+    `{${'tag'.repeat(40)}}:same`,
+    'n'.repeat(100),
+    'y'.repeat(20_000),
+    '{}empty',
+    '{a}{b}',
+  ])
+    await app.set(name, `of ${name.slice(0, 20)}`);
+  for (const number of [0, -1, 200, 40_000, 3_000_000_000]) await app.set(`number:${number}`, number);
+  await app.setrange('large text', LARGE_BYTES - 1, 'z');
+  for (let at = 0; at < 200_000; at += 5000) {
+    const part = Array.from({ length: 5000 }, (_, i) => at + i);
+    await app.hset('large hash', Object.fromEntries(part.map((i) => [`field ${i}`, text(i)])));
+    await app.zadd('large sorted', ...part.flatMap((i) => [i / 3, `member ${i}`]));
+  }
+  await app.zadd('sorted to the end', '-inf', 'first', '+inf', 'last', '1e300', 'far');
+  await app.sadd('numbers', ...Array.from({ length: 100 }, (_, i) => i * 1000));
+  await app.sadd('words', ...Array.from({ length: 300 }, (_, i) => text(i)));
+  await app.rpush('long list', ...Array.from({ length: 3000 }, (_, i) => text(i)), 'w'.repeat(20_000));
+  await app.pfadd('counted', ...Array.from({ length: 1000 }, (_, i) => text(i)));
+  for (let n = 1; n <= 300; n++) await app.xadd('busy stream', `${n}-1`, 'n', text(n));
+  await app.xgroup('CREATE', 'busy stream', 'readers', '0');
+  for (const reader of ['one', 'two']) await app.xreadgroup('GROUP', 'readers', reader, 'COUNT', 100, 'STREAMS', 'busy stream', '>');
+  await app.xdel('busy stream', '5-1');
+  await app.xadd('gone stream', '1-1', 'n', 'v');
+  await app.xdel('gone stream', '1-1');
+  if (!hasMortalFields) return;
+  for (const name of ['few fields', 'large hash'])
+    await app
+      .hset(name, { 'field 1': 1, 'field 2': 2, 'field 3': 3 })
+      .then(() => app.call('HPEXPIREAT', name, MORTAL_UNTIL_MS, 'FIELDS', 2, 'field 1', 'field 2'));
+}
+
+const SHARDS = [0, 1, 2, 3];
+
+const sha1 = (bytes: Uint8Array) => createHash('sha1').update(bytes).digest();
+/** With which a server's digest begins: of the number of the first database. */
+const BEGINS = BigInt(`0x${sha1(sha1(new Uint8Array(4))).toString('hex')}`);
+
+/** All of a cluster's keys, wherever they are: a server's digest is that of each of its keys, one XOR the other. Every shard has some. */
+async function digestOf(spec: Parameters<typeof contentsOfNode>[1], cluster: string, shards: readonly number[]) {
+  const contents = await Promise.all(shards.map((shard) => contentsOfNode(stack, spec, nodeName(cluster, shard, 0), cluster)));
+  const digest = contents.reduce((sum, one) => sum ^ BigInt(`0x${one.digest}`) ^ BEGINS, 0n);
+  return { keys: contents.reduce((sum, { keys }) => sum + keys, 0), digest: digest.toString(16) };
+}
+
+/** Of one kind all: the other engines write much the same. */
+const engines =
+  process.env.TEST_ALL === 'true'
+    ? engineCatalogue
+    : engineCatalogue.filter(({ engine, version }) => `${engine} ${version}` === 'redis 8.0');
+
+test.each(engines)(
+  'every key of $engine $version is as it was, in fewer shards and in more',
+  { timeout: 300_000 },
+  async ({ engine, version }) => {
+    const cluster = named();
+    const hasMortalFields = version === '8.0' || version === '9.1';
+    const resources = { memory: '256Mi' };
+    const spec = testSpec(cluster, {
+      engine,
+      version,
+      shards: SHARDS.length,
+      replicasPerShard: 0,
+      resources,
+      config: { 'maxmemory-policy': 'allkeys-lfu' },
+    });
+    await run('provision', { spec });
+    await asApplication(stack, cluster, writeStaticData);
+    await asApplication(stack, cluster, (app) => writeOddData(app, hasMortalFields));
+    for (const shard of SHARDS)
+      await onNode(stack, cluster, nodeName(cluster, shard, 0), (redis) => redis.call('FUNCTION', 'LOAD', LIBRARY));
+    const { backup } = await run('backup', { cluster, fromPrimary: true, verify: 'checksum' });
+    const before = await digestOf(spec, cluster, SHARDS);
+    await run('deprovision', { cluster, confirm: cluster });
+
+    for (const shards of [3, 5]) {
+      const into = named();
+      const { restored, steps } = await run('restore', {
+        cluster,
+        backup: backup?.id,
+        into,
+        changes: { shards, replicasPerShard: shards === 3 ? 1 : 0 },
+      });
+      expect(restored?.keys).toBe(before.keys);
+      expect(steps.filter(({ name }) => /spread|copy/.test(name)).map(({ name }) => name)).toEqual(
+        SHARDS.map((shard) => `spread the keys of shard ${shard}`),
+      );
+      expect((await ask<StatusReport>(stack, 'status', { cluster: into })).verdict).toBe('healthy');
+      const all = Array.from({ length: shards }, (_, shard) => shard);
+      expect(await digestOf(spec, into, all)).toEqual(before);
+      expect(await asApplication(stack, into, findChanges)).toEqual([]);
+      await asApplication(stack, into, async (app) => {
+        expect(await app.strlen('large text')).toBe(LARGE_BYTES);
+        expect([await app.hlen('large hash'), await app.zcard('large sorted')]).toEqual([200_000, 200_000]);
+        if (hasMortalFields)
+          expect(await app.call('HPEXPIRETIME', 'large hash', 'FIELDS', 2, 'field 2', 'field 3')).toEqual([MORTAL_UNTIL_MS, -1]);
+      });
+      // It starts again from what it was given.
+      const { docker } = stack.dependencies;
+      const name = nodeName(into, 1, 0);
+      const keys = await onNode(stack, into, name, (redis) => redis.dbsize());
+      await docker.getContainer(name).restart();
+      expect((await inspectContainer(docker, name))?.State.Running).toBe(true);
+      expect(await onNode(stack, into, name, (redis) => redis.dbsize())).toBe(keys);
+      const listed = await runInContainer(docker, name, [
+        'sh',
+        '-c',
+        `cd ${nodePaths.appendOnly} && for one in *; do grep -qF "$one " *.manifest || echo "$one"; done`,
+      ]);
+      expect(listed?.trim().split('\n')).toEqual(['appendonly.aof.manifest']);
+      await run('deprovision', { cluster: into, confirm: into });
+    }
+  },
+);
