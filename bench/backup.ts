@@ -7,6 +7,7 @@ import { until } from '../test/support/processes.ts';
 import { type Stack, startStack } from '../test/support/stack.ts';
 import { byPipe, type Contender, holdfast, type Subject, type Turn, takeCli } from './backup-contenders.ts';
 import { fillWith, type Kind, VALUE_BYTES } from './backup-data.ts';
+import { compiledWorker } from './compiled.ts';
 import { median, table } from './measure.ts';
 import { takeOption, wholeNumber } from './options.ts';
 import { type Felt, whileWriting } from './writer.ts';
@@ -52,7 +53,7 @@ async function benchCluster(
   cluster: string,
   { kind, mib, rounds }: { readonly kind: Kind; readonly mib: number; readonly rounds: number },
 ): Promise<boolean> {
-  const worker = stack.startWorker();
+  const worker = stack.startWorker(await compiledWorker());
   const run = <T>(type: string, input: object) =>
     stack.client.workflow.execute(type, { taskQueue: WORKFLOW_TASK_QUEUE, workflowId: uniqueName('bench-'), args: [input] }) as Promise<T>;
   const memory = `${Math.max(256, Math.ceil(mib * 1.8))}Mi`;

@@ -3,6 +3,7 @@ import { sweep, uniqueName } from '../test/support/clusters.ts';
 import { type Running, until } from '../test/support/processes.ts';
 import { type Stack, startStack } from '../test/support/stack.ts';
 import type { ClientProbeReport } from './client-probe.ts';
+import { compiledWorker } from './compiled.ts';
 import { cpuSeconds } from './measure.ts';
 import { takeOption, wholeNumber } from './options.ts';
 import { type BenchCluster, type DataSet, makeCluster } from './rebalance-cluster.ts';
@@ -31,7 +32,7 @@ export async function benchRebalance(): Promise<void> {
   });
   interrupted.catch(() => undefined);
   try {
-    const worker = stack.startWorker();
+    const worker = stack.startWorker(await compiledWorker());
     await until('the worker runs', async () => stack.workerLog().includes('holdfast worker runs')).catch((error: unknown) => {
       throw new Error(`${String(error)}; its log ends with: ${stack.workerLog().slice(-2000)}`);
     });

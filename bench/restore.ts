@@ -1,5 +1,6 @@
 import { sweep, uniqueName } from '../test/support/clusters.ts';
 import { type Stack, startStack } from '../test/support/stack.ts';
+import { compiledWorker } from './compiled.ts';
 import { median, table } from './measure.ts';
 import { wholeNumber } from './options.ts';
 import { importKeys, loadAgain, type Restored, restore } from './restore-contenders.ts';
@@ -26,7 +27,8 @@ export async function benchRestore(): Promise<void> {
   const rounds = wholeNumber('HOLDFAST_BENCH_ROUNDS', 3);
   const keys = wholeNumber('HOLDFAST_BENCH_KEYS', 4_000_000);
   const importedKeys = wholeNumber('HOLDFAST_BENCH_IMPORT_KEYS', 150_000);
-  const stack = await startStack();
+  const stack = await startStack({ withWorker: false });
+  stack.startWorker(await compiledWorker());
   const names: string[] = [];
   const named = () => {
     names.push(uniqueName('b'));

@@ -7,6 +7,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { openStream } from '../../activities/backup/open.ts';
 import type { BackupManifest, BackupSummary } from '../../config/backup.ts';
+import { clusterSpec } from '../../config/cluster-spec.ts';
 import { backupKeys, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import { checkout } from '../../scripts/setup/home.ts';
@@ -15,6 +16,7 @@ import { createDependencies } from '../../workers/dependencies.ts';
 import { piped } from '../cli/piped.ts';
 import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
 import { type FaultyStore, isPart, startFaultyStore } from '../support/faulty-store.ts';
+import { manifestOf } from '../support/manifests.ts';
 import { type Running, until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { asApplication, ask, refusal } from './ask.ts';
@@ -150,17 +152,34 @@ describe('a backup', () => {
   test.each([
     ['slow', -HOUR_MS],
     ['fast', HOUR_MS],
-  ])('is whole, and verified, and kept by a rotation, when the clock of the worker is an hour %s', async (_, offMs) => {
-    await worker.kill('SIGKILL');
-    const entry = join(checkout, 'test', 'support', 'wrong-clock-worker.ts');
-    worker = startWorker({ entry, env: { TEST_CLOCK_OFF_MS: String(offMs) } });
-    try {
-      const { id } = await isWhole(await start(), 'loaded');
-      expect(await ask(stack, 'rotate', { cluster })).toMatchObject({ outcome: expect.stringMatching(/^(done|unchanged)$/) });
-      expect((await list()).map((one) => one.id)).toContain(id);
-    } finally {
+  ])('is whole, and verified, and a rotation keeps what it should, when the clock of the worker is an hour %s', async (_, offMs) => {
+    const change = async (next: Parameters<typeof startWorker>[0]) => {
       await worker.kill('SIGKILL');
-      worker = startWorker();
+      worker = startWorker(next);
+    };
+    const wrong = {
+      entry: join(checkout, 'test', 'support', 'wrong-clock-worker.ts'),
+      env: { TEST_CLOCK_OFF_MS: String(offMs) },
+    };
+    await change(wrong);
+    try {
+      const { id, spec, clusterId } = await isWhole(await start(), 'loaded');
+      const { store } = stack.dependencies;
+      for (let age = 1; age <= 20; age++) {
+        const older = manifestOf(Date.now() - age * 11 * HOUR_MS, { cluster, clusterId, spec: clusterSpec.parse(spec) });
+        for (const { key } of older.shards) await store.put(key, 'sealed');
+        await store.put(backupKeys.manifest(cluster, older.id), JSON.stringify(older));
+      }
+      await change({});
+      const { plan } = await ask<OperationResult>(stack, 'rotate', { cluster, dryRun: true });
+      const stay = plan.backups?.flatMap((one) => (one.stays ? [one.id] : [])) ?? [];
+      expect(stay).toContain(id);
+      expect(stay.length).toBeLessThan(plan.backups?.length ?? 0);
+      await change(wrong);
+      expect(await ask(stack, 'rotate', { cluster })).toMatchObject({ outcome: 'done' });
+      expect((await list()).map((one) => one.id).sort()).toEqual(stay.toSorted());
+    } finally {
+      await change({});
     }
   });
 });

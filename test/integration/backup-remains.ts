@@ -17,5 +17,8 @@ export async function nothingLeft(stack: Stack, cluster: string): Promise<void> 
   const ids = (await ask<readonly BackupSummary[]>(stack, 'listBackups', { cluster })).map(({ id }) => id);
   const manifests = await Promise.all(ids.map((backup) => ask<BackupManifest>(stack, 'showBackup', { cluster, backup })));
   const named = manifests.flatMap((manifest) => [backupKeys.manifest(cluster, manifest.id), ...objectsOf(manifest).map(({ key }) => key)]);
-  expect(new Set(await store.list(backupKeys.backups(cluster)))).toEqual(new Set(named));
+  const index = backupKeys.index(cluster); // of many backups, whenever somebody has listed them
+  expect(new Set(await store.list(backupKeys.backups(cluster)).then((keys) => keys.filter((key) => key !== index)))).toEqual(
+    new Set(named),
+  );
 }
