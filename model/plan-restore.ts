@@ -113,7 +113,7 @@ export function planRestore(
 export const idOf = (source: ClusterSource, include: readonly string[]): string =>
   digest(canonicalJson({ shards: source.shards.map(sourceId), include })).slice(0, 16);
 
-/** Only a server can cut a moment out of the writes after a base, shift times, and tell what a pattern matches. */
+/** Only a server can shift times, and tell what a pattern matches. */
 function canSpread(spec: ClusterSpec, source: ClusterSource, copies: readonly ShardSource[], include: readonly string[]): boolean {
   const functions = new Set(copies.map(({ base }) => base.functions));
   return (
@@ -121,7 +121,7 @@ function canSpread(spec: ClusterSpec, source: ClusterSource, copies: readonly Sh
     spec.mode === 'cluster' &&
     modeOf(source) === 'cluster' &&
     functions.size === 1 &&
-    copies.every(({ until, atMoment, ttl }) => until === undefined && atMoment !== true && ttl === undefined)
+    copies.every(({ ttl }) => ttl === undefined)
   );
 }
 

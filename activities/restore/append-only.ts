@@ -51,7 +51,7 @@ export async function layOutData(
 }
 
 /** The archive may have been merged since the plan was made: what it has now is read. */
-async function writesOf(
+export async function writesOf(
   { store, secrets }: UnpackDeps,
   { shard, cluster, base }: ShardSource,
   { timeline, atMs }: WritesUntil,

@@ -1,4 +1,4 @@
-/** An RDB of its own: what a server loads from one file. */
+/** What a server loads from one file: an RDB of its own, or writes. */
 export interface Piece {
   /** Who gets it. */
   readonly owner: number;
@@ -6,8 +6,8 @@ export interface Piece {
 }
 
 export interface PiecesOptions {
-  /** With which the RDB began that the keys are from. */
-  readonly magic: string;
+  /** With which the RDB began that the keys are from; missing when they are writes. */
+  readonly magic?: string;
   /** Of a piece, at most. */
   readonly pieceBytes: number;
   /** Sends a piece. Its bytes are used again when that has ended. */
@@ -16,9 +16,9 @@ export interface PiecesOptions {
   readonly atOnce: number;
 }
 
-/** Keys for several owners, gathered into pieces, each of which is sent when it is full. */
+/** Keys, or writes, for several owners, gathered into pieces, each of which is sent when it is full. */
 export interface Pieces {
-  /** @param keys as they stand in an RDB; no more than a piece holds */
+  /** @param keys as they stand in an RDB, or commands; no more than a piece holds */
   add(owner: number, keys: Uint8Array): void;
   /** Undefined when more may come at once; else to be waited for. @throws what a sending threw */
   rest(): Promise<void> | undefined;
@@ -31,15 +31,15 @@ export interface Pieces {
 /** The first database is selected. */
 const SELECT = Buffer.from([0xfe, 0]);
 /** The end, and in the place of a checksum that there is none. */
-const END = Buffer.from([0xff, 0, 0, 0, 0, 0, 0, 0, 0]);
+export const PIECE_END = Buffer.from([0xff, 0, 0, 0, 0, 0, 0, 0, 0]);
+const NOTHING = Buffer.alloc(0);
 
 export const pieceHead = (magic: string): Buffer => Buffer.concat([Buffer.from(magic, 'latin1'), SELECT]);
-export const PIECE_END: Buffer = END;
 /** What a piece has besides keys. */
-export const PIECE_BYTES = 9 + SELECT.length + END.length;
+export const PIECE_BYTES = 9 + SELECT.length + PIECE_END.length;
 
 export function createPieces({ magic, pieceBytes, send, atOnce }: PiecesOptions): Pieces {
-  const head = pieceHead(magic);
+  const [head, end] = magic === undefined ? [NOTHING, NOTHING] : [pieceHead(magic), PIECE_END];
   const open = new Map<number, { readonly room: Buffer; used: number }>();
   const free: Buffer[] = [];
   const ready: { readonly owner: number; readonly room: Buffer; readonly used: number }[] = [];
@@ -56,7 +56,7 @@ export function createPieces({ magic, pieceBytes, send, atOnce }: PiecesOptions)
     const piece = open.get(owner);
     if (piece === undefined) return;
     open.delete(owner);
-    ready.push({ owner, room: piece.room, used: piece.used + END.copy(piece.room, piece.used) });
+    ready.push({ owner, room: piece.room, used: piece.used + end.copy(piece.room, piece.used) });
     sendSome();
   }
   function sendSome(): void {
@@ -86,7 +86,7 @@ export function createPieces({ magic, pieceBytes, send, atOnce }: PiecesOptions)
   return {
     add(owner, keys) {
       let piece = open.get(owner) ?? begin(owner);
-      if (piece.used + keys.length + END.length > pieceBytes) {
+      if (piece.used + keys.length + end.length > pieceBytes) {
         finish(owner);
         piece = begin(owner);
       }

@@ -11,11 +11,14 @@ import { putTar } from '../docker/node-files.ts';
 import { NEVER_STARTED, refuseForeign } from '../docker/nodes.ts';
 import { UnknownRdb } from '../rdb/cursor.ts';
 import { type Taker, takeApart } from '../rdb/take-apart.ts';
+import { report } from '../support/beating.ts';
 import { fatal } from '../support/failure.ts';
 import { attempt, refuseWhenCancelled } from '../support/until.ts';
-import { inside } from './append-only.ts';
+import { inside, writesOf } from './append-only.ts';
 import type { FillDeps } from './fill-shard.ts';
-import { createPieces, PIECE_BYTES, PIECE_END, type Pieces, pieceHead } from './pieces.ts';
+import { type Large, putLarge } from './large-keys.ts';
+import { createPieces, PIECE_BYTES, type Piece, type Pieces, type PiecesOptions } from './pieces.ts';
+import { routeWrites, UnknownWrite, type WriteTaker } from './route-writes.ts';
 
 /** A node whose volume gets keys. */
 export interface SpreadTarget {
@@ -48,6 +51,8 @@ export interface Spread {
   /** That made them. */
   readonly attempt: number;
   readonly shares: readonly Share[];
+  /** The last moment that is in it for certain, ms since 1970; missing for a base alone. */
+  readonly reachedMs?: number;
 }
 
 /** Of a piece; a larger key is read a second time, by itself, when its length is known. */
@@ -58,44 +63,79 @@ const AT_ONCE = 2;
 export const pieceName = (shard: number, attempt: number, number: number): string => `spread.${shard}.${attempt}.${number}.rdb`;
 
 /**
- * Every key of a stored shard lies in the volume of the node that will have its slot, none of which was ever started: as RDBs that their servers load, one after the other. Nothing is written down on the way.
- * @throws FormatNotSupported when the shard holds what this version cannot take apart, which only a server can; ObjectDamaged, ObjectMissing, HostFull, PlanRefused
+ * Every key of a stored shard lies in the volume of the node that will have its slot, none of which was ever started: as RDBs, and the writes after them, that their servers load one after the other. Nothing is written down on the way.
+ * @throws FormatNotSupported when the shard holds what this version cannot take apart, which only a server can; ObjectDamaged, ObjectMissing, NotRestorable, HostFull, PlanRefused
  */
 export async function spreadShard(deps: FillDeps, { clusterId, id, targets, source, functions }: SpreadRequest): Promise<Spread> {
   const { docker } = deps;
   for (const { name } of targets) await requirePrepared(docker, name, clusterId, id);
   const shares = targets.map(({ name }) => ({ name, files: 0, bytes: 0, keys: 0 }));
   const shareOf = (owner: number) => shares[owner] as (typeof shares)[number];
+  const all = [...targets.keys()];
 
-  async function put(owner: number, content: AsyncIterable<Uint8Array>, size: number): Promise<void> {
+  const put: Put = async (owner, content, size) => {
     refuseWhenCancelled();
     const share = shareOf(owner);
     const name = `${inside(nodePaths.appendOnly)}/${pieceName(source.shard, attempt(), ++share.files)}`;
     share.bytes += size;
     await pour(tarOf([inside(nodePaths.db), inside(nodePaths.appendOnly)], [{ name, size, content }]), putTar(docker, share.name));
+  };
+  const send = ({ owner, bytes }: Piece) => put(owner, Readable.from([bytes]), bytes.length);
+  const counted = (owner: number, keys: number) => {
+    shareOf(owner).keys += keys;
+  };
+  try {
+    const writes = source.until === undefined ? undefined : await writesOf(deps, source, source.until);
+    const owners = ownersBySlot(targets, source);
+    await spreadBase(deps, source, { owners, librariesFor: functions ? all : [], put, send, counted });
+    if (writes !== undefined) await spreadWrites(writes.content, { owners, functionsFor: functions ? all : [], send });
+    return {
+      shard: source.shard,
+      attempt: attempt(),
+      shares: shares.filter(({ files }) => files > 0),
+      ...(writes === undefined ? {} : { reachedMs: writes.cut.timeMs }),
+    };
+  } catch (error) {
+    throw error instanceof UnknownRdb || error instanceof UnknownWrite
+      ? fatal(failures.formatNotSupported, `shard ${source.shard} of ${source.cluster} cannot be taken apart: it holds ${error.message}`)
+      : error;
   }
+}
 
-  const large: Large[] = [];
+type Put = Parameters<typeof putLarge>[4];
+
+async function spreadBase(
+  deps: FillDeps,
+  source: ShardSource,
+  to: {
+    readonly owners: Owners;
+    readonly librariesFor: readonly number[];
+    readonly put: Put;
+    readonly send: PiecesOptions['send'];
+    readonly counted: (owner: number, keys: number) => void;
+  },
+): Promise<void> {
   const opening = await openShard(deps, source, source.base);
+  const large: Large[] = [];
   let pieces: Pieces | undefined;
   let magic = '';
   const taker: Taker = {
-    ownerOf: ownersBySlot(targets, source),
+    ownerOf: to.owners.of,
     begin(read, libraries) {
-      magic = read;
-      const send = ({ owner, bytes }: { readonly owner: number; readonly bytes: Buffer }) =>
-        put(owner, Readable.from([bytes]), bytes.length);
-      pieces = createPieces({ magic, pieceBytes: LARGEST_BYTES + PIECE_BYTES, send, atOnce: AT_ONCE });
       if (libraries.length > LARGEST_BYTES) throw new UnknownRdb(`${libraries.length} bytes of function libraries`);
-      if (functions && libraries.length > 0) for (const owner of targets.keys()) pieces.add(owner, libraries);
+      magic = read;
+      pieces = createPieces({ magic, pieceBytes: LARGEST_BYTES + PIECE_BYTES, send: to.send, atOnce: AT_ONCE });
+      if (libraries.length > 0) for (const owner of to.librariesFor) pieces.add(owner, libraries);
     },
     take(owner, bytes, keys) {
+      if (owner === to.owners.nobody) return;
       pieces?.add(owner, bytes);
-      shareOf(owner).keys += keys;
+      to.counted(owner, keys);
     },
-    takeLarge(owner, from, to) {
-      large.push({ owner, from, to });
-      shareOf(owner).keys++;
+    takeLarge(owner, from, end) {
+      if (owner === to.owners.nobody) return;
+      large.push({ owner, from, to: end });
+      to.counted(owner, 1);
     },
     rest: () => pieces?.rest(),
   };
@@ -108,76 +148,48 @@ export async function spreadShard(deps: FillDeps, { clusterId, id, targets, sour
         `${source.base.key} has ${keys} keys, and there were ${source.base.keys}. Use another backup, and report this`,
       );
     await pieces?.end();
-  } catch (error) {
-    throw error instanceof UnknownRdb
-      ? fatal(failures.formatNotSupported, `${source.base.key} cannot be taken apart: it holds ${error.message}`)
-      : error;
   } finally {
     await pieces?.close();
   }
-  if (large.length > 0) await putLarge(deps, source, magic, large, put);
-  return { shard: source.shard, attempt: attempt(), shares: shares.filter(({ files }) => files > 0) };
+  if (large.length > 0) await putLarge(deps, source, magic, large, to.put);
 }
 
-/** Where a large key stands in the whole. */
-interface Large {
-  readonly owner: number;
-  readonly from: number;
-  readonly to: number;
-}
-
-/** Reads the shard once more, and sends each of these keys by itself. */
-async function putLarge(
-  deps: FillDeps,
-  source: ShardSource,
-  magic: string,
-  large: readonly Large[],
-  put: (owner: number, content: AsyncIterable<Uint8Array>, size: number) => Promise<void>,
+async function spreadWrites(
+  writes: AsyncIterable<Buffer>,
+  {
+    owners,
+    functionsFor,
+    send,
+  }: { readonly owners: Owners; readonly functionsFor: readonly number[]; readonly send: PiecesOptions['send'] },
 ): Promise<void> {
-  const opening = await openShard(deps, source, source.base);
-  const stretches = createStretches(told(opening, source.base));
-  const head = pieceHead(magic);
+  const pieces = createPieces({ pieceBytes: LARGEST_BYTES, send, atOnce: AT_ONCE });
+  const taker: WriteTaker = {
+    ownerOf(slot) {
+      const owner = owners.of(slot);
+      return owner === owners.nobody ? undefined : owner;
+    },
+    take: pieces.add,
+    takeForAll(bytes) {
+      for (const owner of functionsFor) pieces.add(owner, bytes);
+    },
+    rest: pieces.rest,
+  };
   try {
-    for (const { owner, from, to } of large) {
-      const content = async function* () {
-        yield head;
-        yield* stretches.between(from, to);
-        yield PIECE_END;
-      };
-      await put(owner, content(), to - from + PIECE_BYTES);
-    }
-    await stretches.skip();
+    await routeWrites(heard(writes), taker, { largestBytes: LARGEST_BYTES });
+    await pieces.end();
   } finally {
-    await stretches.close();
+    await pieces.close();
   }
-  requireSame(opening, source.base);
 }
 
-/** Parts of something that goes by, in its order. */
-function createStretches(source: AsyncGenerator<Buffer>) {
-  let held = Buffer.alloc(0);
-  let at = 0; // of held
-  async function more(): Promise<boolean> {
-    at += held.length;
-    const next = await source.next();
-    held = next.done === true ? Buffer.alloc(0) : Buffer.from(next.value);
-    return next.done !== true;
+/** With how many bytes have come in the heartbeats. */
+async function* heard(writes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let bytes = 0;
+  for await (const part of writes) {
+    bytes += part.length;
+    report({ writes: bytes });
+    yield part;
   }
-  return {
-    async *between(from: number, to: number): AsyncGenerator<Buffer> {
-      for (;;) {
-        if (at < to && at + held.length > from) yield held.subarray(Math.max(0, from - at), to - at);
-        if (at + held.length >= to) return;
-        if (!(await more())) return;
-      }
-    },
-    async skip() {
-      while (await more());
-    },
-    async close() {
-      await source.return(undefined);
-    },
-  };
 }
 
 async function requirePrepared(docker: Docker, name: string, clusterId: string, id: string): Promise<void> {
@@ -188,11 +200,22 @@ async function requirePrepared(docker: Docker, name: string, clusterId: string, 
     throw fatal(failures.refused, `the volume of ${name} is not the empty one that this restore has made: who else works on it?`);
 }
 
-/** Only slots that the shard had: of a key of another one nobody knows whether it is the right one of two. */
-function ownersBySlot(targets: readonly SpreadTarget[], { slots }: ShardSource): Taker['ownerOf'] {
-  const owners = new Int32Array(SLOTS).fill(-1);
+/** Whose the slots are. */
+interface Owners {
+  /** By the order of the targets; undefined where nobody knows. */
+  of(slot: number): number | undefined;
+  /** Who gets what another shard, or a node that is whole already, has for certain. */
+  readonly nobody: number;
+}
+
+/**
+ * Only of slots that the shard had. Of a key of another one nobody knows in a backup whether it is the right one of two; at a moment that can be chosen, that one's owner has it (0013).
+ */
+function ownersBySlot(targets: readonly SpreadTarget[], { slots, atMoment }: ShardSource): Owners {
+  const nobody = targets.length;
+  const owners = new Int32Array(SLOTS).fill(nobody);
   for (const [owner, target] of targets.entries()) for (const [from, to] of rangesOf(target.slots)) owners.fill(owner, from, to + 1);
   const own = new Uint8Array(SLOTS);
   for (const [from, to] of rangesOf(slots)) own.fill(1, from, to + 1);
-  return (slot) => (own[slot] === 1 && owners[slot] !== -1 ? owners[slot] : undefined);
+  return { nobody, of: (slot) => (own[slot] === 1 ? owners[slot] : atMoment === true ? nobody : undefined) };
 }

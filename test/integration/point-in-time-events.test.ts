@@ -1,4 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { readRecoveryWindow } from '../../activities/archive/read-window.ts';
 import type { RecoverySpan } from '../../config/archive.ts';
@@ -229,6 +230,16 @@ test.each(everything ? lives : lives.slice(0, 1))(
         // The check sees a cut that is elsewhere.
         for (const other of [stampMs - 1500, stampMs + 1500])
           if (wrongWithCut(keys, stamps, written, other).length === 0) say(`shard ${shard}: a cut at ${other} could not be told from it`);
+      }
+      if (wanted.mode !== 'sentinel' && quiet) {
+        const found = await allStamps(into, tls);
+        const other = named();
+        const { steps } = await run('restore', { cluster, at, into: other, changes: { ...changes, shards: 5 } });
+        const spread = steps.filter(({ name, state }) => name.startsWith('spread ') && state === 'done').length;
+        const same = isDeepStrictEqual(new Map([...(await allStamps(other, tls))].sort()), new Map([...found].sort()));
+        say(`among 5 shards, of ${spread} that were spread: ${same ? 'the same' : 'not the same'}`);
+        if (!same || spread === 0) problems.push(`${what}, ${at}: among other shards it is not the same`);
+        await run('deprovision', { cluster: other, confirm: other });
       }
       await run('deprovision', { cluster: into, confirm: into });
     }

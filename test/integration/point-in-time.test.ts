@@ -130,6 +130,33 @@ function cutElsewhere(shard: number, stampMs: number, found: readonly number[], 
   return cuts.find((cut) => Math.abs(cut.length - found.length) > 1) ?? found;
 }
 
+/** Every list, and how many keys there are. */
+const heldBy = async (cluster: string) => {
+  const lists = await asApplication(stack, cluster, (app) => Promise.all(tags.map((tag) => app.lrange(`log:{${tag}}`, 0, -1))));
+  const { verdict, shards } = await ask<StatusReport>(stack, 'status', { cluster });
+  return { verdict, lists: lists.map((list) => list.map(Number)), keys: shards.reduce((sum, { keys = 0 }) => sum + keys, 0) };
+};
+
+/** Among more shards, and fewer nodes that know of it, there is at that moment what another one has. */
+async function sameAmongOthers(atMs: number, other: string): Promise<void> {
+  const into = named();
+  const { steps, restored } = await run('restore', {
+    cluster: spec.name,
+    at: new Date(atMs).toISOString(),
+    into,
+    changes: { shards: 4, pitr: { enabled: false } },
+  });
+  expect(steps.map(({ name }) => name)).toEqual(expect.arrayContaining(SHARDS.map((shard) => `spread the keys of shard ${shard}`)));
+  const held = await heldBy(into);
+  // A key that says the time ends by itself.
+  const { keys, ...rest } = await heldBy(other);
+  expect(held).toMatchObject(rest);
+  expect(Math.abs(held.keys - keys)).toBeLessThanOrEqual(SHARDS.length);
+  for (const { shard, at } of restored?.shards ?? [])
+    expect(Date.parse(at)).toBe((stamps[shard] ?? []).filter((one) => one <= atMs).at(-1));
+  await run('deprovision', { cluster: into, confirm: into });
+}
+
 describe('a cluster that is written to', () => {
   test(`comes back as it was at any of ${MOMENTS} moments: each shard exactly what it was given until then`, async () => {
     // Each shard has stamps with writes between them on both sides: else a cut at another one would make no difference, and nobody could tell.
@@ -164,6 +191,7 @@ describe('a cluster that is written to', () => {
         });
       }
       expect(reach).toBeGreaterThan(0);
+      await sameAmongOthers(atMs, into);
       await run('deprovision', { cluster: into, confirm: into });
     }
   });
@@ -212,6 +240,10 @@ describe('a cluster that is written to', () => {
     const last = (await readArchive(store, spec.name, 0)).at(-1)?.slots.at(-1)?.ms ?? 0;
     const during = await refusal(run('restore', { cluster: spec.name, at: new Date(last + 100).toISOString(), into: named() }));
     expect(during.message).toMatch(/(slots of shard .* were on their way|nothing said what the time was).* The nearest moments are/);
+    const other = named();
+    await run('restore', { cluster: spec.name, latest: true, into: other, changes: { shards: 5, pitr: { enabled: false } } });
+    expect(await heldBy(other)).toMatchObject({ verdict: 'healthy', lists: written });
+    await run('deprovision', { cluster: other, confirm: other });
     const into = named();
     await run('restore', { cluster: spec.name, latest: true, into, changes: { pitr: { enabled: false } } });
     const { verdict, shards } = await ask<StatusReport>(stack, 'status', { cluster: into });

@@ -75,19 +75,20 @@ async function spreadIn(parts: BringingBack): Promise<BroughtBack> {
   const hostName = hostOf(spec);
   const id = idOf(source, []);
   const onNode = (place: NodePlace) => onHost(hostName, place.name);
+  const [leader] = plan.copies;
+  const after = { until: plan.copies.find(({ until }) => until !== undefined)?.until };
   const found = new Map<string, Beginner>();
   await op.step(steps.volumes, () =>
     op.together(
       plan.spread.map(({ place, slots }) => async () => {
         const { found: whole } = await onNode(place).prepareVolume({ node: ground.requestFor(place), id });
-        if (whole?.holds !== undefined) found.set(place.name, beginnerOf({ place, slots }, whole.bytes, whole.holds));
+        if (whole?.holds !== undefined) found.set(place.name, beginnerOf({ place, slots }, after, whole.bytes, whole.holds));
       }),
     ),
   );
   const wanting = plan.spread.filter(({ place }) => !found.has(place.name));
   const targets = wanting.map(({ place: { name }, slots }) => ({ name, slots }));
   const spread: Awaited<ReturnType<Restores['spreadShard']>>[] = [];
-  const [leader] = plan.copies;
   if (targets.length > 0)
     await op.together(
       plan.copies.map((shard) => async () => {
@@ -107,7 +108,7 @@ async function spreadIn(parts: BringingBack): Promise<BroughtBack> {
       const bytes = sumOf(shares, 'bytes');
       const holds = { keys: sumOf(shares, 'keys'), functions: leader?.base.functions ?? 0 };
       await onNode(target.place).completeVolume({ name, id, shares, whole: { bytes, holds } });
-      found.set(name, beginnerOf(target, bytes, holds));
+      found.set(name, beginnerOf(target, after, bytes, holds));
     }),
   );
   const beginners = plan.spread.flatMap(({ place }) => found.get(place.name) ?? []);
@@ -119,7 +120,7 @@ async function spreadIn(parts: BringingBack): Promise<BroughtBack> {
     parts,
     beginners,
     beginners.map(({ source: { shard, slots } }) => ({ shard, slots })),
-    new Map(),
+    new Map(spread.map(({ shard, reachedMs }) => [shard, reachedMs])),
   );
   // What an attempt has left that was given up.
   if (spread.some(({ attempt }) => attempt > 1))
@@ -127,9 +128,14 @@ async function spreadIn(parts: BringingBack): Promise<BroughtBack> {
   return ends;
 }
 
-const beginnerOf = ({ place, slots }: RestorePlan['spread'][number], bytes: number, base: Beginner['source']['base']): Beginner => ({
+const beginnerOf = (
+  { place, slots }: RestorePlan['spread'][number],
+  { until }: { readonly until: Beginner['source']['until'] },
+  bytes: number,
+  base: Beginner['source']['base'],
+): Beginner => ({
   place,
-  source: { shard: place.shard, slots, base },
+  source: { shard: place.shard, slots, base, ...(until === undefined ? {} : { until }) },
   bytes,
 });
 
