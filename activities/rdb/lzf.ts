@@ -11,6 +11,7 @@ export function unpackLzf(packed: Uint8Array, length: number): Buffer {
   for (let at = 0; at < packed.length; ) {
     const control = packed[at++] as number;
     if (control < LITERALS) {
+      if (at + control >= packed.length) throw new RangeError('it is cut short');
       out.set(packed.subarray(at, at + control + 1), to);
       at += control + 1;
       to += control + 1;
@@ -19,7 +20,7 @@ export function unpackLzf(packed: Uint8Array, length: number): Buffer {
     const more = control >> 5 === 7 ? (packed[at++] as number) : 0;
     const from = to - ((control & 0x1f) << 8) - (packed[at++] as number) - 1;
     const end = to + (control >> 5) + more + 2;
-    if (from < 0 || end > length) throw new RangeError('it refers to what is not there');
+    if (at > packed.length || from < 0 || end > length) throw new RangeError('it refers to what is not there');
     // It may overlap itself, so byte by byte.
     for (let source = from; to < end; ) out[to++] = out[source++] as number;
   }

@@ -1,4 +1,4 @@
-import calculateSlot from 'cluster-key-slot';
+import { slotOfKey } from '../redis/key-slot.ts';
 import { RdbCursor, UnknownRdb } from './cursor.ts';
 import { unpackLzf } from './lzf.ts';
 import { length, moduleFields, type Stepping, string, valuesOf } from './values.ts';
@@ -67,7 +67,7 @@ class Apart {
   add(chunk: Uint8Array): void {
     const cursor = this.#cursor;
     this.#handOut();
-    const passes = this.#owner !== NONE && cursor.end + cursor.base - this.#from > this.#largest;
+    const passes = this.#owner !== NONE && cursor.at + cursor.base - this.#from > this.#largest;
     cursor.add(chunk, passes ? cursor.at : Math.max(0, this.#from - cursor.base));
     this.#advance();
   }
@@ -80,7 +80,13 @@ class Apart {
   }
 
   #advance(): void {
-    if (!this.#done) this.#done = this.#steps.next().done === true;
+    if (this.#done) return;
+    try {
+      this.#done = this.#steps.next().done === true;
+    } catch (error) {
+      // A length that is cut off, a name that cannot be unpacked.
+      throw error instanceof RangeError ? new UnknownRdb(`something broken: ${error.message}`) : error;
+    }
   }
 
   *#read(): Stepping {
@@ -162,7 +168,7 @@ class Apart {
     while (!cursor.stepString()) yield;
     if (cursor.base + cursor.at - from > NAME_BYTES) throw new UnknownRdb('a name of a key that is longer than a MiB');
     while (cursor.at > cursor.end) yield;
-    const slot = calculateSlot(nameAt(cursor, from - cursor.base));
+    const slot = slotOfKey(nameAt(cursor, from - cursor.base));
     const owner = this.#taker.ownerOf(slot);
     if (owner === undefined) throw new UnknownRdb(`a key of slot ${slot}, which was not its shard's`);
     this.#owner = owner;

@@ -1,5 +1,5 @@
-import calculateSlot from 'cluster-key-slot';
 import { RdbCursor } from '../rdb/cursor.ts';
+import { slotOfKey } from '../redis/key-slot.ts';
 
 /** A stream of writes cannot be taken apart: it holds a command of which nobody knows here whose it is. */
 export class UnknownWrite extends Error {}
@@ -157,7 +157,7 @@ class Router {
       this.#taker.takeForAll(held.subarray(from, to));
       return;
     }
-    const owner = this.#taker.ownerOf(calculateSlot(word(keyAt === 'first' ? 1 : 2)));
+    const owner = this.#taker.ownerOf(slotOfKey(word(keyAt === 'first' ? 1 : 2)));
     if (owner !== undefined) this.#gather(owner, from, to);
   }
 
