@@ -115,7 +115,12 @@ async function record(): Promise<void> {
     });
     await run('restore', 'restore', { cluster, backup: id, into: restored });
     await run('restore-refused', 'restore', { cluster, backup: id, into: restored });
-    if (wanted('restore')) await (await start('restored-gone', 'deprovision', { cluster: restored, confirm: restored })).result();
+    const removeRestored = async (why: string) => {
+      if (wanted('restore')) await (await start(why, 'deprovision', { cluster: restored, confirm: restored })).result();
+    };
+    await removeRestored('restored-gone');
+    await run('restore-spread', 'restore', { cluster, backup: id, into: restored, changes: { shards: 4 } });
+    await removeRestored('spread-gone');
     await run('restore-copied', 'restore', { cluster, backup: id, into: restored, changes: { mode: 'sentinel', shards: 1 } });
     await run('drill', 'drill', { cluster });
     await run('drill-failed', 'drill', { cluster, at: '2020-01-01T00:00:00Z' });
