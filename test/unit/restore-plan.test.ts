@@ -8,7 +8,8 @@ import { isDrillDue, planDrill, specOfDrill } from '../../model/plan-drill.ts';
 import { planRestore, restoreSteps, whyNotCopied } from '../../model/plan-restore.ts';
 import { whyUnreadable } from '../../model/recovery/readable.ts';
 import { restoredSpec } from '../../model/recovery/restored-spec.ts';
-import { type ClusterSource, sourceId, sourceOfBackup } from '../../model/recovery/shard-recovery.ts';
+import { type ClusterSource, rangesOf, type ShardSource, sourceId, sourceOfBackup, withTtl } from '../../model/recovery/shard-recovery.ts';
+import { maxmemoryOf } from '../../model/server-conf.ts';
 import { evenSlotRanges, formatRange } from '../../model/slots.ts';
 import { initialMembers } from '../../model/topology.ts';
 import { restoreInputOf, shownData } from '../../starter/cli/commands/restore.ts';
@@ -67,10 +68,15 @@ const specWith = (changes: Record<string, unknown> = {}) => {
   if (!parsed.ok) throw new Error(parsed.message);
   return parsed.value;
 };
-const planWith = (changes: Record<string, unknown> = {}, include: readonly string[] = []) => {
-  const spec = specWith(changes);
-  return planRestore(spec, nobody, source, { include: [...include], ttl: 'absolute' }, emptyObservation(spec), null);
-};
+const planOf = (spec: ClusterSpec, data: ClusterSource, include: readonly string[] = [], ttl: 'absolute' | 'shift' = 'absolute') =>
+  planRestore(spec, nobody, withTtl(data, ttl), { include: [...include], ttl }, emptyObservation(spec), null);
+const planWith = (changes: Record<string, unknown> = {}, include: readonly string[] = []) => planOf(specWith(changes), source, include);
+/** The same data, of which one shard is another; the first by default. */
+const withShard = (change: (shard: ShardSource) => Partial<ShardSource>, which = 0): ClusterSource => ({
+  ...source,
+  shards: source.shards.map((shard) => (shard.shard === which ? { ...shard, ...change(shard) } : shard)),
+});
+const until = { timeline: 't', atMs: 5, reachedMs: 4, bytes: 10, segments: 3 };
 
 describe('the spec of what is brought back', () => {
   test('is that which the cluster had, but for its name, its subnet and what is wanted otherwise', () => {
@@ -139,34 +145,148 @@ describe('a plan to bring data back', () => {
   });
 
   test.each([
-    ['another number of shards', { shards: 4 }, []],
-    ['another mode', { mode: 'sentinel', shards: 1 }, []],
-    ['a part of the keys', {}, ['cart:*']],
-  ] as const)('sends keys to where they belong for %s', (_, changes, include) => {
-    const { primaries, copies, steps, refusals } = planWith(changes, include);
-    expect(refusals).toEqual([]);
-    expect(primaries).toEqual([]);
-    expect(copies.map(({ shard }) => shard)).toEqual([0, 1, 2]);
-    const names = steps.map(({ name }) => name);
-    expect(names.filter((name) => name !== restoreSteps.schedule).slice(-5)).toEqual([
-      restoreSteps.copy(0),
-      restoreSteps.copy(1),
-      restoreSteps.copy(2),
-      restoreSteps.count,
-      restoreSteps.accept,
+    [4, { shards: 4 }, []],
+    [5, { shards: 5, replicasPerShard: 2, persistence: { aof: false } }, [restoreSteps.settle]],
+  ] as const)(
+    'spreads the keys over the %i volumes of another number of shards before any of their nodes starts',
+    (shards, changes, settle) => {
+      const { steps, refusals, primaries, copies, spread } = planWith(changes);
+      expect([refusals, primaries]).toEqual([[], []]);
+      expect(copies.map(({ shard }) => shard)).toEqual([0, 1, 2]);
+      expect(spread.map(({ place, slots }) => [place.name, slots])).toEqual(
+        evenSlotRanges(shards).map((range, shard) => [`again-${shard}-0`, formatRange(range)]),
+      );
+      const startsOf = (ordinals: readonly number[]) =>
+        spread.flatMap(({ place }) => ordinals.map((ordinal) => `start again-${place.shard}-${ordinal}`));
+      expect(steps.map(({ name }) => name)).toEqual([
+        restoreSteps.secrets,
+        expect.stringContaining('find image'),
+        restoreSteps.network,
+        restoreSteps.volumes,
+        ...[0, 1, 2].map(restoreSteps.spread),
+        ...startsOf([0]),
+        restoreSteps.load,
+        ...settle,
+        ...startsOf('replicasPerShard' in changes ? [1, 2] : [1]),
+        restoreSteps.form,
+        restoreSteps.schedule,
+        restoreSteps.accept,
+      ]);
+      for (const { change, undo } of steps.filter(({ name }) => name.startsWith('spread')))
+        expect([change, undo]).toEqual([expect.stringMatching(`^3 keys of .* the ${shards} primaries`), 'remove the volumes']);
+    },
+  );
+
+  test('spreads no shard that had no slots, though there are as many as had some', () => {
+    const empty = source.shards.map((shard) => ({ ...shard, shard: shard.shard + 3, slots: '', base: { ...shard.base, functions: 7 } }));
+    const { copies, spread } = planOf(specWith(), { ...source, shards: [...source.shards, ...empty] });
+    expect([copies, spread.length]).toEqual([source.shards, 3]);
+  });
+
+  test('gives every slot to one of the volumes that keys are spread over, and to no other node', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 4, max: 60 }), (shards) => {
+        const { spread } = planWith({ shards });
+        const ranges = spread.flatMap(({ slots }) => rangesOf(slots));
+        expect(ranges.map(([from]) => from)).toEqual([0, ...ranges.slice(0, -1).map(([, to]) => to + 1)]);
+        expect(ranges.at(-1)?.[1]).toBe(16383);
+        expect(new Set(spread.map(({ place }) => place.name)).size).toBe(shards);
+        expect(spread.every(({ place }) => place.kind === 'data' && place.ordinal === 0)).toBe(true);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  const functions = (count: number) => withShard(({ base }) => ({ base: { ...base, functions: count } }));
+  const alone: ClusterSource = {
+    ...source,
+    spec: clusterSpec.parse({ name: 'orders', engine: 'valkey', version: '8.1', mode: 'sentinel' }),
+    shards: source.shards.slice(0, 1).map((shard) => ({ ...shard, slots: '', base: { ...shard.base, slots: '' } })),
+  };
+  const four = specWith({ shards: 4 });
+
+  test.each([
+    ['another mode', specWith({ mode: 'sentinel', shards: 1 }), source],
+    ['another mode, the other way round', specWith(), alone],
+    ['a part of the keys', specWith(), source, ['cart:*']],
+    ['a part of the keys in other shards', four, source, ['cart:*']],
+    ['times to live that are shifted in other shards', four, source, [], 'shift'],
+    ['shards with different numbers of functions', four, functions(2)],
+  ] as const)(
+    'sends keys to where they belong for %s',
+    (_, spec, data, include: readonly string[] = [], ttl: 'absolute' | 'shift' = 'absolute') => {
+      const { primaries, copies, spread, steps, refusals } = planOf(spec, data, include, ttl);
+      expect([refusals, primaries, spread]).toEqual([[], [], []]);
+      expect(copies.map(({ shard }) => shard)).toEqual(data.shards.map(({ shard }) => shard));
+      const names = steps.map(({ name }) => name);
+      expect(names.slice(names.indexOf(restoreSteps.form))).toEqual([
+        restoreSteps.form,
+        ...copies.map(({ shard }) => restoreSteps.copy(shard)),
+        restoreSteps.count,
+        restoreSteps.schedule,
+        restoreSteps.accept,
+      ]);
+      for (const none of [restoreSteps.volumes, restoreSteps.load, restoreSteps.spread(0)]) expect(names).not.toContain(none);
+    },
+  );
+
+  test.each([
+    ['with what was written after its base', { until, atMoment: true }],
+    ['right at its base', { atMoment: true }],
+  ] as const)('spreads the data of a moment %s', (_, moment) => {
+    const { spread, steps, refusals } = planOf(
+      four,
+      withShard(() => moment, 2),
+    );
+    expect([spread.length, refusals]).toEqual([4, []]);
+    const change = steps.find(({ name }) => name === restoreSteps.spread(2))?.change ?? '';
+    expect(change.includes('what was written after it until 1970-01-01T00:00:00.004Z')).toBe('until' in moment);
+  });
+
+  test('spreads shards that have functions, as many in each', () => {
+    const data = { ...source, shards: source.shards.map((shard) => ({ ...shard, base: { ...shard.base, functions: 2 } })) };
+    expect(planOf(four, data).spread).toHaveLength(4);
+  });
+
+  test('that spreads is refused when the shares do not fit their nodes on the average, and one that sends is not', () => {
+    const room = maxmemoryOf(four);
+    const sized = (bytes: number) => withShard(({ base }) => ({ base: { ...base, object: { ...base.object, plainBytes: bytes } } }));
+    const rest = 2 * 10; // what the other two shards have
+    expect(planOf(four, sized(4 * room - rest)).refusals).toEqual([]);
+    expect(planOf(four, sized(4 * room - rest + 1)).refusals).toEqual([expect.stringContaining('give nodes more memory')]);
+    expect(planOf(specWith({ shards: 5 }), sized(4 * room - rest + 1)).refusals).toEqual([]);
+    expect(planOf(four, sized(4 * room - rest + 1), ['cart:*']).refusals).toEqual([]);
+    expect(planOf(four, sized(4 * room - rest + 1), [], 'shift').refusals).toEqual([]);
+  });
+
+  test('that spreads is refused as any other where slots are missing, the name is taken, or the server cannot read the data', () => {
+    const refusals = (data: ClusterSource, known: KnownCluster = nobody, spec = four) =>
+      planRestore(spec, known, data, { include: [], ttl: 'absolute' }, emptyObservation(spec), null).refusals;
+    expect(refusals(withShard(() => ({ slots: '0-99' })))).toEqual([expect.stringContaining('of 16384 slots')]);
+    expect(refusals(source, { clusterId: CLUSTER_ID, spec: four, generation: 3, source: 'keeper' })).toEqual([
+      expect.stringContaining('a cluster named again exists'),
+    ]);
+    expect(refusals(source, nobody, specWith({ shards: 4, engine: 'redis', version: '8.0' }))).toEqual([
+      expect.stringContaining('redis 8.0 cannot load'),
     ]);
   });
 
   test('says about how long keys take that are sent, by their bytes or by their number, whichever takes longer', () => {
     const [first] = source.shards;
     if (first === undefined) throw new Error('no shard');
-    const spec = specWith({ shards: 4 });
-    const costOf = (keys: number, mebibytes: number, include: string[] = []) => {
+    const planned = (keys: number, mebibytes: number, include: readonly string[], ttl: 'absolute' | 'shift') => {
       const base = { ...first.base, keys, object: { ...first.base.object, plainBytes: mebibytes * 1024 ** 2 } };
-      const data = { ...source, shards: [{ ...first, base }, ...source.shards.slice(1)] };
-      const { steps } = planRestore(spec, nobody, data, { include, ttl: 'absolute' }, emptyObservation(spec), null);
-      return steps.find(({ name }) => name === restoreSteps.copy(0))?.cost;
+      return planOf(
+        four,
+        withShard(() => ({ base })),
+        include,
+        ttl,
+      ).steps;
     };
+    const costOf = (keys: number, mebibytes: number, include: readonly string[] = []) =>
+      planned(keys, mebibytes, include, 'shift').find(({ name }) => name === restoreSteps.copy(0))?.cost;
+    // Those that are spread are as fast as bytes are, however many they are.
+    expect(planned(1_000_000, 200, [], 'absolute').find(({ name }) => name === restoreSteps.spread(0))?.cost).toBe('about 2 s');
     expect(costOf(1_000_000, 200)).toMatch(/^about 22 s; up to .* of memory/);
     expect(costOf(1000, 1000)).toMatch(/^about 20 s;/);
     expect(costOf(1_000_000, 200, ['cart:*'])).toMatch(/^at most about 22 s;/);
@@ -255,7 +375,6 @@ test('keys that were copied are missed when they are not there, unless their tim
 test('other data has another identity, and the same data the same one', () => {
   const [first] = source.shards;
   if (first === undefined) throw new Error('no shard');
-  const until = { timeline: 't', atMs: 5, reachedMs: 4, bytes: 10, segments: 3 };
   const ids = [
     first,
     { ...first, until },

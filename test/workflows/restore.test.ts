@@ -4,9 +4,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupManifest } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { drillName, lockWorkflowId, objectKeys } from '../../config/names.ts';
+import { operationHandlers, type Progress } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
+import { evenSlotRanges, formatRange } from '../../model/slots.ts';
 import { until } from '../support/processes.ts';
-import { type Bench, failureOf, startBench, type World } from './bench.ts';
+import { type Bench, failureOf, progressOf, startBench, type World } from './bench.ts';
 
 let bench: Bench;
 beforeAll(async () => {
@@ -137,6 +139,181 @@ describe('a restore into another name', () => {
     expect([type, message]).toEqual([failures.clusterBusy, expect.stringContaining(first.workflowId)]);
     holding.release();
     expect(await first.result()).toMatchObject({ outcome: 'done' });
+  });
+});
+
+describe('a restore into another number of shards', () => {
+  const SHARDS = 4;
+  const KEYS = 163_840;
+  let source: ReturnType<typeof standing> | undefined;
+  /** Restores are only reading what they have in common. */
+  const bringing = async (into: World, more: object = {}) => {
+    source ??= standing();
+    const { world, backup } = await source;
+    return bench.start(into, 'restore', { cluster: world.spec.name, backup, into: into.spec.name, changes: { shards: SHARDS }, ...more });
+  };
+  const emptyWorld = () => bench.world({ shards: SHARDS });
+  /** Its primaries say that they have all keys between them. */
+  const withKeys = (into: World) => {
+    into.distort = (seen) => ({ ...seen, nodes: seen.nodes.map((node) => (node.answers ? { ...node, keys: KEYS / SHARDS } : node)) });
+  };
+  const firstNodes = (world: World) => Array.from({ length: SHARDS }, (_, shard) => `${world.spec.name}-${shard}-0`);
+
+  test('lets servers start when all volumes are complete, replicas when all is loaded, and has no server send a key', async () => {
+    const into = emptyWorld();
+    const seen = new Map<string, unknown[]>();
+    for (const activity of ['spreadShard', 'completeVolume', 'awaitLoaded'] as const)
+      into.before(activity, ([request]) => void seen.set(activity, [...(seen.get(activity) ?? []), request]));
+    expect(await (await bringing(into)).result()).toMatchObject({ outcome: 'done', restored: { keys: KEYS } });
+    const order = names(into);
+    const [first, last] = [(name: string) => order.indexOf(name), (name: string) => order.lastIndexOf(name)];
+    const times = (name: string) => order.filter((one) => one === name).length;
+    expect([times('prepareVolume'), times('spreadShard'), times('completeVolume'), times('awaitLoaded')]).toEqual([
+      SHARDS,
+      3,
+      SHARDS,
+      SHARDS,
+    ]);
+    expect(last('prepareVolume')).toBeLessThan(first('spreadShard'));
+    expect(last('spreadShard')).toBeLessThan(first('completeVolume'));
+    expect(last('completeVolume')).toBeLessThan(first('ensureNode'));
+    const starts = into.calls.flatMap((call, at) =>
+      call.startsWith('ensureNode ') ? [{ name: call.slice('ensureNode '.length), at }] : [],
+    );
+    expect(
+      starts
+        .slice(0, SHARDS)
+        .map(({ name }) => name)
+        .toSorted(),
+    ).toEqual(firstNodes(into));
+    for (const { name, at } of starts.slice(SHARDS)) expect(at, name).toBeGreaterThan(last('awaitLoaded'));
+    expect(starts[SHARDS - 1]?.at).toBeLessThan(first('awaitLoaded'));
+    expect(first('awaitFormed')).toBeGreaterThan(last('ensureNode'));
+    expect(first('acceptSpec')).toBeGreaterThan(last('awaitFormed'));
+    for (const never of ['copyShard', 'fillShard', 'rewriteFiles', 'removeStrayPieces']) expect(order).not.toContain(never);
+
+    const slots = evenSlotRanges(SHARDS).map(formatRange);
+    const targets = firstNodes(into).map((name, shard) => ({ name, slots: slots[shard] }));
+    const spread = seen.get('spreadShard') as { readonly functions: boolean; readonly source: { readonly shard: number } }[];
+    for (const request of spread) expect(request).toMatchObject({ targets });
+    expect(spread.map(({ source: { shard }, functions }) => [shard, functions]).toSorted()).toEqual([
+      [0, true],
+      [1, false],
+      [2, false],
+    ]);
+    const [{ name: leader } = { name: '' }] = targets;
+    const shares = [0, 1, 2].map((shard) => expect.objectContaining({ shard, attempt: 1, files: 1 }));
+    for (const { name } of targets) {
+      const whole = name === leader ? { bytes: 30, holds: { keys: KEYS, functions: 0 } } : { bytes: 0, holds: { keys: 0, functions: 0 } };
+      expect(seen.get('completeVolume')).toContainEqual(expect.objectContaining({ name, shares: name === leader ? shares : [], whole }));
+    }
+    expect(seen.get('awaitLoaded')).toContainEqual(
+      expect.objectContaining({ bytes: 30, source: { shard: 0, slots: slots[0], base: { keys: KEYS, functions: 0 } } }),
+    );
+    expect(await lockOf(into)).toBe('COMPLETED');
+  });
+
+  test('waits for the last volume, the last shard and the last list before it goes on', async () => {
+    const into = emptyWorld();
+    const volumes = into.hold('prepareVolume', SHARDS);
+    const shards = into.hold('spreadShard', 3);
+    const lists = into.hold('completeVolume', SHARDS);
+    const handle = await bringing(into);
+    const running = async () =>
+      (await handle.query<Progress>(operationHandlers.progress)).steps.flatMap(({ name, state }) => (state === 'running' ? [name] : []));
+    await volumes.reached;
+    expect(await running()).toEqual(['make the volumes of the primaries']);
+    volumes.release();
+    await shards.reached;
+    await until('one shard is left', async () => (await running()).length === 1);
+    expect(names(into)).not.toContain('completeVolume');
+    shards.release();
+    await lists.reached;
+    expect(await running()).toEqual([]);
+    lists.release();
+    expect(await handle.result()).toMatchObject({ outcome: 'done' });
+  });
+
+  test.each([{ include: ['*'] }, { ttl: 'shift' }])(
+    'with %j has servers send the keys, for only they can tell which and until when',
+    async (more) => {
+      const into = emptyWorld();
+      withKeys(into);
+      expect(await (await bringing(into, more)).result()).toMatchObject({ outcome: 'done', restored: { keys: KEYS } });
+      const order = names(into);
+      expect(order.filter((name) => name === 'copyShard')).toHaveLength(3);
+      expect(order.indexOf('awaitFormed')).toBeLessThan(order.indexOf('copyShard'));
+      for (const never of ['prepareVolume', 'spreadShard', 'completeVolume', 'awaitLoaded']) expect(order).not.toContain(never);
+    },
+  );
+
+  test('of a shard that only a server can take apart has servers send the keys, after all that was begun is removed', async () => {
+    const into = emptyWorld();
+    withKeys(into);
+    into.strange.add(1);
+    const there: number[] = [];
+    into.before('ensureNode', () => void there.push(into.containers.size + into.volumes.size));
+    expect(await (await bringing(into)).result()).toMatchObject({ outcome: 'done', restored: { keys: KEYS } });
+    const order = names(into);
+    expect(order.indexOf('removeNode')).toBeGreaterThan(order.lastIndexOf('spreadShard'));
+    expect(order.lastIndexOf('removeNode')).toBeLessThan(order.indexOf('ensureNode'));
+    expect(order.lastIndexOf('removeNode')).toBeLessThan(order.indexOf('copyShard'));
+    expect(there[0]).toBe(0);
+    expect(order.filter((name) => name === 'copyShard')).toHaveLength(3);
+    for (const never of ['completeVolume', 'awaitLoaded']) expect(order).not.toContain(never);
+    expect([into.containers.size, into.volumes.size, into.scratches.size]).toEqual([2 * SHARDS, 2 * SHARDS, 0]);
+  });
+
+  test('of a shard that only a server can take apart leaves nothing when it fails after all', async () => {
+    const into = emptyWorld();
+    into.strange.add(2);
+    into.before('copyShard', () => broken());
+    expect((await failureOf((await bringing(into)).result())).type).toBe(failures.hostFull);
+    await requireNothing(into);
+  });
+
+  test.each(['prepareVolume', 'spreadShard', 'completeVolume'] as const)('that is cancelled in %s leaves nothing', async (activity) => {
+    const into = emptyWorld();
+    const holding = into.hold(activity);
+    const handle = await bringing(into);
+    await holding.reached;
+    await handle.cancel();
+    await expect(handle.result()).rejects.toThrow();
+    await requireNothing(into);
+    expect(names(into)).not.toContain('ensureNode');
+    expect(await lockOf(into)).toBe('COMPLETED');
+  });
+
+  test.each([1, 2])('reads no more than %i of the shards at a time when it was told so', async (shardsAtOnce) => {
+    const into = emptyWorld();
+    const reading: PromiseWithResolvers<void>[] = [];
+    into.before('spreadShard', () => {
+      const one = Promise.withResolvers<void>();
+      reading.push(one);
+      return one.promise;
+    });
+    const handle = await bringing(into, { shardsAtOnce });
+    for (let ended = 0; ended < 3; ended++) {
+      const begun = Math.min(ended + shardsAtOnce, 3);
+      await until(`${begun} are read`, async () => reading.length >= begun);
+      const states = ({ steps }: Progress) => steps.flatMap(({ name, state }) => (name.startsWith('spread') ? [state] : []));
+      const { length } = states(await progressOf(handle, (now) => states(now).filter((state) => state === 'done').length === ended)).filter(
+        (state) => state === 'running',
+      );
+      expect([length, reading.length]).toEqual([begun - ended, begun]);
+      reading[ended]?.resolve();
+    }
+    expect(await handle.result()).toMatchObject({ outcome: 'done' });
+  });
+
+  test('of a damaged shard fails with that, and undoes all', async () => {
+    const into = emptyWorld();
+    into.damaged.add(1);
+    const { type, message } = await failureOf((await bringing(into)).result());
+    expect([type, message]).toEqual([failures.objectDamaged, expect.stringContaining('frame 0 does not open')]);
+    for (const never of ['completeVolume', 'ensureNode', 'copyShard']) expect(names(into)).not.toContain(never);
+    await requireNothing(into);
+    expect(await lockOf(into)).toBe('COMPLETED');
   });
 });
 
