@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import calculateSlot from 'cluster-key-slot';
 import { formatRange, hasSlot, type SlotRange } from '../../model/slots.ts';
 import type { NodeAddress } from '../redis/connection.ts';
+import { slotOfKey } from '../redis/key-slot.ts';
 import { parseClusterNodes, parseInfo } from '../redis/parse.ts';
 import { ServerError } from '../redis/protocol.ts';
 import { openWire, type Wire } from '../redis/wire.ts';
@@ -145,7 +145,7 @@ function tagIn(slots: readonly SlotRange[]): string | undefined {
   if (slots.length === 0) return undefined;
   // Another one each time: the slot of the last one may be open, and on its way to another shard.
   for (let number = Math.floor(Math.random() * 100_000); ; number++) {
-    const slot = calculateSlot(number.toString(36));
+    const slot = slotOfKey(Buffer.from(number.toString(36)));
     if (hasSlot(slots, slot)) return number.toString(36);
   }
 }

@@ -1,6 +1,6 @@
-import calculateSlot from 'cluster-key-slot';
 import { probeKey } from '../../config/names.ts';
 import { SLOTS } from '../../model/slots.ts';
+import { slotOfKey } from '../redis/key-slot.ts';
 import { ServerError } from '../redis/protocol.ts';
 import type { Wire } from '../redis/wire.ts';
 import { isCopied, waitForCopy } from './wait-for-copy.ts';
@@ -170,7 +170,7 @@ function findTags(): readonly string[] {
   const found: string[] = [];
   for (let number = 0, missing = SLOTS; missing > 0; number++) {
     const tag = number.toString(36);
-    const slot = calculateSlot(tag);
+    const slot = slotOfKey(Buffer.from(tag));
     if (found[slot] !== undefined) continue;
     found[slot] = tag;
     missing--;

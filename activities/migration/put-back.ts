@@ -1,4 +1,4 @@
-import calculateSlot from 'cluster-key-slot';
+import { slotOfKey } from '../redis/key-slot.ts';
 import { type Reply, ServerError, type Word } from '../redis/protocol.ts';
 import { copiesOf, type KeyCopies, type KeyCopy } from './key-copies.ts';
 import { keyOfSlot, type Ledger } from './ledger.ts';
@@ -26,7 +26,7 @@ export async function restoreCopies(
     const some = all.slice(at, at + AT_ONCE);
     const there = await source.wire.ask(some.map(({ name }) => ['EXISTS', name]));
     const left = some.filter((_, index) => !isThere(there[index]));
-    const slots = left.map(({ name }) => calculateSlot(name));
+    const slots = left.map(({ name }) => slotOfKey(name));
     const cleared = which === 'all' ? new Set(slots) : await clearedSlots(promoted, which.cleared, [...new Set(slots)]);
     const gone = left.filter((_, index) => cleared.has(slots[index] ?? -1));
     if (gone.length === 0) continue;

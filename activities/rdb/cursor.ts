@@ -61,6 +61,7 @@ export class RdbCursor {
       this.length = ((first & 0x3f) << 8) | (this.held[at + 1] as number);
       return at + 2;
     }
+    if (at + LONGEST_LENGTH > this.held.length) throw new UnknownRdb('a length that is cut off');
     if (first === 0x80) {
       this.length = this.held.readUInt32BE(at + 1);
       return at + 5;

@@ -80,13 +80,7 @@ class Apart {
   }
 
   #advance(): void {
-    if (this.#done) return;
-    try {
-      this.#done = this.#steps.next().done === true;
-    } catch (error) {
-      // A length that is cut off, a name that cannot be unpacked.
-      throw error instanceof RangeError ? new UnknownRdb(`something broken: ${error.message}`) : error;
-    }
+    if (!this.#done) this.#done = this.#steps.next().done === true;
   }
 
   *#read(): Stepping {
@@ -115,6 +109,7 @@ class Apart {
       const value = values.get(type);
       if (value === undefined) {
         if (type === FUNCTION) {
+          if (begun) throw new UnknownRdb('functions among the keys');
           yield* string(cursor);
           while (cursor.at > cursor.end) yield;
           functions.push(Buffer.from(cursor.held.subarray(this.#from - cursor.base, cursor.at)));
@@ -215,5 +210,9 @@ function nameAt({ held, at: end }: RdbCursor, from: number): Buffer {
   inner.stepLength();
   const packed = inner.length;
   inner.stepLength();
-  return unpackLzf(held.subarray(inner.at, inner.at + packed), inner.length);
+  try {
+    return unpackLzf(held.subarray(inner.at, inner.at + packed), inner.length);
+  } catch (error) {
+    throw error instanceof RangeError ? new UnknownRdb(`a name that cannot be unpacked: ${error.message}`) : error;
+  }
 }

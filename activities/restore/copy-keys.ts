@@ -1,9 +1,9 @@
-import calculateSlot from 'cluster-key-slot';
 import { failures } from '../../config/failures.ts';
 import { ports, systemUsers } from '../../config/names.ts';
 import { tightFor } from '../../model/migration/key-room.ts';
 import { hasSlot, type SlotRange } from '../../model/slots.ts';
 import { mib } from '../../model/words.ts';
+import { slotOfKey } from '../redis/key-slot.ts';
 import { parseInfo } from '../redis/parse.ts';
 import { printable } from '../redis/printable.ts';
 import { ServerError, type Word } from '../redis/protocol.ts';
@@ -85,7 +85,7 @@ async function copyDatabase(
   before: number,
 ): Promise<number> {
   const { owners, shard, slots } = options;
-  const isOwn = (key: Buffer) => slots === undefined || hasSlot(slots, calculateSlot(key));
+  const isOwn = (key: Buffer) => slots === undefined || hasSlot(slots, slotOfKey(key));
   const waiting = owners.addresses.map((): Buffer[] => []);
   const scan = (from: string): ReturnType<Wire['ask']> => {
     const asked = wire.ask(
@@ -121,7 +121,7 @@ async function copyDatabase(
     for (const key of found) {
       if (!isOwn(key)) continue;
       keys++;
-      waiting[owners.bySlot.length === 0 ? 0 : (owners.bySlot[calculateSlot(key)] ?? 0)]?.push(key);
+      waiting[owners.bySlot.length === 0 ? 0 : (owners.bySlot[slotOfKey(key)] ?? 0)]?.push(key);
     }
     for (const [owner, list] of waiting.entries())
       while (list.length >= batch || (cursor === '0' && list.length > 0)) {

@@ -55,9 +55,15 @@ export interface Spread {
   readonly reachedMs?: number;
 }
 
-/** Of a piece; a larger key is read a second time, by itself, when its length is known. */
-const LARGEST_BYTES = 8 * 1024 ** 2;
+const MIB = 1024 ** 2;
+/** Of a piece: each costs the engine about as much as 8 MiB of data do. */
+const [LEAST_BYTES, MOST_BYTES] = [MIB / 2, 8 * MIB];
+/** Of all pieces that are gathered for one shard. */
+const HELD_BYTES = 48 * MIB;
 const AT_ONCE = 2;
+
+/** A larger key is read a second time, by itself, when its length is known. @param owners that pieces are gathered for at once */
+const largestFor = (owners: number): number => Math.max(LEAST_BYTES, Math.min(MOST_BYTES, Math.floor(HELD_BYTES / (owners + AT_ONCE))));
 
 /** Each attempt has files of its own: one that was given up, and writes on, spoils nothing. */
 export const pieceName = (shard: number, attempt: number, number: number): string => `spread.${shard}.${attempt}.${number}.rdb`;
@@ -87,8 +93,10 @@ export async function spreadShard(deps: FillDeps, { clusterId, id, targets, sour
   try {
     const writes = source.until === undefined ? undefined : await writesOf(deps, source, source.until);
     const owners = ownersBySlot(targets, source);
-    await spreadBase(deps, source, { owners, librariesFor: functions ? all : [], put, send, counted });
-    if (writes !== undefined) await spreadWrites(writes.content, { owners, functionsFor: functions ? all : [], send });
+    // Who gets functions has a piece that is gathered, also without a key.
+    const largestBytes = largestFor(functions ? all.length : new Set(slotsOf(source).map(owners.of)).size);
+    await spreadBase(deps, source, { owners, librariesFor: functions ? all : [], largestBytes, put, send, counted });
+    if (writes !== undefined) await spreadWrites(writes.content, { owners, functionsFor: functions ? all : [], largestBytes, send });
     return {
       shard: source.shard,
       attempt: attempt(),
@@ -110,21 +118,23 @@ async function spreadBase(
   to: {
     readonly owners: Owners;
     readonly librariesFor: readonly number[];
+    readonly largestBytes: number;
     readonly put: Put;
     readonly send: PiecesOptions['send'];
     readonly counted: (owner: number, keys: number) => void;
   },
 ): Promise<void> {
   const opening = await openShard(deps, source, source.base);
+  const { largestBytes } = to;
   const large: Large[] = [];
   let pieces: Pieces | undefined;
   let magic = '';
   const taker: Taker = {
     ownerOf: to.owners.of,
     begin(read, libraries) {
-      if (libraries.length > LARGEST_BYTES) throw new UnknownRdb(`${libraries.length} bytes of function libraries`);
+      if (libraries.length > largestBytes) throw new UnknownRdb(`${libraries.length} bytes of function libraries`);
       magic = read;
-      pieces = createPieces({ magic, pieceBytes: LARGEST_BYTES + PIECE_BYTES, send: to.send, atOnce: AT_ONCE });
+      pieces = createPieces({ magic, pieceBytes: largestBytes + PIECE_BYTES, send: to.send, atOnce: AT_ONCE });
       if (libraries.length > 0) for (const owner of to.librariesFor) pieces.add(owner, libraries);
     },
     take(owner, bytes, keys) {
@@ -140,7 +150,7 @@ async function spreadBase(
     rest: () => pieces?.rest(),
   };
   try {
-    const keys = await takeApart(told(opening, source.base), taker, { largestBytes: LARGEST_BYTES });
+    const keys = await takeApart(told(opening, source.base), taker, { largestBytes });
     requireSame(opening, source.base);
     if (keys !== source.base.keys)
       throw fatal(
@@ -159,10 +169,16 @@ async function spreadWrites(
   {
     owners,
     functionsFor,
+    largestBytes,
     send,
-  }: { readonly owners: Owners; readonly functionsFor: readonly number[]; readonly send: PiecesOptions['send'] },
+  }: {
+    readonly owners: Owners;
+    readonly functionsFor: readonly number[];
+    readonly largestBytes: number;
+    readonly send: PiecesOptions['send'];
+  },
 ): Promise<void> {
-  const pieces = createPieces({ pieceBytes: LARGEST_BYTES, send, atOnce: AT_ONCE });
+  const pieces = createPieces({ pieceBytes: largestBytes, send, atOnce: AT_ONCE });
   const taker: WriteTaker = {
     ownerOf(slot) {
       const owner = owners.of(slot);
@@ -175,7 +191,7 @@ async function spreadWrites(
     rest: pieces.rest,
   };
   try {
-    await routeWrites(heard(writes), taker, { largestBytes: LARGEST_BYTES });
+    await routeWrites(heard(writes), taker, { largestBytes });
     await pieces.end();
   } finally {
     await pieces.close();
@@ -191,6 +207,9 @@ async function* heard(writes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     yield part;
   }
 }
+
+const slotsOf = ({ slots }: ShardSource): readonly number[] =>
+  rangesOf(slots).flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, n) => from + n));
 
 async function requirePrepared(docker: Docker, name: string, clusterId: string, id: string): Promise<void> {
   const container = await inspectContainer(docker, name);

@@ -41,6 +41,7 @@ async function writeOddData(app: Redis | Cluster, hasMortalFields: boolean): Pro
     'y'.repeat(20_000),
     '{}empty',
     '{a}{b}',
+    'foo{}{bar}',
   ])
     await app.set(name, `of ${name.slice(0, 20)}`);
   for (const number of [0, -1, 200, 40_000, 3_000_000_000]) await app.set(`number:${number}`, number);

@@ -49,7 +49,9 @@ test('a key of 300 MB, a million small ones and a shard without slots come back,
   expect(held.reduce((sum, { keys }) => sum + keys, 0)).toBe(SMALL_KEYS + 1);
   await run('deprovision', { cluster, confirm: cluster });
 
-  const narrow = await refusal(ask(stack, 'restore', { cluster, backup: backup?.id, into: named(), include: ['*'], changes: { shards: 4 } }));
+  const narrow = await refusal(
+    ask(stack, 'restore', { cluster, backup: backup?.id, into: named(), include: ['*'], changes: { shards: 4 } }),
+  );
   expect(narrow.message).toMatch(
     /the key big has 30\d MiB, and \S+ holds it 5 times for a moment: \d+ MiB with the rest, of 1024 MiB. Give nodes more memory/,
   );

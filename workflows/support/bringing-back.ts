@@ -64,9 +64,21 @@ export async function redistribute(parts: BringingBack, include: readonly string
     return await spreadIn(parts);
   } catch (error) {
     if (typeOf(error) !== failures.formatNotSupported) throw error;
-    await parts.ground.removeNodes();
+    await removeSpread(parts);
     return copyIn(parts, include);
   }
+}
+
+/** Also those that an earlier run has left, which was terminated. */
+async function removeSpread({ spec, plan, ground }: BringingBack): Promise<void> {
+  const how = { clusterId: ground.clusterId, orderly: false, withVolume: true };
+  await settleAll(
+    plan.spread.map(({ place }) => {
+      const { newSince } = ground.requestFor(place);
+      const removal = newSince === undefined ? how : { ...how, newSince };
+      return onHost(hostOf(spec), place.name).removeNode(spec.name, place.name, removal);
+    }),
+  );
 }
 
 /** The primaries find the keys of their slots when they first start, whichever shards had them before. @throws FormatNotSupported before any of them starts */

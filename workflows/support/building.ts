@@ -27,8 +27,6 @@ export interface Ground {
   form(): Promise<void>;
   /** The cluster is as its spec says, and that is the spec that holds from now on. */
   accept(): Promise<void>;
-  /** The nodes that were made, with their volumes, are gone again. */
-  removeNodes(): Promise<void>;
   /** All that was made is gone again. */
   remove(): Promise<void>;
 }
@@ -129,7 +127,6 @@ export async function prepareGround(
           ({ headline }) => headline,
         );
     },
-    removeNodes,
     async remove() {
       await removeNodes();
       await removeNetwork();
