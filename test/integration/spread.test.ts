@@ -1,12 +1,14 @@
 import { createHash } from 'node:crypto';
 import type { Cluster, Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readRecoveryWindow } from '../../activities/archive/read-window.ts';
 import { inspectContainer, runInContainer } from '../../activities/docker/containers.ts';
 import { engineCatalogue } from '../../config/engines.ts';
 import { nodeName, nodePaths } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
 import { clusterNames, sweep, testSpec } from '../support/clusters.ts';
+import { until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { findChanges, LIBRARY, writeStaticData } from '../support/static-data.ts';
 import { asApplication, ask, onNode } from './ask.ts';
@@ -81,6 +83,43 @@ async function digestOf(spec: Parameters<typeof contentsOfNode>[1], cluster: str
   const digest = contents.reduce((sum, one) => sum ^ BigInt(`0x${one.digest}`) ^ BEGINS, 0n);
   return { keys: contents.reduce((sum, { keys }) => sum + keys, 0), digest: digest.toString(16) };
 }
+
+test('a shard that only its server can read is sent by one, and nothing is left of what was begun', { timeout: 300_000 }, async () => {
+  const cluster = named();
+  await run('provision', { spec: testSpec(cluster, { replicasPerShard: 0, pitr: { enabled: true, rpoSeconds: 1 } }) });
+  const { dependencies } = stack;
+  const window = () => readRecoveryWindow(dependencies.store, cluster);
+  await until('the archive reaches something', async () => (await window()).latest, 60_000);
+  await asApplication(stack, cluster, writeStaticData);
+  // It tells whoever takes the writes apart no key.
+  await onNode(stack, cluster, nodeName(cluster, 1, 0), (redis) => redis.flushall());
+  await asApplication(stack, cluster, (app) => app.set('foo{}{bar}', 'after it'));
+  const written = new Date().toISOString();
+  await until('all of it is archived', async () => ((await window()).latest ?? '') > written, 60_000);
+  const counts = await Promise.all(
+    [0, 1, 2].map((shard) => onNode(stack, cluster, nodeName(cluster, shard, 0), (redis) => redis.dbsize())),
+  );
+
+  const into = named();
+  const { steps } = await run('restore', { cluster, latest: true, into, changes: { shards: 4, pitr: { enabled: false } } });
+  const done = steps.filter(({ state }) => state === 'done').map(({ name }) => name);
+  expect(steps.find(({ name }) => name === 'spread the keys of shard 1')).toMatchObject({
+    state: 'failed',
+    note: expect.stringContaining('it holds a command FLUSHALL'),
+  });
+  expect(done).toEqual(expect.arrayContaining([0, 1, 2].map((shard) => `copy the keys of shard ${shard}`)));
+  const { verdict, shards } = await ask<StatusReport>(stack, 'status', { cluster: into });
+  const keys = shards.reduce((sum, shard) => sum + (shard.keys ?? 0), 0);
+  // Keys that say the time end by themselves.
+  const difference = counts.reduce((sum, count) => sum + count, 0) - keys;
+  expect([verdict, Math.abs(difference) <= counts.length]).toEqual(['healthy', true]);
+  expect(await asApplication(stack, into, (app) => app.get('foo{}{bar}'))).toBe('after it');
+  for (const shard of [0, 1, 2, 3]) {
+    const files = await runInContainer(dependencies.docker, nodeName(into, shard, 0), ['sh', '-c', `ls ${nodePaths.appendOnly}`]);
+    expect(files).toContain('manifest');
+    expect(files).not.toContain('spread');
+  }
+});
 
 /** Of one kind all: the other engines write much the same. */
 const engines =
