@@ -138,7 +138,7 @@ function spreadStep(source: ShardSource, nodes: number): PlanStep {
   return {
     name: restoreSteps.spread(source.shard),
     change: `${source.base.keys} keys of ${dataOf(source)} go into the volumes of the ${nodes} primaries, each where it belongs`,
-    cost: layingOutCost(source),
+    cost: `${layingOutCost(source)}; more where only a server of its kind can read it, which then sends the keys`,
     undo: 'remove the volumes',
   };
 }

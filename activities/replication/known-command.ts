@@ -3,7 +3,7 @@ import { LONGEST_STAMP, stampIn } from './clock.ts';
 /** A command of the stream that means something to whoever follows it. Everything else is a write, and passes through as it is. */
 export type KnownCommand =
   | { readonly kind: 'multi' | 'exec' }
-  /** What a server says to its replicas and not to its data: PING, REPLCONF, CLUSTER. An AOF has none of it. */
+  /** What a server says to its replicas and not to its data: PING, REPLCONF, and of CLUSTER what is about slots on their way. An AOF has none of it. */
   | { readonly kind: 'talk'; readonly getAck: boolean }
   | { readonly kind: 'select'; readonly db: number }
   | { readonly kind: 'stamp'; readonly timeMs: number };
@@ -43,7 +43,8 @@ export function knownCommand(bytes: Buffer, start: number, length: number, words
       if (words !== 2 || initial !== S || !named(bytes, name, 'SELECT')) return undefined;
       return { kind: 'select', db: Number(bytes.toString('latin1', name + 8, start + length).split('\r\n')[1]) };
     case 7:
-      return initial === C && named(bytes, name, 'CLUSTER') ? TALK : undefined;
+      // CLUSTER FLUSHSLOT of Valkey removes keys, and goes to replicas as it is.
+      return words > 1 && initial === C && named(bytes, name, 'CLUSTER') && isAboutSlots(bytes, name + 13) ? TALK : undefined;
     case 8:
       if (words !== 3 || initial !== R || !named(bytes, name, 'REPLCONF')) return undefined;
       return named(bytes, name + 14, 'GETACK') ? GETACK : TALK;
@@ -53,6 +54,8 @@ export function knownCommand(bytes: Buffer, start: number, length: number, words
 }
 
 const stamped = (timeMs: number | undefined): KnownCommand | undefined => (timeMs === undefined ? undefined : { kind: 'stamp', timeMs });
+
+const isAboutSlots = (bytes: Buffer, at: number): boolean => named(bytes, at, 'SETSLOT') || named(bytes, at, 'SYNCSLOTS');
 
 /** Whether the word that begins at `at` is this one, and ends there. */
 function named(bytes: Buffer, at: number, word: string): boolean {

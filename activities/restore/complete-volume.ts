@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type Docker from 'dockerode';
 import { failures } from '../../config/failures.ts';
 import { nodePaths } from '../../config/names.ts';
@@ -7,10 +8,10 @@ import { type NodeFile, putIntoNode } from '../docker/node-files.ts';
 import { passing } from '../support/failure.ts';
 import { refuseWhenCancelled } from '../support/until.ts';
 import { NAME, WRITES } from './append-only.ts';
-import { pieceName } from './spread-shard.ts';
+import { pieceName, requirePrepared, type SpreadTarget } from './spread-shard.ts';
 
-export interface CompleteRequest {
-  readonly name: string;
+export interface CompleteRequest extends Pick<SpreadTarget, 'name' | 'container'> {
+  readonly clusterId: string;
   readonly id: string;
   /** Of each shard that had keys for it. */
   readonly shares: readonly { readonly shard: number; readonly attempt: number; readonly files: number }[];
@@ -18,14 +19,17 @@ export interface CompleteRequest {
 }
 
 /** A node's server finds all of the pieces when it starts, in an append-only directory, and no more than these. */
-export async function completeVolume({ docker }: { readonly docker: Docker }, { name, id, shares, whole }: CompleteRequest): Promise<void> {
+export async function completeVolume({ docker }: { readonly docker: Docker }, request: CompleteRequest): Promise<void> {
+  const { container, clusterId, id, shares, whole } = request;
+  const mark = await requirePrepared(docker, request, clusterId, id);
+  if (isDeepStrictEqual(mark.whole, whole)) return; // an earlier attempt did it
   const pieces = shares.flatMap(({ shard, attempt, files }) => Array.from({ length: files }, (_, i) => pieceName(shard, attempt, i + 1)));
   // The last one is what the server goes on with. And an empty list is an error for it, where none is not.
   const files = pieces.length === 0 ? [] : [...pieces, WRITES];
   const text = files.map((file, i) => `file ${file} seq ${i + 1} type i\n`).join('');
   const list = files.length === 0 ? [] : [fileIn(WRITES, ''), fileIn(`${NAME}.manifest`, text)];
   refuseWhenCancelled();
-  await putIntoNode(docker, name, [...list, markOf({ id, whole })], [nodePaths.db, nodePaths.appendOnly]);
+  await putIntoNode(docker, container, [...list, markOf({ id, whole })], [nodePaths.db, nodePaths.appendOnly]);
 }
 
 const fileIn = (name: string, text: string): NodeFile => ({ path: `${nodePaths.appendOnly}/${name}`, text });

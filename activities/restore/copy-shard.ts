@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import { pack } from 'tar-stream';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
+import { failures } from '../../config/failures.ts';
 import { networkName, nodePaths, scratchName } from '../../config/names.ts';
 import { guestAddress, limitsOf } from '../../model/layout.ts';
 import { rangesOf, type ShardSource, sourceId } from '../../model/recovery/shard-recovery.ts';
@@ -17,6 +18,7 @@ import { observe } from '../redis/observe.ts';
 import { parseInfo } from '../redis/parse.ts';
 import { openWire } from '../redis/wire.ts';
 import { issueNodeCertificate } from '../secrets/certificates.ts';
+import { fatal } from '../support/failure.ts';
 import { attempt } from '../support/until.ts';
 import { layOutData } from './append-only.ts';
 import { awaitServing, compare } from './await-loaded.ts';
@@ -66,7 +68,9 @@ export async function copyShard(deps: CopyDeps, request: CopyRequest): Promise<C
     await scratch.start();
     const target = { ...asOperator(held, spec.security.tls, { kind: 'data', address }), password };
     const server = { name, target };
-    const loaded = compare(await awaitServing(docker, server, whole.bytes), server, source, whole.bytes);
+    const info = await awaitServing(docker, server, whole.bytes);
+    const loaded = compare(info, server, source, whole.bytes);
+    refuseErrors(info, source);
     const seen = await observe(deps, { cluster: spec.name, tls: spec.security.tls, parameters: [] });
     const owners = ownersOf(spec, subnet, seen);
     const wire = await openWire(target);
@@ -97,6 +101,15 @@ export async function copyShard(deps: CopyDeps, request: CopyRequest): Promise<C
       { path: nodePaths.key, text: pair.key },
     ];
   }
+}
+
+/** A server outside of a cluster does not take what concerns slots, says so, and goes on. */
+function refuseErrors(info: ReadonlyMap<string, string>, { cluster, shard }: ShardSource): void {
+  if (Number(info.get('unexpected_error_replies') ?? 0) === 0) return;
+  throw fatal(
+    failures.refused,
+    `shard ${shard} of ${cluster} has writes that only a node of a cluster takes (CLUSTER FLUSHSLOT): restore all of it into a cluster, without include and ttl, and take from there what you need`,
+  );
 }
 
 /** What marks the servers that data is copied from into a cluster. */

@@ -145,7 +145,12 @@ class Router {
   #route(from: number, to: number): void {
     const { held } = this.#window;
     const word = (number: number) => held.subarray(this.#words[2 * number], this.#words[2 * number + 1]);
+    if (to - from > this.#largest) throw new UnknownWrite(`a command of more than ${this.#largest} bytes`);
     const name = held.toString('latin1', this.#words[0], this.#words[1]).toUpperCase();
+    if (name === 'CLUSTER' && word(1).toString().toUpperCase() === 'FLUSHSLOT') {
+      this.#give(this.#taker.ownerOf(Number(word(2))), from, to);
+      return;
+    }
     const keyAt = KEY_AT.get(name);
     if (keyAt === undefined) throw new UnknownWrite(`a command ${name.slice(0, 40)}`);
     if (keyAt === 'none') {
@@ -157,12 +162,11 @@ class Router {
       this.#taker.takeForAll(held.subarray(from, to));
       return;
     }
-    const owner = this.#taker.ownerOf(slotOfKey(word(keyAt === 'first' ? 1 : 2)));
-    if (owner !== undefined) this.#gather(owner, from, to);
+    this.#give(this.#taker.ownerOf(slotOfKey(word(keyAt === 'first' ? 1 : 2))), from, to);
   }
 
-  #gather(owner: number, from: number, to: number): void {
-    if (to - from > this.#largest) throw new UnknownWrite(`a command of more than ${this.#largest} bytes`);
+  #give(owner: number | undefined, from: number, to: number): void {
+    if (owner === undefined) return;
     const run = this.#run;
     if (run.owner !== owner || run.to !== from || to - run.from > this.#largest) {
       this.#handOut();

@@ -6,7 +6,7 @@ import { rangesOf, type ShardSource } from '../../model/recovery/shard-recovery.
 import { SLOTS } from '../../model/slots.ts';
 import { openShard, pour, requireSame, tarOf, told } from '../backup/unpack.ts';
 import { inspectContainer } from '../docker/containers.ts';
-import { readMark } from '../docker/node-data.ts';
+import { type DataMark, readMark } from '../docker/node-data.ts';
 import { putTar } from '../docker/node-files.ts';
 import { NEVER_STARTED, refuseForeign } from '../docker/nodes.ts';
 import { UnknownRdb } from '../rdb/cursor.ts';
@@ -23,6 +23,8 @@ import { routeWrites, UnknownWrite, type WriteTaker } from './route-writes.ts';
 /** A node whose volume gets keys. */
 export interface SpreadTarget {
   readonly name: string;
+  /** The id of its container: a run that was ended finds that no more, when another one has made it anew. */
+  readonly container: string;
   /** That it will have. */
   readonly slots: string;
 }
@@ -57,8 +59,8 @@ export interface Spread {
 
 const MIB = 1024 ** 2;
 /** Of a piece: each costs the engine about as much as 8 MiB of data do. */
-const [LEAST_BYTES, MOST_BYTES] = [MIB / 2, 8 * MIB];
-/** Of all pieces that are gathered for one shard. */
+const [LEAST_BYTES, MOST_BYTES] = [MIB / 8, 8 * MIB];
+/** Of all pieces that are gathered for one shard, of up to some 400 owners. */
 const HELD_BYTES = 48 * MIB;
 const AT_ONCE = 2;
 
@@ -74,7 +76,7 @@ export const pieceName = (shard: number, attempt: number, number: number): strin
  */
 export async function spreadShard(deps: FillDeps, { clusterId, id, targets, source, functions }: SpreadRequest): Promise<Spread> {
   const { docker } = deps;
-  for (const { name } of targets) await requirePrepared(docker, name, clusterId, id);
+  for (const target of targets) await requirePrepared(docker, target, clusterId, id);
   const shares = targets.map(({ name }) => ({ name, files: 0, bytes: 0, keys: 0 }));
   const shareOf = (owner: number) => shares[owner] as (typeof shares)[number];
   const all = [...targets.keys()];
@@ -82,9 +84,10 @@ export async function spreadShard(deps: FillDeps, { clusterId, id, targets, sour
   const put: Put = async (owner, content, size) => {
     refuseWhenCancelled();
     const share = shareOf(owner);
+    const { container = '' } = targets[owner] ?? {};
     const name = `${inside(nodePaths.appendOnly)}/${pieceName(source.shard, attempt(), ++share.files)}`;
     share.bytes += size;
-    await pour(tarOf([inside(nodePaths.db), inside(nodePaths.appendOnly)], [{ name, size, content }]), putTar(docker, share.name));
+    await pour(tarOf([inside(nodePaths.db), inside(nodePaths.appendOnly)], [{ name, size, content }]), putTar(docker, container));
   };
   const send = ({ owner, bytes }: Piece) => put(owner, Readable.from([bytes]), bytes.length);
   const counted = (owner: number, keys: number) => {
@@ -211,12 +214,21 @@ async function* heard(writes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
 const slotsOf = ({ slots }: ShardSource): readonly number[] =>
   rangesOf(slots).flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, n) => from + n));
 
-async function requirePrepared(docker: Docker, name: string, clusterId: string, id: string): Promise<void> {
-  const container = await inspectContainer(docker, name);
-  refuseForeign(container?.Config.Labels, clusterId, `container ${name}`);
-  const mark = await readMark(docker, name);
-  if (mark?.id !== id || mark.whole !== undefined || container?.State.StartedAt !== NEVER_STARTED)
+/** The volume is the empty one that was made for this. @returns what its mark says @throws PlanRefused, NameTaken */
+export async function requirePrepared(
+  docker: Docker,
+  { name, container }: Pick<SpreadTarget, 'name' | 'container'>,
+  clusterId: string,
+  id: string,
+): Promise<DataMark> {
+  const found = await inspectContainer(docker, container);
+  if (found === undefined)
+    throw fatal(failures.refused, `${name}, which this restore has made, is gone: who else works on it? Run the restore again`);
+  refuseForeign(found.Config.Labels, clusterId, `container ${name}`);
+  const mark = await readMark(docker, container);
+  if (mark?.id !== id || found.State.StartedAt !== NEVER_STARTED)
     throw fatal(failures.refused, `the volume of ${name} is not the empty one that this restore has made: who else works on it?`);
+  return mark;
 }
 
 /** Whose the slots are. */

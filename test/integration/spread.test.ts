@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import calculateSlot from 'cluster-key-slot';
 import type { Cluster, Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readRecoveryWindow } from '../../activities/archive/read-window.ts';
@@ -11,7 +12,7 @@ import { clusterNames, sweep, testSpec } from '../support/clusters.ts';
 import { until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { findChanges, LIBRARY, writeStaticData } from '../support/static-data.ts';
-import { asApplication, ask, onNode } from './ask.ts';
+import { asApplication, ask, onNode, refusal } from './ask.ts';
 import { contentsOfNode } from './node-data.ts';
 
 let stack: Stack;
@@ -119,6 +120,43 @@ test('a shard that only its server can read is sent by one, and nothing is left 
     expect(files).toContain('manifest');
     expect(files).not.toContain('spread');
   }
+});
+
+test('keys of a slot that was flushed are gone at any later moment, among as many shards and among others', {
+  timeout: 300_000,
+}, async () => {
+  const cluster = named();
+  await run('provision', { spec: testSpec(cluster, { replicasPerShard: 0, pitr: { enabled: true, rpoSeconds: 1 } }) });
+  const window = () => readRecoveryWindow(stack.dependencies.store, cluster);
+  await until('the archive reaches something', async () => (await window()).latest, 60_000);
+  const archived = async () => {
+    const now = new Date().toISOString();
+    await until('all of it is archived', async () => ((await window()).latest ?? '') > now, 60_000);
+  };
+  const slot = calculateSlot('foo');
+  await asApplication(stack, cluster, async (app) => {
+    for (const key of ['foo', '{foo}:2', 'other']) await app.set(key, 'before');
+  });
+  await archived();
+  await onNode(stack, cluster, nodeName(cluster, 2, 0), (redis) => redis.call('CLUSTER', 'FLUSHSLOT', slot));
+  await asApplication(stack, cluster, (app) => app.set('{foo}:3', 'after'));
+  await archived();
+
+  const wanted = { foo: null, '{foo}:2': null, '{foo}:3': 'after', other: 'before' };
+  for (const changes of [{}, { shards: 4 }]) {
+    const into = named();
+    await run('restore', { cluster, latest: true, into, changes: { ...changes, pitr: { enabled: false } } });
+    const found = await asApplication(stack, into, async (app) => {
+      const values: Record<string, string | null> = {};
+      for (const key of Object.keys(wanted)) values[key] = await app.get(key);
+      return values;
+    });
+    expect(found, JSON.stringify(changes)).toEqual(wanted);
+    await run('deprovision', { cluster: into, confirm: into });
+  }
+  // A server outside of a cluster knows no slots.
+  const { type, message } = await refusal(run('restore', { cluster, latest: true, into: named(), include: ['*'] }));
+  expect([type, message]).toEqual(['PlanRefused', expect.stringContaining('CLUSTER FLUSHSLOT')]);
 });
 
 /** Of one kind all: the other engines write much the same. */

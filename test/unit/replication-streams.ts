@@ -65,9 +65,17 @@ const talk: fc.Arbitrary<Item> = fc.oneof(
   anyCase('PING').map((text) => one('talk', text)),
   fc.constantFrom('\n', '\r\n').map((blank) => ({ kind: 'talk' as const, bytes: Buffer.from(blank) })),
   fc.constant(one('getack', 'REPLCONF', 'GETACK', '*')),
-  fc.array(word, { maxLength: 120 }).map((words) => one('talk', 'CLUSTER', 'SETSLOT', ...words)),
+  fc
+    .tuple(fc.constantFrom('SETSLOT', 'setslot', 'SYNCSLOTS'), fc.array(word, { maxLength: 120 }))
+    .map(([what, words]) => one('talk', 'CLUSTER', what, ...words)),
 );
-const plain = fc.oneof({ weight: 6, arbitrary: write }, { weight: 1, arbitrary: select }, { weight: 1, arbitrary: marked });
+const flush = fc.constantFrom(one('write', 'CLUSTER', 'FLUSHSLOT', '7'), one('write', 'CLUSTER'), one('write', 'CLUSTER', 'SETSLOTS', '7'));
+const plain = fc.oneof(
+  { weight: 6, arbitrary: write },
+  { weight: 1, arbitrary: flush },
+  { weight: 1, arbitrary: select },
+  { weight: 1, arbitrary: marked },
+);
 const transaction = fc
   .array(fc.oneof({ weight: 8, arbitrary: plain }, { weight: 1, arbitrary: talk }), { maxLength: 6 })
   .map((inside) => [one('multi', 'MULTI'), ...inside, one('exec', 'EXEC')]);

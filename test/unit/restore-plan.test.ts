@@ -286,7 +286,7 @@ describe('a plan to bring data back', () => {
     const costOf = (keys: number, mebibytes: number, include: readonly string[] = []) =>
       planned(keys, mebibytes, include, 'shift').find(({ name }) => name === restoreSteps.copy(0))?.cost;
     // Those that are spread are as fast as bytes are, however many they are.
-    expect(planned(1_000_000, 200, [], 'absolute').find(({ name }) => name === restoreSteps.spread(0))?.cost).toBe('about 2 s');
+    expect(planned(1_000_000, 200, [], 'absolute').find(({ name }) => name === restoreSteps.spread(0))?.cost).toMatch(/^about 2 s;/);
     expect(costOf(1_000_000, 200)).toMatch(/^about 22 s; up to .* of memory/);
     expect(costOf(1000, 1000)).toMatch(/^about 20 s;/);
     expect(costOf(1_000_000, 200, ['cart:*'])).toMatch(/^at most about 22 s;/);

@@ -71,6 +71,7 @@ const item: fc.Arbitrary<Item> = fc.oneof(
   passing('SELECT', '0'),
   passing('PUBLISH', 'channel', 'text'),
   fc.constantFrom('\r\n', '\n', '#------\r\n', '#\n').map((text): Item => ({ bytes: Buffer.from(text), to: 'none' })),
+  fc.nat({ max: 16_383 }).map((slot): Item => ({ bytes: command('CLUSTER', 'FLUSHSLOT', String(slot)), to: ownerOf(slot) ?? 'none' })),
   fc.constant<Item>({ bytes: command('FUNCTION', 'LOAD', 'code'), to: 'all' }),
 );
 
@@ -98,6 +99,7 @@ describe('a stream of writes that is taken apart', () => {
   test.each([
     ['empties all', command('FLUSHALL')],
     ['empties all, among others', Buffer.concat([command('SET', 'a', 'b'), command('FLUSHDB', 'ASYNC'), command('SET', 'a', 'c')])],
+    ['speaks of the cluster', command('CLUSTER', 'RESET')],
     ['swaps databases', command('SWAPDB', '0', '1')],
     ['is for another database', command('SELECT', '3')],
     ['is of a module', command('JSON.SET', 'a', '$', '1')],
@@ -121,6 +123,8 @@ describe('a stream of writes that is taken apart', () => {
     const large = command('SET', 'foo', 'v'.repeat(5000));
     expect((await routed(large, { chunks: [100], largestBytes: large.length })).got.join('')).toHaveLength(large.length);
     await expect(routed(large, { chunks: [100], largestBytes: large.length - 1 })).rejects.toThrow(/a command of more than/);
+    const forAll = command('FUNCTION', 'LOAD', 'v'.repeat(5000));
+    await expect(routed(forAll, { chunks: [9000], largestBytes: forAll.length - 1 })).rejects.toThrow(/a command of more than/);
     const endless = Buffer.concat([Buffer.from('*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$900000000\r\n'), Buffer.alloc(300_000, 'v')]);
     await expect(routed(endless, { chunks: [1000], largestBytes: 100_000 })).rejects.toThrow(/a command of more than/);
   });

@@ -336,7 +336,7 @@ export function playedHost(current: () => World): HostActivities {
       const { containers, volumes } = current();
       containers.add(place.name);
       volumes.add(volumeName(place.name));
-      return {};
+      return { container: `id of ${place.name}` };
     },
     async spreadShard({ targets, source: { shard, base } }) {
       if (current().damaged.has(shard)) throw ApplicationFailure.nonRetryable('frame 0 does not open', failures.objectDamaged);

@@ -90,16 +90,18 @@ async function spreadIn(parts: BringingBack): Promise<BroughtBack> {
   const [leader] = plan.copies;
   const after = { until: plan.copies.find(({ until }) => until !== undefined)?.until };
   const found = new Map<string, Beginner>();
+  const containers = new Map<string, string>();
   await op.step(steps.volumes, () =>
     op.together(
       plan.spread.map(({ place, slots }) => async () => {
-        const { found: whole } = await onNode(place).prepareVolume({ node: ground.requestFor(place), id });
+        const { container, found: whole } = await onNode(place).prepareVolume({ node: ground.requestFor(place), id });
+        containers.set(place.name, container);
         if (whole?.holds !== undefined) found.set(place.name, beginnerOf({ place, slots }, after, whole.bytes, whole.holds));
       }),
     ),
   );
   const wanting = plan.spread.filter(({ place }) => !found.has(place.name));
-  const targets = wanting.map(({ place: { name }, slots }) => ({ name, slots }));
+  const targets = wanting.map(({ place: { name }, slots }) => ({ name, container: containers.get(name) ?? '', slots }));
   const spread: Awaited<ReturnType<Restores['spreadShard']>>[] = [];
   if (targets.length > 0)
     await op.together(
@@ -119,11 +121,28 @@ async function spreadIn(parts: BringingBack): Promise<BroughtBack> {
       );
       const bytes = sumOf(shares, 'bytes');
       const holds = { keys: sumOf(shares, 'keys'), functions: leader?.base.functions ?? 0 };
-      await onNode(target.place).completeVolume({ name, id, shares, whole: { bytes, holds } });
+      const container = containers.get(name) ?? '';
+      await onNode(target.place).completeVolume({ name, container, clusterId: ground.clusterId, id, shares, whole: { bytes, holds } });
       found.set(name, beginnerOf(target, after, bytes, holds));
     }),
   );
   const beginners = plan.spread.flatMap(({ place }) => found.get(place.name) ?? []);
+  const [given, had] = [
+    sumOf(
+      beginners.map(({ source: { base } }) => base),
+      'keys',
+    ),
+    sumOf(
+      plan.copies.map(({ base }) => base),
+      'keys',
+    ),
+  ];
+  // Of a moment some stand in the bases of two shards, and one of them has them.
+  if (after.until === undefined && given !== had)
+    throw fail(
+      failures.verificationFailed,
+      `the nodes were given ${given} keys, and the backup has ${had}: report this, and restore into as many shards as there were`,
+    );
   await ground.start(
     beginners.map(({ place }) => place),
     new Map(beginners.map(({ place }) => [place.name, { id, shifts: false }])),
@@ -134,8 +153,8 @@ async function spreadIn(parts: BringingBack): Promise<BroughtBack> {
     beginners.map(({ source: { shard, slots } }) => ({ shard, slots })),
     new Map(spread.map(({ shard, reachedMs }) => [shard, reachedMs])),
   );
-  // What an attempt has left that was given up.
-  if (spread.some(({ attempt }) => attempt > 1))
+  // What an attempt has left that was given up, or a run that was ended.
+  if (spread.some(({ attempt }) => attempt > 1) || wanting.length < plan.spread.length)
     await settleAll(plan.spread.map(({ place }) => onNode(place).removeStrayPieces(place.name)));
   return ends;
 }
