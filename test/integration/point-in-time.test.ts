@@ -16,7 +16,8 @@ import { until } from '../support/processes.ts';
 import { type Stack, startStack } from '../support/stack.ts';
 import { asApplication, ask, onNode, refusal } from './ask.ts';
 
-const MOMENTS = process.env.TEST_ALL === 'true' ? 20 : 2;
+const everything = process.env.TEST_ALL === 'true';
+const MOMENTS = everything ? 20 : 2;
 const SHARDS = [0, 1, 2];
 
 let stack: Stack;
@@ -191,7 +192,7 @@ describe('a cluster that is written to', () => {
         });
       }
       expect(reach).toBeGreaterThan(0);
-      await sameAmongOthers(atMs, into);
+      if (everything || number === 0) await sameAmongOthers(atMs, into);
       await run('deprovision', { cluster: into, confirm: into });
     }
   });
