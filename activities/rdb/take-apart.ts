@@ -1,7 +1,8 @@
 import { slotOfKey } from '../redis/key-slot.ts';
-import { RdbCursor, UnknownRdb } from './cursor.ts';
+import { INT8, INT16, INT32, LZF, RdbCursor, UnknownRdb } from './cursor.ts';
 import { unpackLzf } from './lzf.ts';
-import { length, moduleFields, type Stepping, string, valuesOf } from './values.ts';
+import { AUX, EOF, EXPIRES_MS, EXPIRES_S, FREQ, FUNCTION, IDLE, MODULE_AUX, RESIZE_DB, SELECT_DB, SLOT_INFO } from './opcodes.ts';
+import { length, moduleAux, type Stepping, string, valuesOf } from './values.ts';
 
 /** What is done with the parts of an RDB. */
 export interface Taker {
@@ -22,9 +23,6 @@ export interface TakeApartOptions {
   readonly largestBytes: number;
 }
 
-const [SLOT_INFO, FUNCTION, MODULE_AUX, IDLE, FREQ, AUX] = [0xf4, 0xf5, 0xf7, 0xf8, 0xf9, 0xfa];
-const [RESIZE_DB, EXPIRES_MS, EXPIRES_S, SELECT_DB, EOF] = [0xfb, 0xfc, 0xfd, 0xfe, 0xff];
-const [INT8, INT16, INT32, LZF] = [0xc0, 0xc1, 0xc2, 0xc3];
 const MAGIC_BYTES = 9;
 const NAME_BYTES = 1024 ** 2;
 const NONE = -1;
@@ -73,8 +71,6 @@ class Apart {
   }
 
   end(): number {
-    this.#cursor.ended = true;
-    this.#advance();
     if (!this.#done) throw new UnknownRdb('it ends too early');
     return this.#keys;
   }
@@ -97,7 +93,7 @@ class Apart {
       let type = 0;
       // What is said of a key before its type belongs to it.
       for (let said = true; said; ) {
-        while (!cursor.has(1)) yield;
+        while (cursor.at >= cursor.end) yield;
         type = cursor.held[cursor.at] as number;
         cursor.at++;
         if (type === EXPIRES_MS) cursor.at += 8;
@@ -150,10 +146,8 @@ class Apart {
     else if (type === SELECT_DB) {
       const database = yield* length(cursor);
       if (database !== 0) throw new UnknownRdb(`keys in database ${database}`);
-    } else if (type === MODULE_AUX) {
-      for (let i = 0; i < 3; i++) yield* length(cursor);
-      yield* moduleFields(cursor);
-    } else throw new UnknownRdb(`something of type ${type}`);
+    } else if (type === MODULE_AUX) yield* moduleAux(cursor);
+    else throw new UnknownRdb(`something of type ${type}`);
   }
 
   /** Steps over the name of a key, which tells its slot. */
@@ -194,7 +188,8 @@ class Apart {
 }
 
 /** The name of a key that stands at a place: as it is, as a number, or compressed. */
-function nameAt({ held, at: end }: RdbCursor, from: number): Buffer {
+function nameAt(cursor: RdbCursor, from: number): Buffer {
+  const { held, at: end } = cursor;
   const first = held[from] as number;
   if (first < 0x40) return held.subarray(from + 1, end);
   if (first < 0x80) return held.subarray(from + 2, end);
@@ -202,16 +197,13 @@ function nameAt({ held, at: end }: RdbCursor, from: number): Buffer {
   if (first === INT16) return Buffer.from(String(held.readInt16LE(from + 1)));
   if (first === INT32) return Buffer.from(String(held.readInt32LE(from + 1)));
   if (first !== LZF) return held.subarray(from + (first === 0x80 ? 5 : 9), end);
-  const inner = new RdbCursor();
-  inner.held = held;
-  inner.end = end;
-  inner.ended = true;
-  inner.at = from + 1;
-  inner.stepLength();
-  const packed = inner.length;
-  inner.stepLength();
+  cursor.at = from + 1;
+  cursor.stepLength();
+  cursor.stepLength();
+  const [packedAt, length] = [cursor.at, cursor.length];
+  cursor.at = end;
   try {
-    return unpackLzf(held.subarray(inner.at, inner.at + packed), inner.length);
+    return unpackLzf(held.subarray(packedAt, end), length);
   } catch (error) {
     throw error instanceof RangeError ? new UnknownRdb(`a name that cannot be unpacked: ${error.message}`) : error;
   }

@@ -45,7 +45,7 @@ const lengths = (count: number): Step =>
 
 /** A score as text: its length, or a mark for a number that has no digits. */
 function* textScore(cursor: RdbCursor): Stepping {
-  while (!cursor.has(1)) yield;
+  while (cursor.at >= cursor.end) yield;
   const size = cursor.held[cursor.at] as number;
   yield* bytes(cursor, 1 + (size < 253 ? size : 0));
 }
@@ -59,12 +59,18 @@ const after = (...steps: readonly Step[]): Step =>
 const MODULE_STEPS: readonly Step[] = [lengths(1), lengths(1), fixed(4), fixed(8), string];
 
 /** Fields of a module's own, each with its kind before it, up to a zero. */
-export function* moduleFields(cursor: RdbCursor): Stepping {
+function* moduleFields(cursor: RdbCursor): Stepping {
   for (let kind = yield* length(cursor); kind !== 0; kind = yield* length(cursor)) {
     const step = MODULE_STEPS[kind - 1];
     if (step === undefined) throw new UnknownRdb(`a field of a module of kind ${kind}`);
     yield* step(cursor);
   }
+}
+
+/** What a module keeps beside keys: whose it is, two numbers for where it stands, and its fields. */
+export function* moduleAux(cursor: RdbCursor): Stepping {
+  yield* lengths(3)(cursor);
+  yield* moduleFields(cursor);
 }
 
 const ID_BYTES = 16;

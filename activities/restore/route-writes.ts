@@ -1,4 +1,4 @@
-import { RdbCursor } from '../rdb/cursor.ts';
+import { Window } from '../rdb/window.ts';
 import { slotOfKey } from '../redis/key-slot.ts';
 
 /** A stream of writes cannot be taken apart: it holds a command of which nobody knows here whose it is. */
@@ -56,7 +56,7 @@ export async function routeWrites(
 }
 
 class Router {
-  readonly #window = new RdbCursor();
+  readonly #window = new Window();
   readonly #taker: WriteTaker;
   readonly #largest: number;
   /** Where the words begin and end that may be the name and the key. */

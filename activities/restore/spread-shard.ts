@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import { failures } from '../../config/failures.ts';
 import { nodePaths } from '../../config/names.ts';
+import { slotsOf } from '../../model/migration/moves.ts';
 import { rangesOf, type ShardSource } from '../../model/recovery/shard-recovery.ts';
 import { SLOTS } from '../../model/slots.ts';
 import { openShard, pour, requireSame, tarOf, told } from '../backup/unpack.ts';
@@ -97,7 +98,7 @@ export async function spreadShard(deps: FillDeps, { clusterId, id, targets, sour
     const writes = source.until === undefined ? undefined : await writesOf(deps, source, source.until);
     const owners = ownersBySlot(targets, source);
     // Who gets functions has a piece that is gathered, also without a key.
-    const largestBytes = largestFor(functions ? all.length : new Set(slotsOf(source).map(owners.of)).size);
+    const largestBytes = largestFor(functions ? all.length : new Set(slotsOf(rangesOf(source.slots)).map(owners.of)).size);
     await spreadBase(deps, source, { owners, librariesFor: functions ? all : [], largestBytes, put, send, counted });
     if (writes !== undefined) await spreadWrites(writes.content, { owners, functionsFor: functions ? all : [], largestBytes, send });
     return {
@@ -210,9 +211,6 @@ async function* heard(writes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     yield part;
   }
 }
-
-const slotsOf = ({ slots }: ShardSource): readonly number[] =>
-  rangesOf(slots).flatMap(([from, to]) => Array.from({ length: to - from + 1 }, (_, n) => from + n));
 
 /** The volume is the empty one that was made for this. @returns what its mark says @throws PlanRefused, NameTaken */
 export async function requirePrepared(

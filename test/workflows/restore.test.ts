@@ -1,4 +1,5 @@
 import { cancelled } from '@temporalio/activity';
+import type { WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BackupManifest } from '../../config/backup.ts';
@@ -36,6 +37,17 @@ async function requireNothing(world: World): Promise<void> {
   expect([...world.containers, ...world.volumes]).toEqual([]);
   expect([world.network, world.secrets, world.scratches.size]).toEqual([false, false, 0]);
   expect(await bench.objects(objectKeys.clusterPrefix(world.spec.name))).toEqual([]);
+}
+
+/** An operation that is cancelled while an activity is under way leaves nothing. */
+async function leavesNothing(into: World, activity: Parameters<World['hold']>[0], begin: () => Promise<WorkflowHandle>): Promise<void> {
+  const holding = into.hold(activity);
+  const handle = await begin();
+  await holding.reached;
+  await handle.cancel();
+  await expect(handle.result()).rejects.toThrow();
+  await requireNothing(into);
+  expect(await lockOf(into)).toBe('COMPLETED');
 }
 
 describe('a restore into another name', () => {
@@ -121,13 +133,7 @@ describe('a restore into another name', () => {
 
   test.each(['fillShard', 'awaitLoaded', 'acceptSpec'] as const)('that is cancelled in %s leaves nothing', async (activity) => {
     const into = bench.world();
-    const holding = into.hold(activity);
-    const handle = await bringing(into);
-    await holding.reached;
-    await handle.cancel();
-    await expect(handle.result()).rejects.toThrow();
-    await requireNothing(into);
-    expect(await lockOf(into)).toBe('COMPLETED');
+    await leavesNothing(into, activity, () => bringing(into));
   });
 
   test('holds the new name: another one meanwhile is told who has it', async () => {
@@ -274,14 +280,8 @@ describe('a restore into another number of shards', () => {
 
   test.each(['prepareVolume', 'spreadShard', 'completeVolume'] as const)('that is cancelled in %s leaves nothing', async (activity) => {
     const into = emptyWorld();
-    const holding = into.hold(activity);
-    const handle = await bringing(into);
-    await holding.reached;
-    await handle.cancel();
-    await expect(handle.result()).rejects.toThrow();
-    await requireNothing(into);
+    await leavesNothing(into, activity, () => bringing(into));
     expect(names(into)).not.toContain('ensureNode');
-    expect(await lockOf(into)).toBe('COMPLETED');
   });
 
   test.each([1, 2])('reads no more than %i of the shards at a time when it was told so', async (shardsAtOnce) => {

@@ -127,16 +127,7 @@ async function spreadIn(parts: BringingBack): Promise<BroughtBack> {
     }),
   );
   const beginners = plan.spread.flatMap(({ place }) => found.get(place.name) ?? []);
-  const [given, had] = [
-    sumOf(
-      beginners.map(({ source: { base } }) => base),
-      'keys',
-    ),
-    sumOf(
-      plan.copies.map(({ base }) => base),
-      'keys',
-    ),
-  ];
+  const [given, had] = [keysOf(beginners.map(({ source: its }) => its)), keysOf(plan.copies)];
   // Of a moment some stand in the bases of two shards, and one of them has them.
   if (after.until === undefined && given !== had)
     throw fail(
@@ -171,6 +162,8 @@ const beginnerOf = (
 });
 
 const sumOf = <K extends string>(all: readonly Readonly<Record<K, number>>[], of: K): number => all.reduce((sum, one) => sum + one[of], 0);
+
+const keysOf = (all: readonly { readonly base: { readonly keys: number } }[]): number => all.reduce((sum, { base }) => sum + base.keys, 0);
 
 /** The nodes that begin with data have loaded it, the others come, and all of them agree. */
 async function endLoading(
