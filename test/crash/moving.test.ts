@@ -104,15 +104,17 @@ test.each(SEEDS)(
   },
 );
 
-test.each([
+// Side by side, each on a stack of its own: they wait for slow moves, and for nodes that come back.
+test.concurrent.each([
   ['Redis 7.0, where slots are handed over whether or not a replica has heard of it', laggingScaleOut],
   ['Valkey 9.1, where a replica hears of it first', waitingScaleOut],
 ])('a destination that dies while its replica is frozen takes nothing along: %s', { timeout: 200_000 }, async (_, survivor) => {
-  await onCluster(stack, async (subject) => {
+  const own = await beginStack();
+  await onCluster(own, async (subject) => {
     await prepared(subject, survivor);
-    worker(stack);
+    worker(own);
     const handle = await start(subject, survivor.operation, survivor.input(subject.cluster));
-    const [destination, replica] = [0, 1].map((ordinal) => stack.dependencies.docker.getContainer(`${subject.cluster}-3-${ordinal}`));
+    const [destination, replica] = [0, 1].map((ordinal) => own.dependencies.docker.getContainer(`${subject.cluster}-3-${ordinal}`));
     const keysThere = () => keysOn(subject, `${subject.cluster}-3-0`);
     await until('keys have come', async () => (await keysThere()) > 100, 60_000);
     await replica?.pause();
