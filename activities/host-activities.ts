@@ -22,6 +22,7 @@ import { forgetNodes, joinCluster, promoteReplica, requireEmptied, resetSentinel
 import { type ObserveRequest, observe } from './redis/observe.ts';
 import { reinstateNodes, retireNodes } from './redis/retirement.ts';
 import { applyParameters, applyUsers } from './redis/settings.ts';
+import { refuseWrites, requireWritesRefused, takeWrites } from './redis/writes.ts';
 import { awaitLoaded, awaitServes, type LoadRequest } from './restore/await-loaded.ts';
 import { type CompleteRequest, completeVolume, removeStrayPieces } from './restore/complete-volume.ts';
 import { type CopyRequest, copyShard, scratchMark } from './restore/copy-shard.ts';
@@ -70,6 +71,9 @@ export function createHostActivities(deps: HostDeps) {
     awaitFormed: (spec: ClusterSpec) => awaitFormed(deps, spec, (health) => report({ note: health.headline })),
     applyParameters: (spec: ClusterSpec, parameters: Readonly<Record<string, string>>) => applyParameters(deps, spec, parameters),
     applyUsers: (spec: ClusterSpec) => applyUsers(deps, spec),
+    refuseWrites: (spec: ClusterSpec) => refuseWrites(deps, spec),
+    requireWritesRefused: (spec: ClusterSpec) => requireWritesRefused(deps, spec),
+    takeWrites: (spec: ClusterSpec) => takeWrites(deps, spec),
     setLimits: (spec: ClusterSpec, node: string, kind: NodePlace['kind']) => setLimits(docker, spec, node, kind),
     removeNode: (cluster: string, node: string, how: Removal) => removeNode(docker, cluster, node, how),
     removeVolume: (cluster: string, volume: string, clusterId?: string) => removeVolume(docker, cluster, volume, clusterId),

@@ -3,7 +3,7 @@ import type { Finding, Verdict } from '../config/status.ts';
 import { assessReplication, assessSentinels, assessSlots, assessViews } from './health-cluster.ts';
 import { placesOf } from './layout.ts';
 import { answered, type Observation, type ObservedContainer, type Unfinished } from './observation.ts';
-import { retirement } from './server-conf.ts';
+import { refusesWrites, retirement } from './server-conf.ts';
 import { count } from './words.ts';
 
 /** What an observation means, measured by the spec. */
@@ -17,8 +17,8 @@ export interface Health {
   readonly sound: boolean;
 }
 
-/** A full memory: an operation can neither cause nor mend it by being undone. And what a restore in place has left: it is cleared away when all nodes are well. */
-const NOT_OF_NODES = new Set(['memory', 'half-replaced']);
+/** A full memory: an operation can neither cause nor mend it by being undone. And what a restore in place does or has left: it is cleared away when all nodes are well. */
+const NOT_OF_NODES = new Set(['memory', 'half-replaced', 'writes-refused']);
 
 const RANK = { critical: 0, warning: 1, info: 2 } as const;
 
@@ -36,6 +36,7 @@ export function assess(spec: ClusterSpec, observation: Observation, { restoring 
       : assessSentinels(spec, observation)),
     ...assessReplication(spec, observation),
     ...assessServers(spec, observation),
+    ...assessWrites(spec, observation, restoring),
   ].sort((a, b) => RANK[a.severity] - RANK[b.severity]);
   const verdict = verdictOf(observation, findings);
   const sound = findings.every((finding) => finding.severity === 'info' || NOT_OF_NODES.has(finding.code));
@@ -49,7 +50,7 @@ function verdictOf(observation: Observation, findings: readonly Finding[]): Verd
 }
 
 /** Findings with which part of the data cannot be written. */
-const DOWN = new Set(['half-replaced', 'cluster-state', 'slots-unassigned', 'no-primary', 'two-primaries']);
+const DOWN = new Set(['half-replaced', 'writes-refused', 'cluster-state', 'slots-unassigned', 'no-primary', 'two-primaries']);
 
 function headline(spec: ClusterSpec, verdict: Verdict, findings: readonly Finding[]): string {
   const shape =
@@ -137,4 +138,21 @@ function assessServers(spec: ClusterSpec, observation: Observation): readonly Fi
       );
     return findings;
   });
+}
+
+/** Nodes that no client can write to, as a restore in place has set them. */
+function assessWrites({ name: subject }: ClusterSpec, observation: Observation, restoring: boolean): readonly Finding[] {
+  const [[parameter, value]] = Object.entries(refusesWrites) as [[string, string]];
+  const nodes = observation.nodes.filter(answered).filter(({ parameters }) => parameters[parameter] === value);
+  if (nodes.length === 0) return [];
+  const finding = { severity: 'critical', code: 'writes-refused', subject } as const;
+  return restoring
+    ? [{ ...finding, message: 'it takes no writes while it is restored in place', next: 'wait until the restore has ended' }]
+    : [
+        {
+          ...finding,
+          message: `it takes no writes (${nodes.map(({ name }) => name).join(', ')}): a restore of it in place began and never ended, and has replaced nothing`,
+          next: 'the same restore again; or holdfast apply -f <spec>, which lets writes in again',
+        },
+      ];
 }

@@ -26,6 +26,7 @@ export interface InPlacePlan extends Plan {
 
 export const inPlaceSteps = {
   layOut: restoreSteps.layOut,
+  refuse: 'refuse writes',
   stop: 'stop every node',
   replace: 'replace the data',
   start: (node: string) => `start ${node}`,
@@ -73,9 +74,8 @@ export function planInPlace(
     replicas,
     sentinels,
     leaders: data.filter(({ name }) => now.has(name)),
-    summary: `${spec.name} gets its own data, ${source.what}, in place of what it has now; that is backed up first, and nobody can use the cluster while its nodes are stopped`,
+    summary: `${spec.name} gets its own data, ${source.what}, in place of what it has now; that is backed up first, and nobody can write meanwhile, nor use the cluster at all while its nodes are stopped`,
     steps: [
-      ...backup.steps,
       ...primaries.map(({ place, source: shard }) => ({
         name: inPlaceSteps.layOut(shard.shard),
         change: `${shard.base.keys} keys of ${dataOf(shard)} go into the volume of ${place.name}, beside its data`,
@@ -83,8 +83,15 @@ export function planInPlace(
         undo: 'remove it',
       })),
       {
+        name: inPlaceSteps.refuse,
+        change: 'from here on writes get an error (NOREPLICAS), so that the backup has every one that did not; reads are served',
+        cost: `${spec.name} takes no writes until the applications are let in again`,
+        undo: 'let writes in again',
+      },
+      ...backup.steps,
+      {
         name: inPlaceSteps.stop,
-        change: 'from here on nobody reads or writes',
+        change: 'from here on nobody reads either',
         cost: `a pause: ${spec.name} is away until the applications are let in again`,
         undo: inPlaceSteps.putBack,
       },
@@ -102,7 +109,7 @@ export function planInPlace(
     ],
     refusals: refuse(spec, source, input, observation, [...backup.refusals]),
     recovery: source.shards.map(plannedRecovery),
-    replaces: `What ${spec.name} has now is replaced, and what was written after that moment is gone from it. It is backed up first.`,
+    replaces: `What ${spec.name} has now is replaced, and what was written after that moment is gone from it. It is backed up first, when nobody can write any more.`,
   };
 }
 

@@ -44,6 +44,18 @@ export const retirement = (spec: ClusterSpec): { readonly parameter: string; rea
     : { parameter: 'cluster-replica-no-failover', retired: 'yes', usual: 'no' };
 
 /**
+ * With these no client writes: a primary takes writes only while so many replicas follow it. It reads and replicates as before. No spec says so.
+ * Source: the servers' `redis.conf`, `min-replicas-to-write`, which 0 of either switches off.
+ */
+export const refusesWrites = { 'min-replicas-to-write': '2147483647', 'min-replicas-max-lag': '10' } as const;
+
+/** The parameters that keep clients from writing, as the spec has them. */
+export const takesWrites = (spec: ClusterSpec): Readonly<Record<keyof typeof refusesWrites, string>> => ({
+  'min-replicas-to-write': spec.config['min-replicas-to-write'] ?? '0',
+  'min-replicas-max-lag': spec.config['min-replicas-max-lag'] ?? '10',
+});
+
+/**
  * Server parameters that follow from a spec and can be changed while the server runs. `configure` sets exactly these.
  * Replicas sync at once: a delay serves many replicas at once, and Holdfast adds them one at a time.
  */
@@ -57,6 +69,7 @@ export function liveParameters(spec: ClusterSpec): Readonly<Record<string, strin
     appendonly: spec.persistence.aof ? 'yes' : 'no',
     appendfsync: spec.persistence.fsync,
     save: snapshotsOf(spec),
+    ...takesWrites(spec),
     ...spec.config,
   };
 }
@@ -135,6 +148,12 @@ export const withReplicaOf = (conf: string, primaryAddress: string): string =>
 /** A server.conf, whoever wrote it, for a server that shall load the append-only files of this folder; or begin empty, when it is not there. */
 export const withData = (conf: string, folder: string): string =>
   `${without(conf, /^\s*(appendonly|appenddirname)\s/i)}appendonly yes\nappenddirname ${folder}\n`;
+
+/** A server.conf, whoever wrote it, for a server that takes writes as the spec has it. */
+export const withWrites = (conf: string, spec: ClusterSpec): string =>
+  `${without(conf, /^\s*min-replicas-(to-write|max-lag)\s/i)}${Object.entries(takesWrites(spec))
+    .map(([name, value]) => `${name} ${value}\n`)
+    .join('')}`;
 
 /** A server.conf that no server starts with; what it says about it stands in its log. */
 export const barredConf = (replacement: string): string =>

@@ -59,7 +59,7 @@ async function restoreBeside(op: Operation, input: RestoreInput): Promise<Done> 
 }
 
 /**
- * Replaces the data of a running cluster with data that it had. What it has now is backed up first, verified, and held. When it fails, or is cancelled, before the applications are let in again, the cluster gets
+ * Replaces the data of a running cluster with data that it had. What it has now is backed up first, when nobody can write to it any more; verified, and held. When it fails, or is cancelled, before the applications are let in again, the cluster gets
  * back what it had. What an earlier one has left that somebody terminated is put in order, and nothing else is done then.
  */
 async function restoreInPlace(op: Operation, input: RestoreInput): Promise<Done> {
@@ -77,30 +77,25 @@ async function restoreInPlace(op: Operation, input: RestoreInput): Promise<Done>
   const reason = `what ${spec.name} had before it was restored in place`;
   const hold = { by: op.by, reason, since: new Date(startedAt).toISOString() };
   const { shardsAtOnce } = input;
-  const { id } = await backUp(op, {
-    spec,
-    clusterId,
-    shards: plan.backup,
-    verify: 'load',
-    fromPrimary: true,
-    shardsAtOnce,
-    label: reason,
-    hold,
-  });
-  const kept = `what it had before is backup ${id}, which is held`;
-  op.soFar(kept);
+  let id = '';
+  const keptText = () => `what it had before is backup ${id}, which is held`;
+  const save = async () => {
+    const what = { spec, clusterId, shards: plan.backup, verify: 'load', fromPrimary: true, shardsAtOnce, label: reason, hold } as const;
+    ({ id } = await backUp(op, what));
+    op.soFar(keptText());
+  };
   try {
-    const { shards, keys, expired, loadedAt } = await replaceAll(partsOf(op, spec, clusterId, seen), plan, source, input);
+    const { shards, keys, expired, loadedAt } = await replaceAll(partsOf(op, spec, clusterId, seen), plan, source, input, save);
     return {
-      summary: `${spec.name} is healthy and has its data again, ${source.what}: ${keys} keys; ${kept}: holdfast backup release ${spec.name} ${id} when nobody needs it`,
+      summary: `${spec.name} is healthy and has its data again, ${source.what}: ${keys} keys; ${keptText()}: holdfast backup release ${spec.name} ${id} when nobody needs it`,
       restored: { source: source.cluster, shards, keys, expired, loadedMs: loadedAt - startedAt, before: id },
     };
   } catch (error) {
-    if (isCancellation(error)) throw error;
+    if (isCancellation(error) || id === '') throw error;
     throw fail(
       typeOf(error),
       `${reasonOf(error)}
-The cluster is to get back what it had: holdfast status ${spec.name}. And ${kept}; if it is needed: holdfast restore ${spec.name} --backup ${id} --into <another name>`,
+The cluster is to get back what it had: holdfast status ${spec.name}. And ${keptText()}; if it is needed: holdfast restore ${spec.name} --backup ${id} --into <another name>`,
       ...detailsOf(error),
     );
   }

@@ -13,13 +13,14 @@ export interface SettingsDeps {
   readonly hostName: string;
 }
 
-async function targets(
+/** The nodes and sentinels of a cluster, as its operator reaches them. */
+export async function targets(
   { docker, secrets, hostName }: SettingsDeps,
   spec: ClusterSpec,
-): Promise<{ readonly nodes: readonly NodeAddress[]; readonly held: ClusterSecrets }> {
+): Promise<{ readonly nodes: readonly (NodeAddress & { readonly name: string })[]; readonly held: ClusterSecrets }> {
   const [inventory, held] = await Promise.all([takeInventory(docker, hostName, spec.name), secrets.require(spec.name)]);
   await reach(docker, networkName(spec.name));
-  const nodes = inventory.containers.map((container) => asOperator(held, spec.security.tls, container));
+  const nodes = inventory.containers.map((container) => ({ ...asOperator(held, spec.security.tls, container), name: container.name }));
   return { nodes, held };
 }
 

@@ -4,7 +4,7 @@ import { failures } from '../../config/failures.ts';
 import { nodePaths } from '../../config/names.ts';
 import { type NodePlace, nodeIdOf, placesOf } from '../../model/layout.ts';
 import type { Unfinished } from '../../model/observation.ts';
-import { barredConf, renderAcl, withData, withoutReplicaOf, withReplicaOf } from '../../model/server-conf.ts';
+import { barredConf, renderAcl, withData, withoutReplicaOf, withReplicaOf, withWrites } from '../../model/server-conf.ts';
 import { type InitialSlots, initialMembers, renderNodesConf } from '../../model/topology.ts';
 import { inspectContainer, runInContainer } from '../docker/containers.ts';
 import { readUnfinished } from '../docker/node-data.ts';
@@ -87,7 +87,7 @@ export async function replaceData(
   const before = await readFromNode(docker, place.name, keptPath(replacement, nodePaths.serverConf));
   if (before === undefined) throw fatal(failures.refused, `${place.name} is not barred: who else works on it?`);
   const held = await secrets.require(spec.name);
-  const conf = withData(before, folder ?? aofFolder(replacement));
+  const conf = withWrites(withData(before, folder ?? aofFolder(replacement)), spec);
   const members = initialMembers(spec, clusterId, subnet, slots);
   await put(docker, place, [
     ...(spec.mode === 'cluster'

@@ -2,7 +2,9 @@ import { buffer } from 'node:stream/consumers';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readRecoveryWindow } from '../../activities/archive/read-window.ts';
+import { refuseWrites, requireWritesRefused, takeWrites } from '../../activities/redis/writes.ts';
 import type { BackupManifest } from '../../config/backup.ts';
+import { clusterSpec } from '../../config/cluster-spec.ts';
 import { nodePaths } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
@@ -160,11 +162,57 @@ test('a cluster gets its data of before the accident in place, with as much time
   expect(spans[0]?.to.localeCompare(at)).toBe(1);
 });
 
-test('a second restore in place, to a moment after the first, begins on its timeline', async () => {
+test('a second restore in place, to a moment after the first, begins on its timeline; nothing that is acknowledged meanwhile is lost', async () => {
   await asApplication(stack, cluster, (app) => app.set('text:1', 'between'));
   const moment = await archivedTo(Date.now());
   await asApplication(stack, cluster, (app) => app.set('text:1', 'nonsense'));
-  await run('restore', { cluster, at: moment, confirm: cluster });
+  let written = 0;
+  /** Writes until it is told no. */
+  const writing = asApplication(stack, cluster, async (app) => {
+    for (;;) {
+      const problem = await app.set(`during:${written}`, written).then(
+        () => undefined,
+        (error: Error) => error.message,
+      );
+      if (problem !== undefined) return problem;
+      written++;
+    }
+  });
+  const [{ restored }, told] = await Promise.all([run('restore', { cluster, at: moment, confirm: cluster }), writing]);
   expect(await asApplication(stack, cluster, (app) => app.get('text:1'))).toBe('between');
   expect((await status()).verdict).toBe('healthy');
+
+  // Every write that was acknowledged while it was prepared is in the backup of what was there; the application was told of the first that is not.
+  expect(told).toMatch(/^NOREPLICAS/);
+  expect(written).toBeGreaterThan(100);
+  const changes = { replicasPerShard: 0, pitr: { enabled: false } };
+  await run('restore', { cluster, backup: restored?.before, into: part, changes });
+  const found = await asApplication(stack, part, (app) =>
+    Promise.all(Array.from({ length: written + 1 }, (_, i) => app.get(`during:${i}`))),
+  );
+  expect(found).toEqual([...Array.from({ length: written }, (_, i) => `${i}`), null]);
+  await run('deprovision', { cluster: part, confirm: part });
+  expect(await asApplication(stack, cluster, (app) => app.set('during:again', 'yes'))).toBe('OK');
+});
+
+test('a node that was started anew while writes were refused is found out, and whoever looks is told what refuses them', async () => {
+  const deps = { ...stack.dependencies, hostName: 'local' };
+  const whole = clusterSpec.parse(spec);
+  const set = () => asApplication(stack, cluster, (app) => app.set('text:1', 'then')).catch((error: Error) => error.message);
+  await refuseWrites(deps, whole);
+  expect(await set()).toMatch(/^NOREPLICAS/);
+  expect(await asApplication(stack, cluster, (app) => app.get('text:1'))).not.toBeNull();
+  await requireWritesRefused(deps, whole);
+  expect(await status()).toMatchObject({ verdict: 'down', findings: [{ code: 'writes-refused' }] });
+  await stack.dependencies.docker.getContainer(`${cluster}-1-0`).restart({ t: 5 });
+  const missed = await until('it answers again', () =>
+    requireWritesRefused(deps, whole).then(
+      () => undefined,
+      ({ message }: Error) => (message.includes('takes writes again') ? message : undefined),
+    ),
+  );
+  expect(missed).toContain(`${cluster}-1-0 takes writes again`);
+  await takeWrites(deps, whole);
+  expect(await set()).toBe('OK');
+  await until('it is healthy', async () => (await status()).verdict === 'healthy');
 });

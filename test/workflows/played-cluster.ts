@@ -21,7 +21,7 @@ import type { Closing } from '../../model/migration/open-slots.ts';
 import { ownersOf } from '../../model/migration/planned-moves.ts';
 import { type BigKeyScan, noScan, type SlotSurvey } from '../../model/migration/survey.ts';
 import type { ClusterMember, Observation, Unfinished } from '../../model/observation.ts';
-import { liveParameters, maxmemoryOf } from '../../model/server-conf.ts';
+import { liveParameters, maxmemoryOf, refusesWrites } from '../../model/server-conf.ts';
 import { evenSlotRanges, formatRange, SLOTS } from '../../model/slots.ts';
 import { uniqueName } from '../support/clusters.ts';
 import { CLUSTER_ID, emptyObservation, healthyObservation, subnetOf } from '../unit/model-observations.ts';
@@ -78,6 +78,8 @@ export interface World {
   readonly replaced: Set<string>;
   readonly barred: Set<string>;
   unfinished: Unfinished | undefined;
+  /** No client can write. */
+  refusesWrites: boolean;
   /** What its workers have, and the one that its secrets are sealed under. */
   masterKeys: MasterKeys;
   sealedUnder: string;
@@ -135,6 +137,7 @@ export function createWorld(changes: Partial<ClusterSpecInput>): World {
     replaced: new Set(),
     barred: new Set(),
     unfinished: undefined,
+    refusesWrites: false,
     archived: new Set(),
     distort: (seen) => seen,
     befores,
@@ -194,7 +197,7 @@ function lookAt(world: World): Observation {
     }),
     nodes: there(all.nodes).map((node) => {
       if (!node.answers) return node;
-      const parameters = liveParameters(parametersOf);
+      const parameters = { ...liveParameters(parametersOf), ...(world.refusesWrites ? refusesWrites : {}) };
       return leads(node.name)
         ? { ...node, role: 'primary', parameters, replication: { offset: 1000, replicas: replicasOf(placeOf.get(node.name)?.shard ?? -1) } }
         : { ...node, role: 'replica', parameters, replication: { ...node.replication, offset: 1000, linkUp: true, replicas: 0 } };
@@ -255,7 +258,17 @@ export function playedHost(current: () => World): HostActivities {
       return { headline };
     },
     async applyParameters(spec) {
+      current().refusesWrites = false;
       current().parametersOf = spec;
+    },
+    async refuseWrites() {
+      current().refusesWrites = true;
+    },
+    async requireWritesRefused() {
+      if (!current().refusesWrites) throw fatal('somebody may have written');
+    },
+    async takeWrites() {
+      current().refusesWrites = false;
     },
     async applyUsers(spec) {
       current().usersOf = spec;
@@ -375,6 +388,7 @@ export function playedHost(current: () => World): HostActivities {
       if (unfinished !== undefined) barred.add(place.name);
     },
     async replaceData({ place }) {
+      current().refusesWrites = false; // its settings are the spec's
       const { barred, replaced, shape } = current();
       const data = placesOf(shape).filter(({ kind }) => kind === 'data');
       if (data.some(({ name }) => !barred.has(name) && !replaced.has(name))) throw fatal('not all of them are barred');

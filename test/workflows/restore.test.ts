@@ -323,12 +323,12 @@ describe('a restore in place', () => {
   const nodesOf = ({ world }: Awaited<ReturnType<typeof standing>>) => [...world.containers].toSorted();
   const requireBefore = async (world: World, nodes: readonly string[]) => {
     expect([...world.containers].toSorted()).toEqual(nodes);
-    expect([world.replaced.size, world.barred.size, world.unfinished]).toEqual([0, 0, undefined]);
+    expect([world.replaced.size, world.barred.size, world.unfinished, world.refusesWrites]).toEqual([0, 0, undefined, false]);
     expect(await lockOf(world)).toBe('COMPLETED');
   };
 
   test.each([{ mode: 'cluster' }, { mode: 'sentinel' }] as const)(
-    'in $mode mode backs up, verifies and holds first, stops every node before one gets other data, and lets applications in when all have it',
+    'in $mode mode backs up, verifies and holds what nobody can write to any more, stops every node before one gets other data, and lets applications in when all have it',
     async (changes) => {
       const found = await standing(changes);
       const { world, backup } = found;
@@ -348,8 +348,12 @@ describe('a restore in place', () => {
       ]);
       const order = names(world);
       const [first, last] = [(name: string) => order.indexOf(name), (name: string) => order.lastIndexOf(name)];
-      expect(last('verifyShard')).toBeLessThan(first('layOutBeside'));
-      expect(last('layOutBeside')).toBeLessThan(first('haltNode'));
+      // What takes long does so while applications write; what they write goes into the backup until none can.
+      expect(last('layOutBeside')).toBeLessThan(first('refuseWrites'));
+      expect(first('refuseWrites')).toBeLessThan(first('backUpShard'));
+      expect(last('verifyShard')).toBeLessThan(first('haltNode'));
+      expect(last('requireWritesRefused')).toBeLessThan(first('barNode'));
+      expect(world.refusesWrites).toBe(false);
       expect(last('barNode')).toBeLessThan(first('replaceData'));
       expect(last('replaceData')).toBeLessThan(first('ensureNode'));
       expect(last('awaitFormed')).toBeGreaterThan(last('awaitLoaded'));
@@ -372,7 +376,7 @@ describe('a restore in place', () => {
     expect(await refused({ backup })).toContain('it had 3 shards then, and has 4 now: restore into another name');
   });
 
-  test.each(['layOutBeside', 'barNode', 'replaceData', 'awaitLoaded', 'awaitFormed'] as const)(
+  test.each(['requireWritesRefused', 'barNode', 'replaceData', 'awaitLoaded', 'awaitFormed'] as const)(
     'that fails in %s gives the cluster back what it had, and says where else that is',
     async (activity) => {
       const found = await standing();
@@ -389,7 +393,51 @@ describe('a restore in place', () => {
     },
   );
 
-  test.each(['layOutBeside', 'haltNode', 'replaceData', 'awaitLoaded'] as const)(
+  test.each(['layOutBeside', 'refuseWrites', 'backUpShard', 'verifyShard'] as const)(
+    'that fails in %s leaves the cluster as it is, and it takes writes again',
+    async (activity) => {
+      const found = await standing();
+      const { world } = found;
+      const nodes = nodesOf(found);
+      world.before(activity, () => broken());
+      const { message } = await failureOf((await inPlace(found)).result());
+      expect(message).toContain('the disk is full');
+      expect(message).not.toContain('which is held');
+      expect(names(world)).not.toContain('haltNode');
+      await requireBefore(world, nodes);
+    },
+  );
+
+  test('whose cluster took writes again while it was backed up replaces nothing', async () => {
+    const found = await standing();
+    const { world } = found;
+    const nodes = nodesOf(found);
+    world.before('verifyShard', () => {
+      world.refusesWrites = false; // a server was started anew
+    });
+    expect((await failureOf((await inPlace(found)).result())).message).toContain('somebody may have written');
+    expect(names(world)).not.toContain('replaceData');
+    await requireBefore(world, nodes);
+  });
+
+  test('that was terminated when it had only refused writes is told as that, and a plan or the same again lets them in', async () => {
+    const found = await standing();
+    const { world } = found;
+    world.refusesWrites = true;
+    const { verdict, findings } = await bench.read<StatusReport>(world, 'status');
+    expect([verdict, findings[0]?.code, findings[0]?.next]).toEqual([
+      'down',
+      'writes-refused',
+      expect.stringContaining('the same restore again'),
+    ]);
+    expect(await bench.execute(world, 'configure', { spec: world.spec })).toMatchObject({ outcome: 'done' });
+    expect(world.refusesWrites).toBe(false);
+    world.refusesWrites = true;
+    expect(await (await inPlace(found)).result()).toMatchObject({ outcome: 'done' });
+    expect(world.refusesWrites).toBe(false);
+  });
+
+  test.each(['layOutBeside', 'refuseWrites', 'verifyShard', 'haltNode', 'replaceData', 'awaitLoaded'] as const)(
     'that is cancelled in %s gives the cluster back what it had',
     async (activity) => {
       const found = await standing();

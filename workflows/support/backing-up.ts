@@ -28,7 +28,7 @@ export interface BackingUp extends Pick<BackupInput, 'verify' | 'fromPrimary' | 
 
 /**
  * Stores the data of every shard, and proves that it can be loaded. Until the manifest is written it is no backup, and a failure leaves nothing. From then on it
- * stays, whatever its verification says: only what was loaded is called verified. What was done before stays then, too.
+ * stays, whatever its verification says: only what was loaded is called verified.
  */
 export async function backUp(op: Operation, { spec, clusterId, shards: planned, hold, ...input }: BackingUp): Promise<BackupReport> {
   const hostName = hostOf(spec);
@@ -37,7 +37,7 @@ export async function backUp(op: Operation, { spec, clusterId, shards: planned, 
   const stored: ShardBackup[] = [];
   let acl: AclBackup | undefined;
 
-  op.onFailure('remove what was stored', () => control.discardBackup(spec.name, id));
+  const stays = op.onFailure('remove what was stored', () => control.discardBackup(spec.name, id));
   await op.together(
     [
       ...planned.map(
@@ -92,7 +92,7 @@ export async function backUp(op: Operation, { spec, clusterId, shards: planned, 
       );
     await control.commitBackup(manifest);
     // What comes now proves it, and changes nothing of it.
-    op.keep();
+    stays();
     op.soFar(`the backup ${id} is stored, and was not verified`);
     op.onFailure('remove what attempts left', () => control.discardBackup(spec.name, id));
     await control.discardBackup(spec.name, id);

@@ -45,14 +45,16 @@ function nodesOf({ op, spec, clusterId, subnet, primaryAddress }: Replacing, rep
 }
 
 /**
- * The data of a cluster is other data, on the nodes that it has. It is laid out beside the data that serves; then all nodes are stopped before the first gets its new settings, and applications are let in again when
- * every shard has loaded. Until then a failure puts everything back.
+ * The data of a cluster is other data, on the nodes that it has. It is laid out beside the data that serves; then nobody can write, and what it has is saved; then all nodes are stopped before the first gets its new
+ * settings, and applications are let in again when every shard has loaded. Until then a failure puts everything back.
+ * @param save called when no write can be acknowledged any more: with what it saves nothing is lost that ever was
  */
 export async function replaceAll(
   parts: Replacing,
   plan: InPlacePlan,
   source: ClusterSource,
   { ttl, shardsAtOnce }: Pick<RestoreInput, 'ttl' | 'shardsAtOnce'>,
+  save: () => Promise<void>,
 ): Promise<BroughtBack> {
   const { op, spec, subnet, primaryAddress } = parts;
   const hostName = hostOf(spec);
@@ -68,11 +70,16 @@ export async function replaceAll(
     ({ bytes }) => `${bytes} bytes`,
   );
 
+  op.onFailure('let writes in again', () => onHost(hostName).takeWrites(spec));
+  await op.step(steps.refuse, () => onHost(hostName).refuseWrites(spec));
+  await save();
+
   const names = leaders.map(({ name }) => name);
   op.onFailure(steps.putBack, () => putBack(parts, { replacement, leaders: names }));
   await op.step(steps.stop, async () => {
     const now = new Set(names);
     await nodes.halt(nodes.sentinels); // else they promote while the others go
+    await onHost(hostName).requireWritesRefused(spec);
     await nodes.halt(nodes.data.filter(({ name }) => !now.has(name)));
     await nodes.each(nodes.data, (place) => nodes.host(place).barNode({ ...nodes.of(place), leaders: names }));
   });
@@ -162,6 +169,8 @@ export async function putBack(parts: Replacing, { replacement, leaders }: Unfini
     nodes.start,
   );
   await nodes.each(nodes.sentinels, nodes.start);
+  // Sentinels may have had a server write down that it refuses them.
+  await onHost(hostOf(parts.spec)).takeWrites(parts.spec);
   await onHost(hostOf(parts.spec)).awaitFormed(parts.spec);
   await nodes.clear(nodes.data);
 }

@@ -14,7 +14,7 @@ import { asCancelled, detailsOf, fail, isCancellation, isFinal, reasonOf, typeOf
 import type { Lock } from './lock.ts';
 import type { ProgressBoard } from './progress.ts';
 import { looksAt, onHost } from './proxies.ts';
-import type { UndoList } from './undo.ts';
+import type { Forget, UndoList } from './undo.ts';
 
 /** What the stages of every operation take from a runbook, and give to it. */
 export interface Operation {
@@ -33,8 +33,8 @@ export interface Operation {
   step<T>(name: string, run: () => Promise<T>, note?: (result: T) => string): Promise<T>;
   /** Runs steps side by side, `atOnce` at most. When one fails the others are cancelled and waited for, before anything is undone. */
   together(steps: readonly (() => Promise<unknown>)[], atOnce?: number): Promise<void>;
-  /** How to undo a step; registered before the step runs, since a step that failed may have happened. Undone in reverse. */
-  onFailure(name: string, undo: () => Promise<unknown>, last?: 'last'): void;
+  /** How to undo a step; registered before the step runs, since a step that failed may have happened. Undone in reverse. @returns what makes that one step stay */
+  onFailure(name: string, undo: () => Promise<unknown>, last?: 'last'): Forget;
   /** What was done so far stays from here on: a later failure undoes none of it. */
   keep(): void;
   /** It is let go when the operation has ended, and everything is undone that is to be. */

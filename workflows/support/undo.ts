@@ -1,10 +1,13 @@
 import { reasonOf } from './failure.ts';
 import type { ProgressBoard } from './progress.ts';
 
+/** What was registered is not undone any more; all else still is. */
+export type Forget = () => void;
+
 /** How to undo what an operation has begun. */
 export interface UndoList {
   /** `last`: only when everything after it was undone; what opens the rest must not go while the rest is there. */
-  add(name: string, undo: () => Promise<unknown>, last?: 'last'): void;
+  add(name: string, undo: () => Promise<unknown>, last?: 'last'): Forget;
   /** Nothing that was registered so far is undone any more. */
   clear(): void;
   /** Undoes in reverse order. One that fails does not keep the others from running; each is told of in the result. */
@@ -14,7 +17,14 @@ export interface UndoList {
 export function createUndoList(board: ProgressBoard): UndoList {
   const undos: { readonly name: string; readonly undo: () => Promise<unknown>; readonly last: boolean }[] = [];
   return {
-    add: (name, undo, last) => void undos.push({ name, undo, last: last === 'last' }),
+    add(name, undo, last) {
+      const one = { name, undo, last: last === 'last' };
+      undos.push(one);
+      return () => {
+        const at = undos.indexOf(one);
+        if (at !== -1) undos.splice(at, 1);
+      };
+    },
     clear: () => void undos.splice(0),
     async run() {
       const problems: string[] = [];
