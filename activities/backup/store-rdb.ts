@@ -33,10 +33,14 @@ export interface RdbToStore {
  */
 const STALL_MS = 45_000;
 const MIB = 1024 ** 2;
-const [LEAST_PART, MOST_PART, PARTS] = [5 * MIB, 64 * MIB, 1000];
+const [LEAST_PART, MOST_PART] = [5 * MIB, 64 * MIB];
+/**
+ * S3 takes 10,000. versitygw writes the sizes of all parts into one attribute of the object's file, and ext4 has 4 KiB for those: from some 480 parts on it fails when the object is complete.
+ */
+const PARTS = 400;
 
-/** Large enough for some thousand parts, of what takes no more room than in memory; small enough that several shards fit into ours. */
-const partBytesFor = ({ memoryBytes }: BackupSource): number =>
+/** Large enough for so many parts, of what takes no more room than in memory; small enough that several shards fit into ours. */
+export const partBytesFor = ({ memoryBytes }: Pick<BackupSource, 'memoryBytes'>): number =>
   Math.min(MOST_PART, Math.max(LEAST_PART, Math.ceil(memoryBytes / PARTS / MIB) * MIB));
 
 /** The RDB lies in the bucket, sealed. Read as fast as the store takes it, through memory only; the connection is closed. @throws StoreUnreachable, ReplicationLost */
