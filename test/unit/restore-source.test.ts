@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { readRecoveryWindow } from '../../activities/archive/read-window.ts';
+import { tendArchive } from '../../activities/archive/tend-archive.ts';
 import { createKeyRing } from '../../activities/backup/key-ring.ts';
 import { findSource, type SourceDeps } from '../../activities/restore/find-source.ts';
 import { removeArchive } from '../../activities/rotation/remove.ts';
@@ -47,7 +48,8 @@ async function bucketOf({ seconds, cut = 0, backups }: { seconds: number; cut?: 
   }
   if (cut > 0) await removeArchive(store, cluster, [{ shard: 0, timeline: begin.id, before: offsets[cut] ?? 0, segments: cut }]);
   const deps = { store, secrets: { keyRing: async () => ring } } as unknown as SourceDeps;
-  return { store, deps, ids, begin };
+  const summarize = () => tendArchive({ store, ring, signal: new AbortController().signal }, cluster);
+  return { store, deps, ids, begin, summarize };
 }
 
 /** Verified once, in second 5, which the window begins at; since then every night something was wrong. */
@@ -139,4 +141,20 @@ test('the recovery window has exactly the moments that a restore takes, whatever
     { numRuns: 40 },
   );
   expect(Math.min(offered, refused)).toBeGreaterThan(0);
+});
+
+describe('the summary of an archive', () => {
+  test('tells from when to when, and no gap, when a rotation has cut the base that it began at', async () => {
+    const { summarize, deps } = await bucketOf(badNights(3));
+    const [shard] = await summarize();
+    expect(shard).toMatchObject({ shard: 0, timelines: 1, from: iso(5), to: iso(40), gaps: 0 });
+    const window = await readRecoveryWindow(deps.store, cluster);
+    expect(window.shards[0]).toMatchObject({ spans: [{ from: shard?.from, to: shard?.to }], gaps: [] });
+  });
+
+  test('tells a gap where the base that it begins at is found damaged', async () => {
+    const { summarize, deps } = await bucketOf({ ...badNights(0), backups: [{ second: 5, state: 'damaged' }] });
+    expect(await summarize()).toEqual([{ shard: 0, timelines: 1, segments: 35, gaps: 1 }]);
+    expect(await readRecoveryWindow(deps.store, cluster)).toMatchObject({ spans: [], shards: [{ gaps: [{}] }] });
+  });
 });
