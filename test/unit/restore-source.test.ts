@@ -8,6 +8,8 @@ import { findSource, type SourceDeps } from '../../activities/restore/find-sourc
 import { removeArchive } from '../../activities/rotation/remove.ts';
 import type { BackupManifest } from '../../config/backup.ts';
 import { backupKeys } from '../../config/names.ts';
+import { readsOf, sameAs } from '../../model/recovery/readings.ts';
+import { sourceOfBackup } from '../../model/recovery/shard-recovery.ts';
 import { manifestOf } from '../support/manifests.ts';
 import { memoryStore } from '../support/memory-store.ts';
 import { storeArchive } from '../support/stored-archive.ts';
@@ -98,6 +100,26 @@ describe('the data of a moment', () => {
     await expect(findSource(deps, { cluster, which: 'newest' })).rejects.toThrow(`holdfast backup list ${cluster}`);
     await expect(findSource(deps, { cluster: 'nobody', which: 'newest' })).rejects.toThrow('there is no cluster named nobody');
   });
+});
+
+test('is the same when it is asked for once more, also where the first shard had no slots; and what is read of that one is told, too', () => {
+  const [base] = manifestOf(SINCE).shards;
+  if (base === undefined) throw new Error('a backup has a shard');
+  const until = { timeline: 't1', atMs: SINCE + 500, reachedMs: SINCE, bytes: 1, segments: 1 };
+  const idle = { shard: 0, cluster, timeline: 't0', base, slots: '', atMoment: true };
+  const source = {
+    cluster,
+    spec: {},
+    what: '',
+    proven: true,
+    shards: [idle, { ...idle, shard: 1, timeline: 't1', slots: '0-16383', until }],
+  };
+  expect(sameAs(source)).toEqual({ atMs: SINCE + 500 });
+  expect(readsOf(source).timelines).toEqual([
+    { shard: 0, timeline: 't0' },
+    { shard: 1, timeline: 't1' },
+  ]);
+  expect(sameAs(sourceOfBackup(manifestOf(SINCE)))).toHaveProperty('backup');
 });
 
 test('what is read of the backups is read once, however many there are', async () => {
