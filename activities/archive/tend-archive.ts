@@ -1,13 +1,16 @@
 import { ApplicationFailure } from '@temporalio/common';
 import type { ShardArchiveSummary } from '../../config/archive.ts';
+import type { BackupManifest } from '../../config/backup.ts';
 import { failures } from '../../config/failures.ts';
 import { backupKeys } from '../../config/names.ts';
 import type { Timeline } from '../../model/recovery/archive.ts';
+import { basesOf } from '../../model/recovery/bases.ts';
 import { covered, type MergeRules, planMerges } from '../../model/recovery/merge-plan.ts';
 import { isRead, type Reading } from '../../model/recovery/readings.ts';
 import { shardWindow } from '../../model/recovery/window.ts';
 import { type MergeDeps, mergeSegments } from './merge-segments.ts';
 import { archivedShards, readArchive } from './read-archive.ts';
+import { usableBackups } from './read-recoverable.ts';
 
 const MINUTE = 60_000;
 /** What a restore reads to find a moment is a segment at most; a day has some hundred of them then. */
@@ -24,6 +27,7 @@ export async function tendArchive(
   readings: readonly Reading[] = [],
 ): Promise<readonly ShardArchiveSummary[]> {
   const summaries: ShardArchiveSummary[] = [];
+  const backups = await usableBackups(deps.store, cluster);
   for (const shard of await archivedShards(deps.store, cluster)) {
     const timelines = await readArchive(deps.store, cluster, shard);
     for (const timeline of timelines) {
@@ -34,7 +38,7 @@ export async function tendArchive(
       const left: Timeline = { ...timeline, segments: timeline.segments.filter((segment) => !gone.has(segment)) };
       for (const merge of planMerges(left, now)) await mergeSegments(deps, merge).catch(unlessRotated);
     }
-    summaries.push(summarize(shard, timelines));
+    summaries.push(summarize(shard, timelines, backups));
   }
   return summaries;
 }
@@ -44,8 +48,9 @@ function unlessRotated(error: unknown): void {
   if (!(error instanceof ApplicationFailure && error.type === failures.objectMissing)) throw error;
 }
 
-function summarize(shard: number, timelines: readonly Timeline[]): ShardArchiveSummary {
-  const { spans, gaps } = shardWindow({ shard, timelines, bases: timelines.map(({ begin }) => ({ data: begin.base })) });
+/** @param backups those that are usable: what a rotation has left of a timeline follows one of them, and its own base no more */
+function summarize(shard: number, timelines: readonly Timeline[], backups: readonly BackupManifest[]): ShardArchiveSummary {
+  const { spans, gaps } = shardWindow({ shard, timelines, bases: basesOf(shard, timelines, backups) });
   const [from, to] = [spans[0]?.from, spans.at(-1)?.to];
   return {
     shard,

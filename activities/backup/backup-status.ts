@@ -1,17 +1,17 @@
 import type { Client } from '@temporalio/client';
-import type { BackupManifest } from '../../config/backup.ts';
+import { type BackupManifest, isVerified } from '../../config/backup.ts';
 import type { BackupStatus } from '../../config/status.ts';
-import { proofOf } from '../../model/recovery/retention.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { messageOf } from '../support/failure.ts';
 import { sideBySide } from '../support/side-by-side.ts';
 import { within } from '../support/within.ts';
 import { describeSchedule } from '../temporal/schedules.ts';
 import { backupIds, readManifest } from './catalogue.ts';
+import { manifestsOf } from './read-manifests.ts';
 
 /** Somebody waits for the answer, and the rest of it does not depend on this. */
 const ANSWER_WITHIN_MS = 4000;
-/** So many of the newest are looked at for a verified one. */
+/** So many of the newest are read by themselves until one is verified; beyond, all are, with what the index has of them. */
 const MOST = 64;
 const AT_ONCE = 8;
 
@@ -36,15 +36,20 @@ export async function readBackupStatus(client: Client, store: ObjectStore, clust
 async function newest(store: ObjectStore, cluster: string): Promise<Pick<BackupStatus, 'backups' | 'newest' | 'newestVerified'>> {
   const ids = await backupIds(store, cluster);
   let first: BackupManifest | undefined;
-  for (let at = 0; at < Math.min(MOST, ids.length); at += AT_ONCE) {
+  let verified: BackupManifest | undefined;
+  for (let at = 0; at < Math.min(MOST, ids.length) && verified === undefined; at += AT_ONCE) {
     const read = await sideBySide(ids.slice(at, at + AT_ONCE), AT_ONCE, (id) => readManifest(store, cluster, id).catch(unreadable));
     const manifests = read.flatMap((manifest) => manifest ?? []);
     first ??= manifests[0];
-    const verified = manifests.find((manifest) => proofOf(manifest) === 'loaded');
-    if (verified !== undefined)
-      return { backups: ids.length, ...(first === undefined ? {} : { newest: told(first) }), newestVerified: told(verified) };
+    verified = manifests.find(isVerified);
   }
-  return { backups: ids.length, ...(first === undefined ? {} : { newest: told(first) }) };
+  if (verified === undefined && ids.length > MOST)
+    verified = (await manifestsOf(store, cluster)).flatMap(({ manifest }) => manifest ?? []).find(isVerified);
+  return {
+    backups: ids.length,
+    ...(first === undefined ? {} : { newest: told(first) }),
+    ...(verified === undefined ? {} : { newestVerified: told(verified) }),
+  };
 }
 
 const told = ({ id, startedAt }: BackupManifest) => ({ id, startedAt });

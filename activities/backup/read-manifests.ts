@@ -18,8 +18,6 @@ const FEW = 16;
 export interface Wanted {
   /** So many of the newest. @default all */
   readonly limit?: number;
-  /** Of these. @default all */
-  readonly among?: (id: string) => boolean;
 }
 
 /** Backups of a cluster that have a manifest, newest first. */
@@ -31,10 +29,10 @@ export async function readManifests(
   store: ObjectStore,
   cluster: string,
   listing: readonly StoredObject[],
-  { limit = Number.POSITIVE_INFINITY, among = () => true }: Wanted = {},
+  { limit = Number.POSITIVE_INFINITY }: Wanted = {},
 ): Promise<readonly Catalogued[]> {
   const all = manifestsIn(cluster, listing);
-  const asked = all.filter(({ id }) => among(id)).slice(0, limit);
+  const asked = all.slice(0, limit);
   const index = asked.length > FEW ? await readIndex(store, cluster) : new Map<string, IndexedManifest>();
   const readAnew = new Map<string, IndexedManifest>();
   const found = await sideBySide(asked, AT_ONCE, async ({ id, object }): Promise<Catalogued | undefined> => {

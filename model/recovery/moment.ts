@@ -56,10 +56,14 @@ function whyGap(archives: readonly ShardArchive[], missing: readonly number[], a
 
 /** A shard without slots begins with what it had once: no key of that is its own. Undefined when nothing of it is there. */
 function idleShard({ shard, timelines, bases }: ShardArchive, atMs: number): ShardMoment | undefined {
-  const newestFirst = bases.toSorted((a, b) => (a.data.startedAt < b.data.startedAt ? 1 : -1));
-  const base = newestFirst.find(({ data }) => Date.parse(data.startedAt) <= atMs) ?? newestFirst.at(-1);
-  const timeline = timelines.find((one) => base !== undefined && liesOn(one, base.data));
-  return base === undefined || timeline === undefined ? undefined : { shard, timeline: timeline.begin.id, base, pieces: [], slots: '' };
+  // A backup may have been made while nothing was archived: it is on no timeline.
+  const placed = bases.flatMap((base) => {
+    const timeline = timelines.find((one) => liesOn(one, base.data));
+    return timeline === undefined ? [] : [{ timeline: timeline.begin.id, base }];
+  });
+  const newestFirst = placed.toSorted((a, b) => (a.base.data.startedAt < b.base.data.startedAt ? 1 : -1));
+  const found = newestFirst.find(({ base }) => Date.parse(base.data.startedAt) <= atMs) ?? newestFirst.at(-1);
+  return found === undefined ? undefined : { shard, ...found, pieces: [], slots: '' };
 }
 
 /** The last moment to which all of it can be brought back, ms since 1970; undefined when there is none. */

@@ -12,8 +12,16 @@ export interface Reading {
 
 export const readsOf = ({ shards }: ClusterSource): Omit<Reading, 'by'> => ({
   backups: [...new Set(shards.flatMap(({ backup }) => backup ?? []))].toSorted(),
-  timelines: shards.flatMap(({ shard, until }) => (until === undefined ? [] : [{ shard, timeline: until.timeline }])),
+  timelines: shards.flatMap(({ shard, timeline, until }) =>
+    [...new Set([timeline, until?.timeline])].flatMap((one) => (one === undefined ? [] : [{ shard, timeline: one }])),
+  ),
 });
+
+/** What to ask for to find the same data once more. Not every shard has writes up to the moment: one that had no slots begins with any base of its own. */
+export function sameAs({ shards }: ClusterSource): { readonly backup: string } | { readonly atMs: number } {
+  const atMs = shards.find(({ until }) => until !== undefined)?.until?.atMs;
+  return atMs === undefined ? { backup: shards[0]?.backup ?? '' } : { atMs };
+}
 
 /** Backups that stay since somebody reads them, with the reason. */
 export const backupsInUse = (readings: readonly Reading[]): ReadonlyMap<string, string> =>

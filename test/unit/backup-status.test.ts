@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { readBackupStatus } from '../../activities/backup/backup-status.ts';
 import { clusterSpec } from '../../config/cluster-spec.ts';
+import { backupKeys } from '../../config/names.ts';
 import { type ScheduleStatus, scheduleOf } from '../../config/schedules.ts';
 import type { BackupStatus, StatusReport } from '../../config/status.ts';
 import { assessBackups } from '../../model/backup-findings.ts';
@@ -8,6 +9,7 @@ import { planRotate } from '../../model/plan-rotate.ts';
 import { createStyle } from '../../starter/cli/terminal.ts';
 import { renderPlan } from '../../starter/cli/view/plan-view.ts';
 import { backupLines } from '../../starter/cli/view/status-view.ts';
+import { manifestOf } from '../support/manifests.ts';
 import { memoryStore } from '../support/memory-store.ts';
 
 const NOW = Date.parse('2026-11-21T13:00:00Z');
@@ -73,16 +75,35 @@ describe('a status finds', () => {
   });
 });
 
+const noSchedule = {
+  schedule: { getHandle: () => ({ describe: () => Promise.reject(new Error('UNAVAILABLE')) }) },
+} as unknown as Parameters<typeof readBackupStatus>[0];
+
 test('what is stored is told when the schedule cannot be asked, and the other way round', async () => {
-  const client = { schedule: { getHandle: () => ({ describe: () => Promise.reject(new Error('UNAVAILABLE')) }) } };
   const away = { ...memoryStore(), list: () => Promise.reject(new Error('ECONNREFUSED')) };
-  type Client = Parameters<typeof readBackupStatus>[0];
-  expect(await readBackupStatus(client as unknown as Client, memoryStore(), 'orders')).toEqual({
+  expect(await readBackupStatus(noSchedule, memoryStore(), 'orders')).toEqual({
     backups: 0,
     unknown: ['its schedule: UNAVAILABLE'],
   });
-  expect(await readBackupStatus(client as unknown as Client, away, 'orders')).toEqual({
+  expect(await readBackupStatus(noSchedule, away, 'orders')).toEqual({
     unknown: ['its schedule: UNAVAILABLE', 'its backups: ECONNREFUSED'],
+  });
+});
+
+test('a verified backup is told of behind any number of others that nobody could verify', async () => {
+  const store = memoryStore();
+  const [verified, ...others] = Array.from({ length: 100 }, (_, hour) =>
+    manifestOf(NOW - (100 - hour) * HOUR_MS, { how: hour === 0 ? 'loaded' : 'none' }),
+  );
+  for (const manifest of [verified, ...others]) {
+    if (manifest === undefined) continue;
+    await store.put(backupKeys.manifest('orders', manifest.id), JSON.stringify(manifest));
+    for (const { key } of manifest.shards) await store.put(key, 'sealed');
+  }
+  expect(await readBackupStatus(noSchedule, store, 'orders')).toMatchObject({
+    backups: 100,
+    newest: { id: others.at(-1)?.id },
+    newestVerified: { id: verified?.id },
   });
 });
 

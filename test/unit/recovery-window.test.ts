@@ -185,6 +185,16 @@ describe('the recovery window of a cluster', () => {
     ]);
   });
 
+  test('asks nothing of a shard without slots that the last backup was made of while nothing was archived', () => {
+    const idle = half(2, 1000, 1, { slots: '' });
+    const { data } = base(0, { id: 7, slots: '' });
+    const beside: Base = { backup: 'b', data: { ...data, startedAt: iso(1700) } };
+    const all = [archive(0, [half(0, 1000, 9)]), archive(1, [half(1, 1000, 9)]), archive(2, [idle], [beside])];
+    expect(recoveryWindow('c', all).latest).toBe(iso(1890));
+    const found = recoverAll('c', all, 1800);
+    expect('shards' in found ? found.shards[2]?.timeline : found.why).toBe(idle.begin.id);
+  });
+
   test('of a cluster of which nothing was archived is empty', () => {
     expect(recoveryWindow('c', [])).toEqual({ cluster: 'c', spans: [], shards: [] });
   });

@@ -4,7 +4,7 @@ import type { SourceRequest } from '../../activities/restore/find-source.ts';
 import { failures } from '../../config/failures.ts';
 import { readingWorkflowIds } from '../../config/names.ts';
 import { canonicalJson } from '../../model/layout.ts';
-import { type Reading, readsOf } from '../../model/recovery/readings.ts';
+import { type Reading, readsOf, sameAs } from '../../model/recovery/readings.ts';
 import type { ClusterSource } from '../../model/recovery/shard-recovery.ts';
 import { fail } from './failure.ts';
 import { type Lock, startLock } from './lock.ts';
@@ -27,11 +27,6 @@ export async function findToRead(op: Operation, request: SourceRequest): Promise
     failures.notRestorable,
     `a rotation has removed what was to be read of ${cluster}, and nothing was changed: run the same again`,
   );
-}
-
-function sameAs({ shards }: ClusterSource): SourceRequest['which'] {
-  const [first] = shards;
-  return first?.until === undefined ? { backup: first?.backup ?? '' } : { atMs: first.until.atMs };
 }
 
 async function announce(cluster: string, reading: Reading): Promise<Lock> {
