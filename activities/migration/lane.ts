@@ -7,6 +7,7 @@ import { fatal, messageOf } from '../support/failure.ts';
 import { whyWithoutCopy } from './copies.ts';
 import { type Crew, passes } from './crew.ts';
 import type { Governor } from './governor.ts';
+import { admitsWithin } from './key-room.ts';
 import type { Ledger } from './ledger.ts';
 import { refuseLoss } from './loss.ts';
 import type { moveGroup, Throttle } from './move-group.ts';
@@ -138,6 +139,7 @@ async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number):
   const way = { from: move.from, sourceId: source.nodeId, to: move.to, destinationId: destination.nodeId };
   const throttle: Throttle = {
     ...lane,
+    admit: admitsWithin(crew, source, destination),
     moved: (keys, tookMs, bytes = keys * bytesPerKey) => {
       moved += keys;
       if (!over) progress.moved(move, keys, bytes);

@@ -89,7 +89,7 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
       close,
     );
     // A lane that failed in the moment in which it was stopped may have left its group open.
-    if (governor.stopping) await close();
+    if (governor.stopping) refuseConflicts(spec.name, await close());
     // Nobody asks the engine any more when it was cancelled.
     if (!cancelled.aborted) {
       await crew.refresh(crew.round);
