@@ -32,7 +32,7 @@ const WORDS = {
 } as const;
 
 /**
- * A server that moves slots by itself as it is told, since a real one cannot refuse or fail on demand. It answers in the shape of Valkey 9.1, or
+ * A server that moves slots by itself as it is told, since a real one does not fail on demand. It answers in the shape of Valkey 9.1, or
  * of Redis 8.4. Jobs of which it knows from before have ended well.
  * @param fates of the jobs that it is asked for, one after the other; the last one of all that follow
  */
