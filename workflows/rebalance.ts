@@ -1,6 +1,7 @@
 import { failures } from '../config/failures.ts';
 import type { OperationResult } from '../config/progress.ts';
 import { hostOf } from '../model/known-cluster.ts';
+import { limitsOf } from '../model/layout.ts';
 import { type MovePlan, movesOfRebalance, planRebalance } from '../model/plan-rebalance.ts';
 import { noSlots } from '../model/plan-repair.ts';
 import { count } from '../model/words.ts';
@@ -34,7 +35,17 @@ export async function rebalance(raw: unknown): Promise<OperationResult> {
         },
         (all) => planRebalance(spec, op.known, input, all, all.moves, all.scan),
       );
-      const moved = await moveSlots(op, plan, { spec, clusterId, survey: seen.survey, scan: seen.scan, limits: input.limits });
+      const { survey, scan } = seen;
+      const containerBytes = limitsOf(spec, 'data').memoryBytes;
+      const moved = await moveSlots(op, plan, {
+        spec,
+        clusterId,
+        survey,
+        scan,
+        limits: input.limits,
+        bigKeys: input.bigKeys,
+        containerBytes,
+      });
       await op.verify(spec);
       return { summary: `${spec.name} is balanced: ${count(moved.slots, 'slot')} with ${moved.keys} keys moved, nothing lost`, moved };
     },

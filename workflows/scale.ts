@@ -3,6 +3,7 @@ import { findEngineVersion } from '../config/engines.ts';
 import type { MoveReport } from '../config/migration.ts';
 import type { OperationResult } from '../config/progress.ts';
 import { hostOf } from '../model/known-cluster.ts';
+import { limitsOf } from '../model/layout.ts';
 import { noScan } from '../model/migration/survey.ts';
 import { movesOfScale, planScale, type ScalePlan, scaledSpec, scaleSteps as steps } from '../model/plan-scale.ts';
 import { membersForNewNode, sentinelPrimary } from '../model/topology.ts';
@@ -62,7 +63,15 @@ export async function scale(raw: unknown): Promise<OperationResult> {
       const moved: MoveReport | undefined =
         plan.slotMoves.length === 0 || seen.survey === undefined
           ? undefined
-          : await moveSlots(op, plan, { spec: larger, clusterId, survey: seen.survey, scan: seen.scan, limits: input.limits });
+          : await moveSlots(op, plan, {
+              spec: larger,
+              clusterId,
+              survey: seen.survey,
+              scan: seen.scan,
+              limits: input.limits,
+              bigKeys: input.bigKeys,
+              containerBytes: limitsOf(newSpec, 'data').memoryBytes,
+            });
       for (const node of plan.promotions) await op.step(steps.promote(node), () => host.promoteReplica({ spec, clusterId }, node));
       if (leavingNodes.length > 0) await removeNodes(plan);
       else {

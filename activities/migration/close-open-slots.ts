@@ -5,6 +5,7 @@ import { parseClusterNodes } from '../redis/parse.ts';
 import { fatal } from '../support/failure.ts';
 import type { ClusterRef } from './cluster-now.ts';
 import type { Crew } from './crew.ts';
+import { admitsWithin, NoRoom } from './key-room.ts';
 import { HANDED_OVER_AT_ONCE, moveGroup, type Throttle } from './move-group.ts';
 import type { ConnectedNode, SlotNode } from './slot-node.ts';
 
@@ -50,13 +51,17 @@ export function unservedSlots(crew: Crew, { spec, clusterId }: ClusterRef): read
   });
 }
 
-/** Closes slots that anybody left open, forward: keys that are left follow the others. Safe to repeat. */
+/**
+ * Closes slots that anybody left open, forward: keys that are left follow the others. One with a key that would have a server killed stays open,
+ * for a person. Safe to repeat.
+ */
 export async function closeOpenSlots(crew: Crew, slotsAtOnce: number, throttle: Throttle): Promise<ClosedSlots> {
   const closings = await findOpenSlots(crew);
   const nodes = new Map(crew.primaries().map((node) => [node.nodeId, node]));
   const pairs = new Map<string, { readonly source: ConnectedNode; readonly destination: ConnectedNode; readonly slots: number[] }>();
   const finished: number[] = [];
   const settled: number[] = [];
+  const stuck: { readonly slot: number; readonly why: string }[] = [];
   for (const closing of closings) {
     if (closing.how !== 'finish') continue;
     const [source, destination] = [nodes.get(closing.from), nodes.get(closing.to)];
@@ -69,9 +74,19 @@ export async function closeOpenSlots(crew: Crew, slotsAtOnce: number, throttle: 
   // One pair after the other: what somebody else began may well have a node on both sides.
   for (const { source, destination, slots } of pairs.values()) {
     const others = crew.primaries().filter((node) => node !== source && node !== destination);
+    const within = { ...throttle, admit: admitsWithin(crew, source, destination) };
     for (let at = 0; at < slots.length; at += slotsAtOnce) {
-      const group = slots.slice(at, at + slotsAtOnce);
-      await moveGroup({ source, destination, others, slots: group, careful: new Set(group) }, throttle);
+      let group = slots.slice(at, at + slotsAtOnce);
+      while (group.length > 0) {
+        try {
+          await moveGroup({ source, destination, others, slots: group, careful: new Set(group) }, within);
+          break;
+        } catch (error) {
+          if (!(error instanceof NoRoom)) throw error;
+          stuck.push({ slot: error.slot, why: error.message });
+          group = group.filter((slot) => slot !== error.slot);
+        }
+      }
       // Whoever marked them on a third node is not told by the hand-over.
       await Promise.all(others.map((other) => other.stable(group)));
       finished.push(...group);
@@ -96,7 +111,7 @@ export async function closeOpenSlots(crew: Crew, slotsAtOnce: number, throttle: 
     }
   }
   const persons = closings.flatMap((closing) => (closing.how === 'person' ? [{ slot: closing.slot, why: closing.why }] : []));
-  return { finished, settled, persons };
+  return { finished, settled, persons: [...persons, ...stuck] };
 }
 
 /** @throws SlotConflict with each slot that only a person can decide on */

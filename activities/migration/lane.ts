@@ -7,6 +7,7 @@ import { fatal, messageOf } from '../support/failure.ts';
 import { whyWithoutCopy } from './copies.ts';
 import { type Crew, passes } from './crew.ts';
 import type { Governor } from './governor.ts';
+import { admitsWithin } from './key-room.ts';
 import type { Ledger } from './ledger.ts';
 import { refuseLoss } from './loss.ts';
 import type { moveGroup, Throttle } from './move-group.ts';
@@ -138,6 +139,7 @@ async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number):
   const way = { from: move.from, sourceId: source.nodeId, to: move.to, destinationId: destination.nodeId };
   const throttle: Throttle = {
     ...lane,
+    admit: admitsWithin(crew, source, destination),
     moved: (keys, tookMs, bytes = keys * bytesPerKey) => {
       moved += keys;
       if (!over) progress.moved(move, keys, bytes);
@@ -173,7 +175,7 @@ async function prepare({ ledger, progress }: GroupRunner, source: ConnectedNode,
   );
 }
 
-/** Lets the servers move the next slots. @returns keys that moved; 0 when the lane goes on by MIGRATE instead */
+/** Lets the servers move the next slots. @returns keys that moved; 0 when none did, and the cluster is to be looked at anew */
 async function moveByServer(runner: GroupRunner, move: SlotMove): Promise<number> {
   const { crew, probe, progress, governor, spec, jobs } = runner;
   const [source, destination] = [crew.primary(move.from), crew.primary(move.to)];
@@ -182,7 +184,8 @@ async function moveByServer(runner: GroupRunner, move: SlotMove): Promise<number
   const stop = () => governor.stopping;
   const { waited } = await awaitNoJobs(commands, commands === 'valkey' ? source.wire : destination.wire, stop);
   if (waited) {
-    // What an earlier attempt began has moved meanwhile.
+    // What an earlier attempt began has ended meanwhile.
+    jobs.taken = true;
     await crew.refresh(crew.round);
     await progress.begin(crew);
     return 0;
@@ -194,21 +197,18 @@ async function moveByServer(runner: GroupRunner, move: SlotMove): Promise<number
   probe.open(slots);
   try {
     for (let tries = 0; ; ) {
+      if (governor.stopping) return 0;
       const end = await moveNatively(commands, { source, destination, ranges: toRanges(slots) }, stop, jobs);
       if (end.end === 'cancelled') return 0;
       if (end.end === 'done') break;
-      if (end.end === 'refused' && jobs.running > 0) {
-        // A server may take no second job while it has one.
-        if (governor.stopping) return 0;
-        await sleep(RETRY_MS);
-        continue;
+      // A server may take no second job while it has one.
+      const waits = end.end === 'refused' && jobs.running > 0;
+      if (!waits) tries++;
+      if (tries === NATIVE_TRIES) {
+        if (end.end === 'refused') return fallBack(runner, end.why);
+        throw nativeFailed(spec.name, end.why);
       }
-      tries++;
-      const last = tries >= NATIVE_TRIES;
-      // Nothing has moved yet, nor does anything, so this is a server that cannot, and not one that stopped in the middle.
-      if ((last || end.end === 'refused') && !progress.begun() && jobs.running === 0) return fallBack(runner, end.why);
-      if (last) throw nativeFailed(spec.name, end.why);
-      await sleep(RETRY_MS * tries);
+      await sleep(waits ? RETRY_MS : RETRY_MS * tries);
     }
   } finally {
     probe.close(slots);
@@ -219,9 +219,15 @@ async function moveByServer(runner: GroupRunner, move: SlotMove): Promise<number
   return keys;
 }
 
-function fallBack({ mayFallBack, progress, spec }: GroupRunner, why: string): 0 {
-  if (!mayFallBack) throw nativeFailed(spec.name, why);
-  progress.fallBack();
+/**
+ * Ends the move with no slot moved, so that MIGRATE can take over once somebody has looked for keys that it must not send.
+ * @throws MigrationFailed when a server has taken a job already: it is in the middle then, whatever became of the job
+ */
+function fallBack({ mayFallBack, progress, governor, jobs, spec }: GroupRunner, why: string): 0 {
+  if (!mayFallBack || jobs.taken || jobs.running > 0 || progress.begun()) throw nativeFailed(spec.name, why);
+  log.warn('the servers refuse to move slots by themselves', { cluster: spec.name, why });
+  progress.fallBack(why);
+  governor.stop();
   return 0;
 }
 

@@ -27,6 +27,8 @@ export interface Throttle {
   moved(keys: number, tookMs: number, bytes?: number): Promise<void>;
   /** Asked before keys are sent and before slots are handed over. @throws when this driver must not go on: another does its work */
   mayGoOn(): Promise<void>;
+  /** Asked before keys are sent that were measured. @throws when they must not be */
+  readonly admit?: (part: KeyBatch, slot: number) => Promise<void>;
   /** Given copies of keys right before they are sent, where the destination may lose them again. */
   readonly keep?: (copies: KeyCopies) => void;
 }
@@ -80,7 +82,8 @@ export async function drain(group: GroupMove, throttle: Throttle): Promise<void>
 /** The next keys to send: their names are on the way. */
 interface Load {
   readonly lists: Promise<readonly KeyBatch[]>;
-  readonly isCareful: boolean;
+  /** The one slot that they are of, when they are to be measured first. */
+  readonly measured?: number;
   /** Slots of which these are the last keys. */
   readonly last: readonly number[];
 }
@@ -122,15 +125,19 @@ async function* sendKeys(
     if (wants.length === 0 && last.length === 0) return undefined;
     const lists = source.keys(wants);
     lists.catch(() => undefined); // it is thrown where it is awaited
-    return { lists, isCareful, last };
+    const [only] = wants;
+    return { lists, last, ...(isCareful && only !== undefined ? { measured: only.slot } : {}) };
   };
   let emptied: number[] = [];
   for (let load = nextLoad(); load !== undefined; ) {
     const lists = (await load.lists).filter(({ count }) => count > 0);
     const [only] = lists;
-    const parts = load.isCareful && only !== undefined ? (await source.split(only, throttle.batchBytes)).map((part) => [part]) : [lists];
-    const { last } = load;
+    const { last, measured } = load;
+    const parts =
+      measured !== undefined && only !== undefined ? (await source.split(only, throttle.batchBytes)).map((part) => [part]) : [lists];
     for (const [index, part] of parts.entries()) {
+      const [first] = part;
+      if (measured !== undefined && first !== undefined) await throttle.admit?.(first, measured);
       if (part.length > 0) await throttle.mayGoOn();
       const sent = part.length > 0 ? send(source, destination, part, throttle) : undefined;
       // The next names come while these keys are under way: the source takes one command of a connection after the other.

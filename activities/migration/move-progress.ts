@@ -34,7 +34,10 @@ export interface MoveBoard {
   native(): boolean;
   /** Whether any slot of this move has moved. */
   begun(): boolean;
-  fallBack(): void;
+  /** The servers refuse to move slots by themselves, and nothing has moved: another attempt does it by MIGRATE. */
+  fallBack(why: string): void;
+  /** Why it fell back, when it did. */
+  fellBack(): string | undefined;
   totals(): MoveTotals;
   heartbeat(): MoveHeartbeat;
   /** Tells the workflow, seldom enough that its history stays small; but for the last word of an attempt that stops half way. */
@@ -61,7 +64,7 @@ const MOST_OPENED = 4096;
 
 export function createProgress(request: MoveRequest, start: MoveTotals, sources: Sources): MoveBoard {
   const { ledger, probe, governor, waitsFor, countedBefore, since } = sources;
-  const { moves, expected } = request;
+  const { moves, expected, strategy } = request;
   const left = new Map<SlotMove, Set<number>>(moves.map((move) => [move, new Set(slotsOf(move.slots))]));
   const arrived = new Map<number, number>();
   const pairKeys = new Map(Object.entries(start.pairKeys));
@@ -73,7 +76,8 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
   /** Slots whose keys count in `keys`, with how many; a lane, and whoever looks anew, may both see one arrive. */
   const counted = new Map<number, number>();
   const waiting = new Map<SlotMove, string>();
-  let { keys, bytes, strategy } = start;
+  let { keys, bytes } = start;
+  let fellBack: string | undefined;
   let begun = start.keys > 0;
   let recounted = start.keys === 0;
   let samples: { readonly at: number; readonly keys: number }[] = [];
@@ -213,9 +217,10 @@ export function createProgress(request: MoveRequest, start: MoveTotals, sources:
     waits: (move, why) => void (why === undefined ? waiting.delete(move) : waiting.set(move, why)),
     native: () => strategy === 'native',
     begun: () => begun,
-    fallBack: () => {
-      strategy = 'pipelined';
+    fallBack: (why) => {
+      fellBack = why;
     },
+    fellBack: () => fellBack,
     totals,
     heartbeat: () => ({ progress: progress(), resume: totals() }),
     async tell(how, last) {

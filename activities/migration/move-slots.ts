@@ -30,7 +30,8 @@ export interface MoveDeps extends MigrationDeps {
 
 /**
  * Moves slots until the destination of every move owns them, or until it is cancelled: then it ends at the next group boundary, with no slot
- * open, and says how far it is. Safe to repeat: a fresh attempt asks the cluster, closes what an earlier one left open, and goes on.
+ * open, and says how far it is. So it ends, too, when servers refuse to move slots by themselves. Safe to repeat: a fresh attempt asks the
+ * cluster, closes what an earlier one left open, and goes on; servers that have refused are asked again.
  * @throws WriteLost, SlotConflict, NodeAway, MigrationFailed
  */
 export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<MoveOutcome> {
@@ -83,12 +84,12 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     await progress.begin(crew);
     const moveOne = deps.moveGroup ?? moveGroup;
     await runLanes(
-      { ...request, crew, governor, probe, ledger, unconfirmed, progress, evicted, jobs: { running: 0 }, moveGroup: moveOne },
+      { ...request, crew, governor, probe, ledger, unconfirmed, progress, evicted, jobs: { running: 0, taken: false }, moveGroup: moveOne },
       limits.pairs,
       close,
     );
     // A lane that failed in the moment in which it was stopped may have left its group open.
-    if (governor.stopping) await close();
+    if (governor.stopping) refuseConflicts(spec.name, await close());
     // Nobody asks the engine any more when it was cancelled.
     if (!cancelled.aborted) {
       await crew.refresh(crew.round);
@@ -104,7 +105,8 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     const left = (move: SlotMove) => progress.left(move).length;
     const complete = moves.every((move) => left(move) === 0);
     if (!complete) await progress.tell(deps.tell, 'last'); // who looks at a paused move sees where it stands
-    return { complete, totals, report: reportOf(totals, moves, left, 0) };
+    const fellBack = progress.fellBack();
+    return { complete, totals, report: reportOf(totals, moves, left, 0), ...(fellBack === undefined ? {} : { fellBack }) };
   } finally {
     clearInterval(beat);
     clearInterval(told);

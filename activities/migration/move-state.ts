@@ -37,7 +37,7 @@ export interface MoveRequest extends ClusterRef {
   readonly moves: readonly SlotMove[];
   readonly limits: MoveLimits;
   readonly strategy: 'native' | 'pipelined';
-  /** Whether pipelined takes over when a server refuses to move slots by itself, before it has begun. */
+  /** Whether it may end as `fellBack` when a server refuses to move slots by itself; else that is a failure. */
   readonly mayFallBack: boolean;
   /** Slots that hold large keys, or of which nobody knows; as `0-99,200`. */
   readonly careful: string;
@@ -54,6 +54,8 @@ export interface MoveOutcome {
   readonly complete: boolean;
   readonly totals: MoveTotals;
   readonly report: MoveReport;
+  /** Why a server refuses to move slots by itself, when none has taken a job: no slot has moved, and none is open. */
+  readonly fellBack?: string;
 }
 
 export const noTotals = (strategy: MoveTotals['strategy']): MoveTotals => ({

@@ -12,7 +12,7 @@ export type NativeCommands = 'valkey' | 'redis';
 export type NativeEnd =
   | { readonly end: 'done' }
   | { readonly end: 'cancelled' }
-  /** It did not take the job at all; nothing happened. */
+  /** It did not take the job at all; nothing happened. What only shows once it has, such as a destination that does not answer, is a failure. */
   | { readonly end: 'refused'; readonly why: string }
   /** It began and gave up; atomic, so nothing has moved. */
   | { readonly end: 'failed'; readonly why: string };
@@ -23,9 +23,12 @@ export interface NativeJob {
   readonly ranges: readonly SlotRange[];
 }
 
-/** Jobs of the servers that lanes of one move wait for. */
+/** Jobs of the servers that lanes of one move ask for. */
 export interface NativeJobs {
+  /** Lanes that ask a server now, or wait for the end of what it has taken. */
   running: number;
+  /** A server has taken a job. */
+  taken: boolean;
 }
 
 const POLL_MS = 50;
@@ -42,13 +45,14 @@ const isKnown = (info: Reply | undefined): boolean => Array.isArray(info) && inf
 /**
  * Lets the servers move a group of slots, and waits for the end.
  * @param stop asked while it runs; then the job is cancelled, which moves nothing
- * @param jobs one more while a server has taken the job
+ * @param jobs one more runs meanwhile
  */
 export async function moveNatively(commands: NativeCommands, job: NativeJob, stop: () => boolean, jobs: NativeJobs): Promise<NativeEnd> {
-  const begun = await (commands === 'valkey' ? beginByValkey(job) : beginByRedis(job));
-  if (typeof begun !== 'function') return begun;
   jobs.running++;
   try {
+    const begun = await (commands === 'valkey' ? beginByValkey(job) : beginByRedis(job));
+    if (typeof begun !== 'function') return begun;
+    jobs.taken = true;
     return await begun(stop);
   } finally {
     jobs.running--;

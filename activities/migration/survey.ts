@@ -73,7 +73,7 @@ async function measure(wire: Wire, slots: readonly number[], keys: readonly numb
 }
 
 /** `memory-bytes` of each slot; undefined where the server does not keep it (Valkey counts keys, CPU and traffic only). */
-function memoryFromStats(rows: readonly Reply[]): ReadonlyMap<number, number> | undefined {
+export function memoryFromStats(rows: readonly Reply[]): ReadonlyMap<number, number> | undefined {
   const found = new Map<number, number>();
   for (const row of rows) {
     const [slot, fields] = Array.isArray(row) ? (row as readonly Reply[]) : [];

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { closeOpenSlots, findOpenSlots } from '../../activities/migration/close-open-slots.ts';
+import type { ClusterNow } from '../../activities/migration/cluster-now.ts';
+import type { Crew } from '../../activities/migration/crew.ts';
 import { drain, type GroupMove, handOver, moveGroup, openSlots, type Throttle } from '../../activities/migration/move-group.ts';
 import type { ConnectedNode } from '../../activities/migration/slot-node.ts';
 import { ServerError } from '../../activities/redis/protocol.ts';
@@ -317,6 +319,35 @@ const newestOf = (model: SlotModel): ReadonlyMap<string, number> => {
 };
 
 describe('closing what anybody left open', () => {
+  test('leaves a slot with a key that would have a server killed to a person, and closes all others', async () => {
+    const [MIB, GIB] = [2 ** 20, 2 ** 30];
+    const model = createSlotModel(2, [0, 0, 0], ['0:a', '1:b', '1:huge', '2:c']);
+    const containers = ['demo-0-0', 'demo-1-0'].map((name, shard) => ({ name, address: `10.0.0.${shard + 1}`, memoryBytes: GIB }));
+    const nodes = model.connect({ meanwhile: () => undefined, steps: 0 }).map(
+      (node): ConnectedNode => ({
+        ...node,
+        split: async (batch) =>
+          (await node.split(batch, 1)).map((part) =>
+            Object.assign(part, { bytes: JSON.stringify(part).includes('huge') ? 300 * MIB : 100 }),
+          ),
+        wire: { ...node.wire, one: async (...words) => (words[0] === 'INFO' ? `used_memory:${400 * MIB}` : node.wire.one(...words)) },
+      }),
+    );
+    const crew: Crew = { ...crewOf(nodes), now: () => ({ observation: { containers } }) as unknown as ClusterNow };
+    await openSlots({ source: nodeAt(nodes, 0), destination: nodeAt(nodes, 1), others: [], slots: [0, 1, 2] });
+    const { finished, persons } = await closeOpenSlots(crew, 2, throttleOf({ batchKeys: 5 }));
+    expect(finished).toEqual([0, 2]);
+    expect(persons).toEqual([
+      {
+        slot: 1,
+        why: expect.stringContaining('has 300 MiB, and demo-1-0 holds it 5 times while it takes it: 1900 MiB with the rest, of 1024'),
+      },
+    ]);
+    expect([...(model.servers[0]?.data.keys() ?? [])]).toContain('1:huge');
+    expect((await findOpenSlots(crew)).map(({ slot, how }) => [slot, how])).toEqual([[1, 'finish']]);
+    expect(lostWrites(model)).toEqual([]);
+  });
+
   test('takes no key away, closes every slot that needs no person, and leaves those that do as they are', async () => {
     await fc.assert(
       fc.asyncProperty(

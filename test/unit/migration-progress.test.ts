@@ -12,6 +12,7 @@ import type { SlotMove } from '../../model/migration/moves.ts';
 const move: SlotMove = { from: 0, to: 1, slots: [[0, 3]] };
 const request = {
   moves: [move],
+  strategy: 'pipelined',
   expected: { keys: 40, bytes: 4000 },
   bytesPerKey: [100, 100],
   spec: { name: 'demo' },

@@ -8,6 +8,7 @@ import type { OperationName } from '../../config/operations.ts';
 import { type JournalEntry, operationHandlers, type Progress } from '../../config/progress.ts';
 import { type KeeperDescription, keeperHandlers } from '../../config/status.ts';
 import { formatRanges, slotsOf } from '../../model/migration/moves.ts';
+import { noScan } from '../../model/migration/survey.ts';
 import { moveStep } from '../../model/plan-rebalance.ts';
 import { repairStep } from '../../model/plan-repair.ts';
 import { scaleSteps } from '../../model/plan-scale.ts';
@@ -689,6 +690,112 @@ describe.concurrent('a plan that moves slots', () => {
       expected: { keys: 54_610, bytes: 5_461_000 },
       strategy: 'pipelined',
       mayFallBack: true,
+    });
+  });
+});
+
+describe.concurrent('servers that refuse to move slots by themselves', () => {
+  const drained = { weights: { '0': 0 } };
+  const standingNative = async () => {
+    const world = await standing();
+    [world.native, world.refusesNative] = [true, 'ERR not today'];
+    return world;
+  };
+  const keyOf = (bytes: number) => ({ looked: 1, keys: 1, big: [{ key: 'huge', slot: 7, shard: 0, bytes }], bigCount: 1, careful: '7' });
+  const lookedAndMoved = (world: World) => world.calls.filter((call) => /^(scanBigKeys|moveSlots)/.test(call));
+  const rebalance = (world: World, input = {}) => bench.execute(world, 'rebalance', { cluster: world.spec.name, ...drained, ...input });
+
+  test('are followed by MIGRATE, once somebody has looked for large keys', async () => {
+    const world = await standingNative();
+    world.scan = { ...noScan, careful: '7' };
+    expect(await rebalance(world)).toMatchObject({ outcome: 'done', moved: { strategy: 'pipelined', slots: 5461, keys: 54_610 } });
+    expect(lookedAndMoved(world)).toEqual(['moveSlots', 'scanBigKeys', 'moveSlots']);
+    expect(world.moveRequests.map(({ strategy, careful, mayFallBack }) => ({ strategy, careful, mayFallBack }))).toEqual([
+      { strategy: 'native', careful: '0-5460', mayFallBack: true },
+      { strategy: 'pipelined', careful: '7', mayFallBack: true },
+    ]);
+    expect(world.moveRequests[1]?.soFar).toMatchObject({ keys: 0 });
+  });
+
+  test.each([
+    [
+      'is above the limit',
+      100 * 2 ** 20,
+      {},
+      'a key above limits.maxKeyBytes (64 MiB) would stall a shard while it moves: huge (slot 7, 100 MiB)',
+    ],
+    ['has no room', 2 ** 30, { bigKeys: 'move' }, 'huge (slot 7) has 1024 MiB, and shard 2 holds it 5 times while it takes it'],
+  ])('with a key that %s end the operation as its plan would have been refused, with no slot moved', async (_, bytes, input, reason) => {
+    const world = await standingNative();
+    world.scan = keyOf(bytes);
+    const failure = await failureOf(rebalance(world, { ...input, moves: [{ from: 0, to: 2, slots: '0-9' }], weights: {} }));
+    expect(failure).toMatchObject({ type: failures.refused, message: expect.stringContaining(`- ${reason}`) });
+    expect(failure.message).toMatch(/refuse to move slots by themselves \(ERR not today\).*no slot has moved, and none is open/);
+    expect(failure.details[0]).toContainEqual(expect.stringContaining(reason));
+    expect(changing(world)).toEqual(['moveSlots', 'repairSlots', 'removeProbeKeys']);
+    expect(shardsOf(world)).toEqual([0, 1, 2]);
+  });
+
+  test('with a key above the limit go on by MIGRATE where a person has said so', async () => {
+    const world = await standingNative();
+    world.scan = keyOf(2048);
+    const limits = { maxKeyBytes: 1024 };
+    expect(await rebalance(world, { bigKeys: 'move', limits })).toMatchObject({ outcome: 'done', moved: { strategy: 'pipelined' } });
+  });
+
+  test.each([
+    ['and refuse again', 'ERR not today', ['moveSlots', 'moveSlots', 'scanBigKeys', 'moveSlots']],
+    ['and then move them', undefined, ['moveSlots', 'moveSlots']],
+  ])('are asked once more when the worker died that was told so, %s', async (_, then, calls) => {
+    const world = await standingNative();
+    world.before('moveSlots', () => {
+      world.befores.delete('moveSlots');
+      world.refusesNative = then;
+      throw new Error('the worker died');
+    });
+    expect(await rebalance(world)).toMatchObject({ outcome: 'done', moved: { strategy: then === undefined ? 'native' : 'pipelined' } });
+    expect(lookedAndMoved(world)).toEqual(calls);
+  });
+
+  describe('while somebody looks for large keys', () => {
+    const looking = async () => {
+      const world = await standingNative();
+      const asked: number[] = [];
+      const { reached } = world.hold('scanBigKeys');
+      const hold = world.befores.get('scanBigKeys');
+      world.before('scanBigKeys', (args) => {
+        asked.push((args[0] as { maxKeyBytes: number }).maxKeyBytes);
+        return asked.length === 1 ? hold?.(args) : undefined;
+      });
+      const handle = await bench.start(world, 'rebalance', { cluster: world.spec.name, ...drained });
+      await reached;
+      return { world, handle, asked };
+    };
+    const usual = moveLimits.parse({}).maxKeyBytes;
+
+    test('a pause is obeyed, and it is looked once more afterwards', async () => {
+      const { world, handle, asked } = await looking();
+      await handle.executeUpdate(operationHandlers.pause);
+      await stopped(handle);
+      expect(world.moveRequests).toHaveLength(1);
+      await handle.executeUpdate(operationHandlers.resume);
+      expect(await handle.result()).toMatchObject({ outcome: 'done', moved: { strategy: 'pipelined', slots: 5461 } });
+      expect(asked).toEqual([usual, usual]);
+    });
+
+    test('a limit that is changed holds for what is looked for', async () => {
+      const { handle, asked } = await looking();
+      await handle.executeUpdate(operationHandlers.limits, { args: [{ maxKeyBytes: 4096 }] });
+      expect(await handle.result()).toMatchObject({ outcome: 'done' });
+      expect(asked).toEqual([usual, 4096]);
+    });
+
+    test('a cancellation ends it with no slot moved', async () => {
+      const { world, handle } = await looking();
+      await handle.cancel();
+      expect((await failureOf(handle.result())).type).toBe('CancelledFailure');
+      expect((await journalOf(world)).at(-1)?.summary).toMatch(/^cancelled: 0 of 5461 slots have moved.*no slot is open$/);
+      expect(changing(world)).toEqual(['moveSlots', 'removeProbeKeys']);
     });
   });
 });

@@ -62,6 +62,9 @@ export interface World {
   readonly owners: number[];
   readonly keys: number[];
   scan: BigKeyScan;
+  /** Whether its servers can move slots by themselves, and why they do not all the same. */
+  native: boolean;
+  refusesNative: string | undefined;
   closings: readonly Closing[];
   /** Replicas that the sentinels know, once they were told to look anew. */
   sentinelsKnow: number | undefined;
@@ -127,6 +130,8 @@ export function createWorld(changes: Partial<ClusterSpecInput>): World {
     owners: [...ownersOf(evenSlotRanges(spec.shards).map((range, shard) => ({ shard, slots: [range] })))],
     keys: new Array<number>(SLOTS).fill(10),
     scan: noScan,
+    native: false,
+    refusesNative: undefined,
     closings: [],
     sentinelsKnow: undefined,
     moveRequests: [],
@@ -326,7 +331,8 @@ export function playedHost(current: () => World): HostActivities {
     async surveySlots({ spec }): Promise<SlotSurvey> {
       const each = <T>(value: T) => new Array<T>(spec.shards).fill(value);
       const memory = each({ used: 2_000_000, max: maxmemoryOf(spec) });
-      return { keys: [...current().keys], bytesFrom: 'average', bytesPerKey: each(100), memory };
+      const native = current().native ? ({ native: 'valkey' } as const) : {};
+      return { keys: [...current().keys], bytesFrom: 'average', bytesPerKey: each(100), memory, ...native };
     },
     scanBigKeys: async () => current().scan,
     findOpenSlots: async () => current().closings,
@@ -463,7 +469,10 @@ export function playedData(current: () => World, store: StreamStore): DataActivi
       world.moveRequests.push(request);
       const left = (move: SlotMove) => slotsOf(move.slots).filter((slot) => owners[slot] !== move.to);
       const all = request.moves.flatMap((move) => left(move).map((slot) => ({ move, slot })));
-      let totals = request.soFar ?? noTotals(request.strategy);
+      let totals = { ...(request.soFar ?? noTotals(request.strategy)), strategy: request.strategy };
+      const fellBack = request.strategy === 'native' ? world.refusesNative : undefined;
+      if (fellBack !== undefined)
+        return { complete: false, totals, report: reportOf(totals, request.moves, (move) => left(move).length, 0), fellBack };
       for (const [count, { move, slot }] of all.entries()) {
         if (stand?.after === count) {
           stand.reached();

@@ -4,17 +4,18 @@ import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import type { MoveLimits, MoveReport, MoveStrategy } from '../../config/migration.ts';
 import { hostOf } from '../../model/known-cluster.ts';
+import { refuseWithoutRoom } from '../../model/migration/key-room.ts';
 import type { SlotMove } from '../../model/migration/moves.ts';
-import { chooseStrategy } from '../../model/migration/planned-moves.ts';
+import { chooseStrategy, refuseBigKeys } from '../../model/migration/planned-moves.ts';
 import { type BigKeyScan, noScan, type SlotSurvey, unscanned } from '../../model/migration/survey.ts';
 import { type MovePlan, moveStep } from '../../model/plan-rebalance.ts';
-import { isCancellation, typeOf } from './failure.ts';
+import { fail, isCancellation, typeOf } from './failure.ts';
 import { looksAt, onData, tidies } from './proxies.ts';
 import type { Operation } from './stages.ts';
 
 /**
- * Looks for large keys in the slots that shall move. Servers that move slots by themselves are not held up by a large key: there nobody looks, and
- * should MIGRATE take over, every key is measured before it is sent.
+ * Looks for large keys in the slots that shall move. Servers that move slots by themselves are not held up by a large key: there nobody looks,
+ * unless they refuse and MIGRATE is to take over.
  */
 export async function scanMoves(
   ref: Pick<Moving, 'spec' | 'clusterId'>,
@@ -23,9 +24,12 @@ export async function scanMoves(
   { limits, strategy }: { readonly limits: MoveLimits; readonly strategy: MoveStrategy },
 ): Promise<BigKeyScan> {
   if (moves.length === 0) return noScan;
-  if (chooseStrategy(strategy, survey).strategy === 'native') return unscanned(moves);
+  return chooseStrategy(strategy, survey).strategy === 'native' ? unscanned(moves) : scan(ref, moves, limits);
+}
+
+function scan({ spec, clusterId }: Pick<Moving, 'spec' | 'clusterId'>, moves: readonly SlotMove[], limits: MoveLimits) {
   const { maxKeyBytes, batchBytes } = limits;
-  return looksAt(hostOf(ref.spec)).scanBigKeys({ ...ref, moves, maxKeyBytes, batchBytes });
+  return looksAt(hostOf(spec)).scanBigKeys({ spec, clusterId, moves, maxKeyBytes, batchBytes });
 }
 
 /** So long is a cluster waited for after a failure, to leave it tidy. */
@@ -39,22 +43,27 @@ export interface Moving {
   readonly survey: SlotSurvey;
   readonly scan: BigKeyScan;
   readonly limits: MoveLimits;
+  readonly bigKeys: 'stop' | 'move';
+  /** Memory of a node's container while slots move. */
+  readonly containerBytes: number;
 }
 
 /**
  * Moves the slots of a plan, as one step. A pause, or a change of limits, ends the activity at the next group boundary and begins it again
- * afterwards: the cluster itself says where it stands. Cancelled, it ends there too, and the slots stay where they are.
+ * afterwards: the cluster itself says where it stands. Cancelled, it ends there too, and the slots stay where they are. When the servers refuse
+ * to move slots by themselves it goes on by MIGRATE, unless a plan that moves them so would have been refused.
  */
-export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId, survey, scan, limits }: Moving): Promise<MoveReport> {
+export async function moveSlots(op: Operation, plan: MovePlan, moving: Moving): Promise<MoveReport> {
+  const { spec, clusterId, survey, limits } = moving;
   const data = onData(hostOf(spec));
   const ref = { spec, clusterId };
   const rows = plan.moves ?? [];
-  const request = {
+  let request = {
     ...ref,
     moves: plan.slotMoves,
     strategy: plan.strategy,
     mayFallBack: plan.mayFallBack,
-    careful: scan.careful,
+    careful: moving.scan.careful,
     expected: { keys: rows.reduce((sum, { keys }) => sum + keys, 0), bytes: rows.reduce((sum, { bytes }) => sum + bytes, 0) },
     bytesPerKey: survey.bytesPerKey,
   };
@@ -80,6 +89,12 @@ export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId
       let closed: boolean | undefined;
       try {
         do {
+          const why = request.strategy === 'native' ? last?.fellBack : undefined;
+          if (why !== undefined) {
+            const careful = await lookAfterRefusal(op, plan, moving, why);
+            if (careful === undefined) continue; // it was paused meanwhile, and looks once more afterwards
+            request = { ...request, strategy: 'pipelined', careful };
+          }
           const outcome: MoveOutcome | undefined = await op.untilSteered((now) =>
             data.moveSlots({ ...request, limits: now, ...(last === undefined ? {} : { soFar: last.totals }) }),
           );
@@ -106,4 +121,27 @@ export async function moveSlots(op: Operation, plan: MovePlan, { spec, clusterId
       `${slots} slots, ${keys} keys, ${keysPerSecond} keys/s, p99 ${latency.p99} ms; ${ledger.acknowledged} writes of the probe, ${ledger.evicted === 0 ? 'all there' : `none lost; the server evicted ${ledger.evicted}`}`,
   );
   return step.finally(() => op.limits(undefined));
+}
+
+/**
+ * Looks for large keys once the servers have refused, as for a plan that moves slots by MIGRATE, at the limits of now.
+ * @returns slots that must be sent with care; undefined when it was to stop meanwhile
+ * @throws PlanRefused for the reasons for which such a plan is refused
+ */
+async function lookAfterRefusal(op: Operation, plan: MovePlan, moving: Moving, why: string): Promise<string | undefined> {
+  const { spec, survey, bigKeys, containerBytes } = moving;
+  const moves = plan.slotMoves;
+  const seen = await op.untilSteered(async (now) => ({ found: await scan(moving, moves, now), maxKeyBytes: now.maxKeyBytes }));
+  if (seen === undefined) return undefined;
+  const { found, maxKeyBytes } = seen;
+  const refusals = [
+    ...refuseBigKeys(found, bigKeys, maxKeyBytes),
+    ...refuseWithoutRoom(found, { moves, rows: plan.moves ?? [], survey, containerBytes }),
+  ];
+  if (refusals.length === 0) return found.careful;
+  throw fail(
+    failures.refused,
+    `the servers of ${spec.name} refuse to move slots by themselves (${why}), and to move them by MIGRATE is refused, too; no slot has moved, and none is open:\n${refusals.map((reason) => `- ${reason}`).join('\n')}`,
+    refusals,
+  );
 }
