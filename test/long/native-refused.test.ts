@@ -4,9 +4,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { failures } from '../../config/failures.ts';
 import { nodeName, systemUsers } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
+import { asApplication, ask, onNode, refusal } from '../integration/ask.ts';
 import { clusterNames, sweep, testSpec } from '../support/clusters.ts';
 import { type Stack, startStack } from '../support/stack.ts';
-import { asApplication, ask, onNode, refusal } from './ask.ts';
 
 /** A Valkey that can move slots by itself and has the command forbidden: so it refuses, as a real server does. Its first shard has the slots 0 to 5460. */
 const MIB = 1024 ** 2;
