@@ -27,6 +27,7 @@ beforeAll(async () => {
   backup = made.backup?.id ?? '';
   await archive('20261120T100000Z-00000001', at('10:00:00'), at('10:30:00'));
   await archive('20261120T110000Z-00000002', at('11:00:00'), at('11:30:00'));
+  await stack.dependencies.store.put(backupKeys.keyCopy(ghost, `000001-${'0'.repeat(16)}`, '0'.repeat(16)), 'sealed');
 });
 afterAll(async () => {
   for (const one of [name, into]) await sweep(stack.dependencies.docker, one);
@@ -112,6 +113,17 @@ describe('which data', () => {
           /cannot be brought back to 2026-11-20T10:45:00.000Z[\s\S]* 2026-11-20T11:00:00.000Z to [\s\S]* 2026-11-20T10:00:00.000Z to /,
         ),
       });
+  });
+
+  test('of which cluster: without a name recovery-window has a line for each, also for one that is gone', async () => {
+    const { code, stdout } = await script('recovery-window');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(new RegExp(`${name} +- +- +- +nothing is archived: only its backups can be restored`));
+    expect(stdout).toMatch(new RegExp(`${ghost} +2026-11-20T10:00:00\\.000Z +2026-11-20T11:30:00\\.000Z +1 +the cluster is gone`));
+    const all = JSON.parse((await script('recovery-window', '-o', 'json')).stdout) as unknown;
+    const gaps = [{ from: at('10:30:00'), to: at('11:00:00'), why: expect.stringContaining('repl-backlog-size') }];
+    expect(all).toContainEqual({ cluster: ghost, gone: true, earliest: at('10:00:00'), latest: at('11:30:00'), gaps, amiss: [] });
+    expect(JSON.parse((await script('recovery-window', ghost, '-o', 'json')).stdout)).toMatchObject({ cluster: ghost, shards: [{}] });
   });
 
   test('said twice, or not at all, ends with 2', async () => {
