@@ -158,7 +158,7 @@ describe('into what is there', () => {
     await asApplication(stack, name, (app) => app.set('greeting', 'nonsense'));
     const wrong = holdfast(['restore', name, '--backup', backup], { env: stack.env });
     await wrong.shows('Type the name of the cluster', 60_000);
-    expect(wrong.text()).toMatch(/stop every node .*nobody reads or writes/);
+    expect(wrong.text()).toMatch(/refuse writes [\s\S]*stop every node .*nobody reads either/);
     wrong.type(`y${keys.enter}`);
     expect(await wrong.ended).toBe(7);
     expect(wrong.text()).toContain('That is not its name. Nothing was changed.');
