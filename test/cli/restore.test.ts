@@ -1,7 +1,10 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ARCHIVE_FORMAT, type TimelineBegin } from '../../config/archive.ts';
 import { backupKeys } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
+import { checkout } from '../../scripts/setup/home.ts';
 import { asApplication, ask } from '../integration/ask.ts';
 import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
 import { type Stack, startStack } from '../support/stack.ts';
@@ -12,6 +15,7 @@ let stack: Stack;
 /** It exists, and was backed up. */
 const name = uniqueName('cli');
 const into = uniqueName('cli');
+const example = uniqueName('ex');
 /** Of it there is an archive with a gap, and nothing else. */
 const ghost = uniqueName('ghost');
 let backup = '';
@@ -30,7 +34,7 @@ beforeAll(async () => {
   await stack.dependencies.store.put(backupKeys.keyCopy(ghost, `000001-${'0'.repeat(16)}`, '0'.repeat(16)), 'sealed');
 });
 afterAll(async () => {
-  for (const one of [name, into]) await sweep(stack.dependencies.docker, one);
+  for (const one of [name, into, example]) await sweep(stack.dependencies.docker, one);
   await stack?.stop();
 });
 
@@ -139,6 +143,16 @@ describe('which data', () => {
     expect([code, stderr]).toEqual([7, expect.stringMatching(/no key of .* matches nothing:\*.*nothing was brought back/)]);
     expect(await holdings(stack.dependencies.docker, into)).toEqual({ containers: [], volumes: [], networks: [] });
   });
+});
+
+test('the example of backups runs as it stands', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['examples/backups.ts', name, example], {
+    cwd: checkout,
+    env: { ...process.env, ...stack.env },
+  });
+  expect(stdout).toMatch(/1 keys, loaded by a server\n.* before the migration held\n/);
+  expect(stdout).toMatch(/act: .*\n[\s\S]*\n1 keys\n/);
+  expect(await asApplication(stack, example, (app) => app.get('greeting'))).toBe('hello');
 });
 
 describe('into what is there', () => {
