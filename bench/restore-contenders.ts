@@ -20,7 +20,7 @@ export interface Restored {
   readonly tookMs: number;
   /** From the first byte that was asked for to the last key that is served. */
   readonly dataMs: number;
-  /** Of it: until all was laid out. Missing when keys were copied. */
+  /** Of it: until all was laid out. Missing when the worker spread the keys among other shards: it lays out as it reads. */
   readonly layOutMs?: number;
   readonly keys: number;
 }

@@ -6,7 +6,7 @@ import { wholeNumber } from './options.ts';
 import { importKeys, loadAgain, type Restored, restore } from './restore-contenders.ts';
 import { deprovision, makeSource, VALUE_BYTES } from './restore-data.ts';
 
-const TARGET = { load: 0.9, copy: 10 };
+const TARGET = { load: 0.9, spread: 10 };
 const SHARDS = 3;
 /** As the operation does when nobody says otherwise. */
 const AT_ONCE = 2;
@@ -15,7 +15,7 @@ interface Round {
   readonly same: Restored;
   readonly loadMs: number;
   readonly other: Restored;
-  /** Keys a second, one source after the other, and as many at once as Holdfast copies. */
+  /** Keys a second, one source after the other, and as many at once as Holdfast reads. */
   readonly imported: { readonly one: number; readonly several: number };
 }
 
@@ -115,20 +115,23 @@ function report(rounds: readonly Round[], keys: number, rdbBytes: number, import
   console.log(
     table([
       [`into ${SHARDS + 1} shards`, 's', 'keys/s'],
-      ['restore, data part: read, open, lay out, load, copy', seconds(({ other }) => other.dataMs), rate(perSecond)],
+      ['restore, data part: read, open, take apart, lay out, load', seconds(({ other }) => other.dataMs), rate(perSecond)],
       [`redis-cli --cluster import of ${importedKeys} keys, loaded already`, '', rate(({ imported }) => imported.one)],
       [`the same, ${AT_ONCE} at once`, '', rate(({ imported }) => imported.several)],
     ]),
   );
   const ratio = median(rounds.map(({ same, loadMs }) => loadMs / same.dataMs));
-  const copies = median(rounds.map((round) => perSecond(round) / round.imported.one));
+  const spread = median(rounds.map((round) => perSecond(round) / round.imported.one));
   console.log('');
   for (const { words, met } of [
     {
       words: `data part at ${ratio.toFixed(2)} times the speed of the load alone, target at least ${TARGET.load}`,
       met: ratio >= TARGET.load,
     },
-    { words: `copies ${copies.toFixed(1)} times as fast as the CLI, target at least ${TARGET.copy}`, met: copies >= TARGET.copy },
+    {
+      words: `keys into other shards ${spread.toFixed(1)} times as fast as by the CLI, target at least ${TARGET.spread}`,
+      met: spread >= TARGET.spread,
+    },
   ])
     console.log(`${met ? 'met   ' : 'MISSED'} ${words}`);
 }

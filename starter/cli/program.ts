@@ -141,10 +141,10 @@ export function buildProgram(version: string, done: (code: ExitCode) => void): C
 
   program
     .command('recovery-window')
-    .description('to which moments a cluster can be brought back, and every gap; also one that is gone')
-    .addArgument(clusterArgument())
+    .description('to which moments a cluster can be brought back, and every gap; also one that is gone; without a name: all of them')
+    .argument('[cluster]', 'name of the cluster')
     .addOption(outputOption())
-    .action((cluster: string, options: { output: OutputFormat }) =>
+    .action((cluster: string | undefined, options: { output: OutputFormat }) =>
       run(async (session) => (await import('./commands/recovery-window.ts')).showRecoveryWindow(session, cluster, options)),
     );
 

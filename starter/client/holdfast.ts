@@ -9,6 +9,7 @@ import { type OperationHandle, operationHandle } from './operation-handle.ts';
 import { type ListFilter, listOperations, type OperationSummary, summarize } from './operation-list.ts';
 import { type Operation, operationStarter } from './operation-starter.ts';
 import { askBackup, askBackups, askKeys, askList, askRecoveryWindow, askStatus, describeCluster, readJournal } from './questions.ts';
+import { type RecoverySummary, summarizeRecovery } from './recovery-summaries.ts';
 import { type ConnectOptions, connectTemporal, type Temporal, wrapClient } from './temporal.ts';
 
 /** The operations of all clusters. */
@@ -113,6 +114,16 @@ export class Holdfast implements AsyncDisposable {
   /** To which moments a cluster can be brought back, and every gap with its reason; also one that is gone. @throws NoWorker */
   recoveryWindow(cluster: string): Promise<RecoveryWindow> {
     return askRecoveryWindow(this.#temporal, cluster);
+  }
+
+  /** The same in short of every cluster, by name; also of those that are gone and have backups, or an archive. @throws NoWorker */
+  recoveryWindows(): Promise<readonly RecoverySummary[]> {
+    return summarizeRecovery({
+      list: () => this.list(),
+      keys: () => this.keys(),
+      recoveryWindow: (cluster) => this.recoveryWindow(cluster),
+      hasBackup: async (cluster) => (await this.backups.list(cluster, { limit: 1 })).length > 0,
+    });
   }
 
   /** What is sealed under which master key, of every cluster. Holds no key. @throws NoWorker */

@@ -41,4 +41,5 @@ export { type Backups, Holdfast, type Operations } from './holdfast.ts';
 export type { OperationHandle, WatchOptions } from './operation-handle.ts';
 export type { ListFilter, OperationState, OperationSummary } from './operation-list.ts';
 export type { ExecuteOptions, Operation, StartOptions } from './operation-starter.ts';
+export type { RecoverySummary } from './recovery-summaries.ts';
 export type { ConnectOptions } from './temporal.ts';

@@ -1,7 +1,10 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ARCHIVE_FORMAT, type TimelineBegin } from '../../config/archive.ts';
 import { backupKeys } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
+import { checkout } from '../../scripts/setup/home.ts';
 import { asApplication, ask } from '../integration/ask.ts';
 import { holdings, sweep, testSpec, uniqueName } from '../support/clusters.ts';
 import { type Stack, startStack } from '../support/stack.ts';
@@ -12,6 +15,7 @@ let stack: Stack;
 /** It exists, and was backed up. */
 const name = uniqueName('cli');
 const into = uniqueName('cli');
+const example = uniqueName('ex');
 /** Of it there is an archive with a gap, and nothing else. */
 const ghost = uniqueName('ghost');
 let backup = '';
@@ -27,9 +31,10 @@ beforeAll(async () => {
   backup = made.backup?.id ?? '';
   await archive('20261120T100000Z-00000001', at('10:00:00'), at('10:30:00'));
   await archive('20261120T110000Z-00000002', at('11:00:00'), at('11:30:00'));
+  await stack.dependencies.store.put(backupKeys.keyCopy(ghost, `000001-${'0'.repeat(16)}`, '0'.repeat(16)), 'sealed');
 });
 afterAll(async () => {
-  for (const one of [name, into]) await sweep(stack.dependencies.docker, one);
+  for (const one of [name, into, example]) await sweep(stack.dependencies.docker, one);
   await stack?.stop();
 });
 
@@ -114,6 +119,17 @@ describe('which data', () => {
       });
   });
 
+  test('of which cluster: without a name recovery-window has a line for each, also for one that is gone', async () => {
+    const { code, stdout } = await script('recovery-window');
+    expect(code).toBe(0);
+    expect(stdout).toMatch(new RegExp(`${name} +- +- +- +nothing is archived: only its backups can be restored`));
+    expect(stdout).toMatch(new RegExp(`${ghost} +2026-11-20T10:00:00\\.000Z +2026-11-20T11:30:00\\.000Z +1 +the cluster is gone`));
+    const all = JSON.parse((await script('recovery-window', '-o', 'json')).stdout) as unknown;
+    const gaps = [{ from: at('10:30:00'), to: at('11:00:00'), why: expect.stringContaining('repl-backlog-size') }];
+    expect(all).toContainEqual({ cluster: ghost, gone: true, earliest: at('10:00:00'), latest: at('11:30:00'), gaps, amiss: [] });
+    expect(JSON.parse((await script('recovery-window', ghost, '-o', 'json')).stdout)).toMatchObject({ cluster: ghost, shards: [{}] });
+  });
+
   test('said twice, or not at all, ends with 2', async () => {
     for (const which of [[], ['--backup', backup, '--at', at('10:45:00')], ['--backup', backup, '--latest']])
       expect(await script('restore', name, '--into', into, ...which)).toMatchObject({
@@ -127,6 +143,16 @@ describe('which data', () => {
     expect([code, stderr]).toEqual([7, expect.stringMatching(/no key of .* matches nothing:\*.*nothing was brought back/)]);
     expect(await holdings(stack.dependencies.docker, into)).toEqual({ containers: [], volumes: [], networks: [] });
   });
+});
+
+test('the example of backups runs as it stands', async () => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['examples/backups.ts', name, example], {
+    cwd: checkout,
+    env: { ...process.env, ...stack.env },
+  });
+  expect(stdout).toMatch(/1 keys, loaded by a server\n.* before the migration held\n/);
+  expect(stdout).toMatch(/act: .*\n[\s\S]*\n1 keys\n/);
+  expect(await asApplication(stack, example, (app) => app.get('greeting'))).toBe('hello');
 });
 
 describe('into what is there', () => {
@@ -146,7 +172,7 @@ describe('into what is there', () => {
     await asApplication(stack, name, (app) => app.set('greeting', 'nonsense'));
     const wrong = holdfast(['restore', name, '--backup', backup], { env: stack.env });
     await wrong.shows('Type the name of the cluster', 60_000);
-    expect(wrong.text()).toMatch(/stop every node .*nobody reads or writes/);
+    expect(wrong.text()).toMatch(/refuse writes [\s\S]*stop every node .*nobody reads either/);
     wrong.type(`y${keys.enter}`);
     expect(await wrong.ended).toBe(7);
     expect(wrong.text()).toContain('That is not its name. Nothing was changed.');

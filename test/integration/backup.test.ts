@@ -1,8 +1,6 @@
-import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { globSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { asFollower, asOperator, withNode } from '../../activities/redis/connection.ts';
@@ -12,9 +10,9 @@ import { clusterSpec } from '../../config/cluster-spec.ts';
 import { backupKeys, nodePaths, WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import { type OperationResult, operationHandlers, type Progress } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
-import { checkout } from '../../scripts/setup/home.ts';
 import { exitCodes } from '../../starter/cli/exit-codes.ts';
 import { piped } from '../cli/piped.ts';
+import { folderByHand } from '../support/by-hand.ts';
 import { sweep, testSpec, uniqueName } from '../support/clusters.ts';
 import { load } from '../support/lone-shard.ts';
 import { type Line, startLine } from '../support/object-server.ts';
@@ -73,21 +71,9 @@ const idOf = ({ backup }: OperationResult): string => backup?.id ?? '';
 /** Opens an object of the bucket by the script of the documentation, with the master key and copies of two files. */
 async function openByHand(cluster: string, key: string): Promise<Buffer> {
   const { store } = stack.dependencies;
-  const folder = mkdtempSync(join(tmpdir(), 'holdfast-by-hand-'));
-  try {
-    const keyFile = (await store.list(backupKeys.keyCopies(cluster)))[0] ?? '';
-    for (const name of [key, keyFile]) {
-      mkdirSync(dirname(join(folder, name)), { recursive: true });
-      writeFileSync(join(folder, name), (await store.get(name)) ?? '');
-    }
-    writeFileSync(join(folder, 'master.key'), stack.settings.HOLDFAST_MASTER_KEY ?? '');
-    const script = join(checkout, 'docs', 'open-sealed.mjs');
-    const opened = spawnSync(process.execPath, [script, 'master.key', keyFile, key], { cwd: folder, maxBuffer: 1024 ** 3 });
-    if (opened.status !== 0) throw new Error(opened.stderr.toString());
-    return opened.stdout;
-  } finally {
-    rmSync(folder, { recursive: true });
-  }
+  const keyFile = (await store.list(backupKeys.keyCopies(cluster)))[0] ?? '';
+  using folder = await folderByHand(store, [key, keyFile], stack.settings.HOLDFAST_MASTER_KEY ?? '');
+  return folder.run(process.execPath, 'open-sealed.mjs', 'master.key', keyFile, key);
 }
 
 /** Writes, deletes, and keys that end at once, until it is told to stop. */

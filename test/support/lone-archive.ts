@@ -19,6 +19,7 @@ import { until } from './processes.ts';
 export interface LoneArchive {
   readonly cluster: string;
   readonly ring: KeyRing;
+  readonly masterKey: Uint8Array;
   /** A node that nobody sees while it is here. */
   readonly hidden: Set<ShardNode>;
   /** Starts an attempt. */
@@ -39,7 +40,8 @@ export interface Attempt {
 
 export function loneArchive(docker: Docker, shard: LoneShard, store: StreamStore): LoneArchive {
   const cluster = shard.spec.name;
-  const ring = createKeyRing(store, [randomBytes(32)], cluster);
+  const masterKey = randomBytes(32);
+  const ring = createKeyRing(store, [masterKey], cluster);
   const all = [shard.primary, shard.replica];
   const hidden = new Set<ShardNode>();
   const look = async (): Promise<ShardNow> => {
@@ -74,6 +76,7 @@ export function loneArchive(docker: Docker, shard: LoneShard, store: StreamStore
   return {
     cluster,
     ring,
+    masterKey,
     hidden,
     start(changes = {}) {
       const ending = new AbortController();
