@@ -71,6 +71,16 @@ describe.each(kinds)('by the recipe of the documentation, of a shard of $engine 
     return { id: manifest.id, data };
   }
 
+  /** One whose place is in the middle of a segment: a server may fork just where one ends. */
+  async function backUpInside(): ReturnType<typeof backUp> {
+    for (;;) {
+      const made = await backUp();
+      const { offset } = made.data;
+      const timeline = await until('it is archived', async () => (await archive.timelines()).find((found) => endOf(found) > offset));
+      if (timeline.segments.some(({ startOffset, endOffset }) => startOffset < offset && offset < endOffset)) return made;
+    }
+  }
+
   /** A copy of all that lies in the bucket, where the server's own check is on the PATH as it is on a person's machine. */
   async function copied(): Promise<FolderByHand> {
     const { cluster, masterKey } = archive;
@@ -114,9 +124,9 @@ describe.each(kinds)('by the recipe of the documentation, of a shard of $engine 
     })();
     const segments = async () => (await archive.timelines()).at(-1)?.segments.length ?? 0;
     await until('some segments are stored', async () => (await segments()) >= 2);
-    const { id, data } = await backUp();
+    const { id, data } = await backUpInside();
     const before = await segments();
-    await until('others follow', async () => (await segments()) >= before + 2);
+    await until('others follow', async () => (await segments()) > before);
     writing = false;
     expect(await refused).toBe(0);
     const { held, timeline } = await archive.caughtUp(shard.primary);
