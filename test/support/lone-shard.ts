@@ -45,7 +45,7 @@ export interface PlacedFile {
   readonly content: string | Buffer;
 }
 
-/** Copies files into a container; whole files appear at once, in this order. */
+/** Copies files into a container, in this order. */
 export async function place(container: Docker.Container, files: readonly PlacedFile[]): Promise<void> {
   const tar = pack();
   for (const { path, content } of files) tar.entry({ name: path.slice(1) }, Buffer.from(content as string));
@@ -55,9 +55,13 @@ export async function place(container: Docker.Container, files: readonly PlacedF
   await container.putArchive(Buffer.concat(parts), { path: '/' });
 }
 
+/** Of every configuration here: tests ask for digests. */
+const LAST_LINE = 'enable-debug-command yes';
+
 /** Starts the engine's server as soon as its configuration is there; its address is known before. */
 export async function startServer(docker: Docker, image: string, server: string, network: 'bridge' | 'none'): Promise<Docker.Container> {
-  const wait = `until [ -f ${nodePaths.serverConf} ]; do sleep 0.05; done; mkdir -p ${nodePaths.db}; exec ${server} ${nodePaths.serverConf}`;
+  // Its last line: a file is there before all of it is.
+  const wait = `until grep -qs '^${LAST_LINE}$' ${nodePaths.serverConf}; do sleep 0.05; done; mkdir -p ${nodePaths.db}; exec ${server} ${nodePaths.serverConf}`;
   const container = await docker.createContainer({
     name: `holdfast-test-${uniqueName()}`,
     Image: image,
@@ -128,7 +132,7 @@ export async function startLoneShard(docker: Docker, { engine, version, mode, tl
       ...(mode === 'cluster'
         ? [{ path: nodePaths.nodesConf, content: renderNodesConf(spec, name, members, members[ordinal]?.nodeId ?? '') }]
         : [{ path: `${nodePaths.db}/.here`, content: '' }]),
-      { path: nodePaths.serverConf, content: `${conf}enable-debug-command yes\n` },
+      { path: nodePaths.serverConf, content: `${conf}${LAST_LINE}\n` },
     ]);
   }
 
@@ -190,7 +194,7 @@ export async function load(docker: Docker, spec: ClusterSpec, files: readonly Pl
   const aof = files.some(({ path }) => path.endsWith('.manifest')) ? 'yes' : 'no';
   const container = await startServer(docker, image, server, 'none');
   try {
-    const conf = `dir ${nodePaths.db}\nsave ""\nappendonly ${aof}\nreplicaof 127.0.0.1 1\nenable-debug-command yes\n`;
+    const conf = `dir ${nodePaths.db}\nsave ""\nappendonly ${aof}\nreplicaof 127.0.0.1 1\n${LAST_LINE}\n`;
     await place(container, [...files, { path: nodePaths.serverConf, content: conf }]);
     const ask = (command: string) => output(container, [cli, ...command.split(' ')]);
     await until('it has loaded', async () => (await ask('INFO persistence')).includes('\nloading:0'));
