@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 /**
- * Layers, fastest first. What starts servers or containers runs two or three files at a time: most of their time is spent waiting for servers (half of two cores were idle with two), and each file has a Temporal,
+ * Layers, fastest first. What starts servers or containers runs two files at a time: most of their time is spent waiting for servers, and each file has a Temporal,
  * a bucket and clusters of its own. The crash harness goes along several lanes by itself.
  */
 const layer = (
@@ -49,7 +49,7 @@ export default defineConfig({
         together: true, // each has a cluster of its own, and waits for the server most of its time
       }),
       layer('cli', ['test/cli/**/*.test.ts'], { timeoutMs: 120_000, atOnce: 2 }),
-      layer('integration', ['test/integration/**/*.test.ts'], { timeoutMs: 180_000, atOnce: 3 }),
+      layer('integration', ['test/integration/**/*.test.ts'], { timeoutMs: 180_000, atOnce: 2 }),
       layer('crash', ['test/crash/*.test.ts'], { timeoutMs: 300_000, atOnce: 2 }),
       layer('crash-all', ['test/crash/**/*.test.ts'], { timeoutMs: 900_000, atOnce: 1, env: { TEST_ALL: 'true' } }),
       // All that the normal run takes a sample of, and what takes minutes by itself.
