@@ -107,7 +107,8 @@ async function write(
 }
 
 async function catchUp(shard: LoneShard, archive: LoneArchive, puts: Map<string, number>, bytes: number) {
-  await write(shard, { bytes, keys: 20_000, count: bytes < 1000 ? 700_000 : 240_000 });
+  // As much of either: the second in which the last segment waits for more is to be a small part.
+  await write(shard, { bytes, keys: 20_000, count: bytes < 1000 ? 1_800_000 : 240_000 });
   const goal = await shard.primary.offset();
   const from = endOf((await archive.timelines()).at(-1));
   puts.clear();
