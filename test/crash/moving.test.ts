@@ -122,6 +122,7 @@ test.concurrent.each([
     await destination?.kill({ signal: 'SIGKILL' });
     await replica?.unpause();
     setTimeout(() => void destination?.start().catch(() => undefined), 15_000);
+    await handle.executeUpdate(operationHandlers.limits, { args: [{ probeP99Ms: 1000, slotsAtOnce: 256 }] }); // it was slow to be caught
     const result = await resultOf(handle);
     expect(result).toMatchObject({ outcome: 'done', moved: { slots: 4096, ledger: { lost: 0 } } });
     await survivor.check(subject, result);

@@ -8,7 +8,7 @@ import type { OperationResult } from '../../config/progress.ts';
 import { parseRanges, slotsOf } from '../../model/migration/moves.ts';
 import { holdings, testSpec } from './clusters.ts';
 import { execute, expectHealthy, type Subject, type Survivor } from './crash-harness.ts';
-import { createLoadClient, type Login } from './load-client.ts';
+import { createLoadClient, type LoadClient, type Login } from './load-client.ts';
 import { until } from './processes.ts';
 
 /** Keys that are there before a move, and after it. */
@@ -76,7 +76,7 @@ async function probeKeys(subject: Subject): Promise<readonly string[]> {
 const WORKERS = 20;
 
 /** Each key once, over several connections. */
-async function eachKey(subject: Subject, work: (client: ReturnType<typeof createLoadClient>, i: number) => Promise<void>): Promise<void> {
+async function eachKey(subject: Subject, work: (client: LoadClient, i: number) => Promise<void>): Promise<void> {
   const login = await operatorOf(subject);
   await Promise.all(
     Array.from({ length: WORKERS }, async (_, worker) => {
@@ -90,26 +90,26 @@ async function eachKey(subject: Subject, work: (client: ReturnType<typeof create
   );
 }
 
+/** Asks until there is an answer: a machine that does a lot of other things may be late with one. @throws Error after 10 s of none */
+async function answered(client: LoadClient, command: string, key: string, ...rest: readonly string[]): Promise<unknown> {
+  for (let attempt = 0; ; attempt++) {
+    const outcome = await client.call(command, key, ...rest);
+    if (outcome.end === 'ok') return outcome.value;
+    if (attempt > 50) throw new Error(`${command} ${key} has no answer: ${outcome.why}`);
+    await sleep(200);
+  }
+}
+
 /** Writes all keys of a kind. */
 export const fill = (subject: Subject, kind = 'key'): Promise<void> =>
-  eachKey(subject, async (client, i) => {
-    const outcome = await client.call('SET', `${kind}:${i}`, `value ${i}`);
-    if (outcome.end !== 'ok') throw new Error(`${kind}:${i} was not written: ${outcome.why}`);
-  });
+  eachKey(subject, async (client, i) => void (await answered(client, 'SET', `${kind}:${i}`, `value ${i}`)));
 
 /** @throws Error naming keys that are gone or changed, and keys of the probe that were left behind. */
 export async function expectEveryKey(subject: Subject): Promise<void> {
   const wrong: string[] = [];
   await eachKey(subject, async (client, i) => {
-    for (let attempt = 0; ; attempt++) {
-      const outcome = await client.call('GET', `key:${i}`);
-      if (outcome.end === 'ok') {
-        if (String(outcome.value) !== `value ${i}`) wrong.push(`key:${i} is ${String(outcome.value)}`);
-        return;
-      }
-      if (attempt > 50) throw new Error(`key:${i} cannot be read: ${outcome.why}`);
-      await sleep(200);
-    }
+    const value = String(await answered(client, 'GET', `key:${i}`));
+    if (value !== `value ${i}`) wrong.push(`key:${i} is ${value}`);
   });
   deepStrictEqual(wrong.slice(0, 10), []);
 }
