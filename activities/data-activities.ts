@@ -5,14 +5,14 @@ import { operationHandlers } from '../config/progress.ts';
 import { type SlotMove, slotsOf } from '../model/migration/moves.ts';
 import { backUpAcl } from './backup/back-up-acl.ts';
 import { type BackupDeps, backUpShard, type ShardRequest } from './backup/back-up-shard.ts';
-import { type ClosedSlots, closeOpenSlots, refuseConflicts } from './migration/close-open-slots.ts';
+import type { ClosedSlots } from './migration/close-open-slots.ts';
 import type { ClusterRef, MigrationDeps } from './migration/cluster-now.ts';
 import { gatherCrew } from './migration/crew.ts';
-import { steadyThrottle } from './migration/governor.ts';
 import { keyOfSlot } from './migration/ledger.ts';
 import { type MoveDeps, moveSlots } from './migration/move-slots.ts';
 import type { MoveRequest } from './migration/move-state.ts';
-import { askIfAwaited } from './support/awaited.ts';
+import { repairSlots } from './migration/repair-slots.ts';
+import { askIfAwaited, thoughCancelled } from './support/awaited.ts';
 import { beating } from './support/beating.ts';
 
 export interface DataDeps extends MigrationDeps, BackupDeps, Pick<MoveDeps, 'moveGroup'> {
@@ -25,27 +25,20 @@ export function createDataActivities(deps: DataDeps) {
   const tell = async (progress: MoveProgress): Promise<void> => {
     const { workflowExecution } = activityInfo();
     if (workflowExecution === undefined) return;
-    await deps.client.workflow.getHandle(workflowExecution.workflowId, workflowExecution.runId).signal(operationHandlers.moved, progress);
+    const { workflowId, runId } = workflowExecution;
+    await thoughCancelled(deps.client, () => deps.client.workflow.getHandle(workflowId, runId).signal(operationHandlers.moved, progress));
   };
   return beating({
     moveSlots: (request: MoveRequest) => {
-      return moveSlots({ ...deps, tell, confirm: askIfAwaited(deps.client) }, request);
+      const ask = askIfAwaited(deps.client);
+      return moveSlots({ ...deps, tell, confirm: () => thoughCancelled(deps.client, ask) }, request);
     },
 
     backUpShard: (request: ShardRequest) => backUpShard(deps, request),
     backUpAcl: (request: Pick<ShardRequest, 'spec' | 'backup'>) => backUpAcl(deps, request),
 
     /** Closes slots that anybody left open. @throws SlotConflict when a person must decide about some; all others are closed by then */
-    repairSlots: async (ref: ClusterRef, limits: MoveLimits): Promise<ClosedSlots> => {
-      const crew = await gatherCrew(deps, ref, { nodeAwayMs: limits.nodeAwayMs, mends: true });
-      try {
-        const closed = await closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits));
-        refuseConflicts(ref.spec.name, closed);
-        return closed;
-      } finally {
-        crew.close();
-      }
-    },
+    repairSlots: (ref: ClusterRef, limits: MoveLimits): Promise<ClosedSlots> => repairSlots(deps, ref, limits),
 
     /** The ledger's keys are gone from the slots of some moves. Only after the ledger was read: a second attempt would miss them. */
     removeProbeKeys: async (ref: ClusterRef, moves: readonly SlotMove[], limits: MoveLimits): Promise<void> => {

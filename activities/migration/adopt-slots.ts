@@ -8,8 +8,9 @@ import { type ConnectedNode, connectNode } from './slot-node.ts';
 /**
  * Gives slots that nobody serves to the primary of their shard, such as those of a failed one to that which was promoted in its place. As with every hand-over the new owner is told first, and by way of
  * IMPORTING, so that its word is newer than the failed node's, which then gives them up when it comes back. Safe to repeat.
+ * @param fenced node ids of those that come back as replicas, and claim nothing
  */
-export async function adoptSlots(cluster: string, now: ClusterNow, found: readonly Orphans[]): Promise<void> {
+export async function adoptSlots(cluster: string, now: ClusterNow, found: readonly Orphans[], fenced: ReadonlySet<string>): Promise<void> {
   const connected = await Promise.all(
     now.shards.flatMap(({ shard, primary }) =>
       primary === undefined ? [] : [connectNode(primary.nodeId, now.target(primary)).then((node) => [shard, node] as const)],
@@ -22,7 +23,8 @@ export async function adoptSlots(cluster: string, now: ClusterNow, found: readon
       if (promoted === undefined) continue;
       log.warn('slots that a promoted primary does not know of are given to it', { cluster, shard, slots: slots.length });
       const others = [...nodes.values()].filter((node) => node !== promoted);
-      if (failedId !== undefined && (await takesOldClaims(promoted))) await promoted.wire.ask([['CLUSTER', 'FORGET', failedId]]);
+      if (failedId !== undefined && !fenced.has(failedId) && (await takesOldClaims(promoted)))
+        await promoted.wire.ask([['CLUSTER', 'FORGET', failedId]]);
       for (let at = 0; at < slots.length; at += HANDED_OVER_AT_ONCE) {
         const some = slots.slice(at, at + HANDED_OVER_AT_ONCE);
         // Any node will do: that it comes by way of importing is what makes its word a new one.

@@ -8,6 +8,7 @@ import type { Crew } from './crew.ts';
 import { admitsWithin, NoRoom } from './key-room.ts';
 import { HANDED_OVER_AT_ONCE, moveGroup, type Throttle } from './move-group.ts';
 import type { ConnectedNode, SlotNode } from './slot-node.ts';
+import { keeping, type Unconfirmed, type Way } from './unconfirmed.ts';
 
 /** What was open, and what became of it. */
 export interface ClosedSlots {
@@ -54,8 +55,9 @@ export function unservedSlots(crew: Crew, { spec, clusterId }: ClusterRef): read
 /**
  * Closes slots that anybody left open, forward: keys that are left follow the others. One with a key that would have a server killed stays open,
  * for a person. Safe to repeat.
+ * @param unconfirmed keeps the keys that move, where a replica could take over
  */
-export async function closeOpenSlots(crew: Crew, slotsAtOnce: number, throttle: Throttle): Promise<ClosedSlots> {
+export async function closeOpenSlots(crew: Crew, slotsAtOnce: number, throttle: Throttle, unconfirmed?: Unconfirmed): Promise<ClosedSlots> {
   const closings = await findOpenSlots(crew);
   const nodes = new Map(crew.primaries().map((node) => [node.nodeId, node]));
   const pairs = new Map<string, { readonly source: ConnectedNode; readonly destination: ConnectedNode; readonly slots: number[] }>();
@@ -74,12 +76,15 @@ export async function closeOpenSlots(crew: Crew, slotsAtOnce: number, throttle: 
   // One pair after the other: what somebody else began may well have a node on both sides.
   for (const { source, destination, slots } of pairs.values()) {
     const others = crew.primaries().filter((node) => node !== source && node !== destination);
-    const within = { ...throttle, admit: admitsWithin(crew, source, destination) };
+    const way = wayBetween(crew, source, destination);
+    const admitted = { ...throttle, admit: admitsWithin(crew, source, destination) };
+    const within = way === undefined ? admitted : keeping(unconfirmed, way, admitted);
     for (let at = 0; at < slots.length; at += slotsAtOnce) {
       let group = slots.slice(at, at + slotsAtOnce);
       while (group.length > 0) {
         try {
           await moveGroup({ source, destination, others, slots: group, careful: new Set(group) }, within);
+          if (way !== undefined) unconfirmed?.handedOver(way);
           break;
         } catch (error) {
           if (!(error instanceof NoRoom)) throw error;
@@ -112,6 +117,12 @@ export async function closeOpenSlots(crew: Crew, slotsAtOnce: number, throttle: 
   }
   const persons = closings.flatMap((closing) => (closing.how === 'person' ? [{ slot: closing.slot, why: closing.why }] : []));
   return { finished, settled, persons: [...persons, ...stuck] };
+}
+
+/** Undefined when one of them has no place in the spec: nobody would know where to put keys back. */
+function wayBetween(crew: Crew, source: SlotNode, destination: SlotNode): Way | undefined {
+  const [from, to] = [crew.shardOf(source.nodeId), crew.shardOf(destination.nodeId)];
+  return from === undefined || to === undefined ? undefined : { from, sourceId: source.nodeId, to, destinationId: destination.nodeId };
 }
 
 /** @throws SlotConflict with each slot that only a person can decide on */

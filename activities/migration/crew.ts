@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ApplicationFailure } from '@temporalio/common';
 import { failures } from '../../config/failures.ts';
 import { placesById } from '../../model/layout.ts';
 import { slotsOf } from '../../model/migration/moves.ts';
@@ -24,11 +25,13 @@ export interface Crew {
   now(): ClusterNow;
   /** Of all nodes of the cluster, also of those that were away when it was looked at: each has the same for as long as it lives. */
   addresses(): ReadonlySet<string>;
-  /** The primary of the shard that a node belongs to, by node id: the node itself may be gone, or a replica by now. */
+  /** The shard that a node belongs to, by node id; undefined for one that the spec has no place for. */
+  shardOf(nodeId: string): number | undefined;
+  /** The primary of that shard: the node itself may be gone, or a replica by now. */
   leaderOf(nodeId: string): string;
   /**
    * Looks anew and connects again, once for all who ask; waits for a failover to end.
-   * @throws NodeAway when the cluster is not ready within `nodeAwayMs`
+   * @throws NodeAway when the cluster is not ready within `nodeAwayMs`, or soon when it was stopped and nothing is held
    */
   refresh(seen: number): Promise<void>;
   close(): void;
@@ -47,14 +50,16 @@ export interface Gathering {
   readonly mends: boolean;
   /** Told while the cluster is not ready, with the reason; and undefined when it is again. */
   readonly waits?: (why: string | undefined) => void;
-  /** Asked while it waits. */
+  /** Asked while it waits: whether somebody wants it to stop. */
   readonly stopped?: () => boolean;
+  /** Whether something would be lost if it gave up now: then it waits as long as it may, whoever wants it to stop, and for what passes outside of the cluster, too. */
+  readonly holds?: () => boolean;
 }
 
 export async function gatherCrew(
   deps: MigrationDeps,
   cluster: ClusterRef,
-  { nodeAwayMs, mends, waits = () => undefined, stopped = () => false }: Gathering,
+  { nodeAwayMs, mends, waits = () => undefined, stopped = () => false, holds = () => false }: Gathering,
 ): Promise<Crew> {
   const places = placesById(cluster.spec, cluster.clusterId);
   let nodes: ReadonlyMap<number, ConnectedNode> = new Map();
@@ -95,10 +100,10 @@ export async function gatherCrew(
     now = seen;
   };
   const mend = async (seen: ClusterNow): Promise<void> => {
-    await fenceFormer(deps.docker, cluster, seen.shards, seen.observation);
+    const fenced = await fenceFormer(deps.docker, cluster, seen.shards, seen.observation);
     const orphaned = orphans(cluster.spec, cluster.clusterId, seen.observation);
     if (orphaned.length === 0) return;
-    await adoptSlots(cluster.spec.name, seen, orphaned);
+    await adoptSlots(cluster.spec.name, seen, orphaned, fenced);
     throw new NotReady(`shard ${orphaned[0]?.shard} takes slots that it did not know of`);
   };
   const untilReady = async (): Promise<void> => {
@@ -114,9 +119,9 @@ export async function gatherCrew(
         const why = messageOf(error);
         waits(why);
         if (Date.now() > end) throw away(cluster.spec.name, nodeAwayMs, why);
-        if (!(error instanceof NotReady) && !passes(error)) throw error;
+        if (!(error instanceof NotReady) && !passes(error) && !(holds() && isPassing(error))) throw error;
         if (stopped()) stoppedAt ??= Date.now();
-        if (stoppedAt !== undefined && Date.now() - stoppedAt > STOPS_WITHIN_MS) throw stoppedWaiting(cluster.spec.name, why);
+        if (stoppedAt !== undefined && Date.now() - stoppedAt > STOPS_WITHIN_MS && !holds()) throw stoppedWaiting(cluster.spec.name, why);
       }
       await sleep(LOOK_EVERY_MS);
     }
@@ -128,6 +133,7 @@ export async function gatherCrew(
     throw error;
   }
 
+  const shardOf = (nodeId: string): number | undefined => places.get(nodeId)?.shard;
   const present = (): ClusterNow => {
     if (now === undefined) throw new Error('nobody has looked yet');
     return now;
@@ -145,7 +151,8 @@ export async function gatherCrew(
     slots: (shard) => owned.get(shard) ?? [],
     now: present,
     addresses: () => new Set(present().observation.containers.map(({ address }) => address)),
-    leaderOf: (nodeId) => nodes.get(places.get(nodeId)?.shard ?? -1)?.nodeId ?? nodeId,
+    shardOf,
+    leaderOf: (nodeId) => nodes.get(shardOf(nodeId) ?? -1)?.nodeId ?? nodeId,
     async refresh(seen) {
       if (seen !== round) return;
       refreshing ??= untilReady().finally(() => {
@@ -159,6 +166,9 @@ export async function gatherCrew(
 
 class NotReady extends Error {}
 
+/** As the engine that does not answer for a moment. */
+const isPassing = (error: unknown): error is ApplicationFailure => error instanceof ApplicationFailure && error.nonRetryable !== true;
+
 const away = (cluster: string, nodeAwayMs: number, why: string) =>
   fatal(
     failures.nodeAway,
@@ -168,6 +178,9 @@ const away = (cluster: string, nodeAwayMs: number, why: string) =>
 /** It passes: who has stopped it may go on later. */
 const stoppedWaiting = (cluster: string, why: string) =>
   passing(failures.nodeAway, `it was stopped while ${cluster} was not ready: ${why}`);
+
+/** Whether it is what `refresh` throws when it was stopped. */
+export const isStoppedWait = (error: unknown): error is ApplicationFailure => isPassing(error) && error.type === failures.nodeAway;
 
 /** Errors behind which a failover or a restart may stand: the connection, or a server that is not who it was. */
 const PASSING_KINDS = new Set([
@@ -184,6 +197,21 @@ const PASSING_KINDS = new Set([
 ]);
 const PASSING =
   /with masters|with primaries|not a master|not a primary|Unknown node|don't know about node|Target instance replied with error: -?(MOVED|READONLY|CLUSTERDOWN|LOADING|MASTERDOWN|OOM|BUSY|TRYAGAIN)|still hold keys/i;
+
+const MOST_FAILOVERS = 5;
+
+/** Does what is safe to repeat, and again after a failover in its middle. @throws what the last of five tries did, and what `refresh` does */
+export async function throughFailovers<T>(crew: Crew, work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    const { round } = crew;
+    try {
+      return await work();
+    } catch (error) {
+      if (!passes(error) || tries === MOST_FAILOVERS) throw error;
+      await crew.refresh(round);
+    }
+  }
+}
 
 /** Whether it can help to look again and go on. */
 export const passes = (error: unknown): boolean =>

@@ -20,29 +20,34 @@ const GONE_WITHIN_MS = 10_000;
  * one gives them up and deletes their keys, with all that clients have written since. And slots of which nobody had heard yet it takes from their owner, so
  * that the shard has two primaries (both seen on 9.1: whose word comes first decides). So a primary that was replaced comes back as a replica: its
  * nodes.conf says so before it starts. One that is only frozen is ended for that, and started again. Safe to repeat.
+ * @returns node ids of those that are away and come back as replicas
  */
 export async function fenceFormer(
   docker: Docker,
   { spec, clusterId }: ClusterRef,
   shards: readonly ShardNow[],
   observation: Observation,
-): Promise<void> {
+): Promise<ReadonlySet<string>> {
+  const fenced = new Set<string>();
   const answers = new Set(observation.nodes.filter(answered).map(({ name }) => name));
   for (const { shard, primary } of shards) {
     if (primary === undefined) continue;
     const away = observation.containers.filter((one) => one.kind === 'data' && one.shard === shard && !answers.has(one.name));
     for (const { name } of away) {
       const itself = parseClusterNodes((await readFromNode(docker, name, nodePaths.nodesConf)) ?? '').find(({ myself }) => myself);
-      if (itself?.role !== 'primary') continue;
       const own = nodeIdOf(clusterId, name);
+      if (itself?.role === 'replica') fenced.add(own);
+      if (itself?.role !== 'primary') continue;
       const members = membersForFormer(observation.views[0]?.members ?? [], own, primary.nodeId);
       if (!members.some(({ nodeId }) => nodeId === own)) continue; // the others have forgotten it
       log.warn('a primary that was replaced will come back as a replica', { cluster: spec.name, node: name, now: primary.name });
       const ran = await endNow(docker, name);
       await putIntoNode(docker, name, [{ path: nodePaths.nodesConf, text: renderNodesConf(spec, clusterId, members, own) }]);
       if (ran) await startContainer(docker, name);
+      fenced.add(own);
     }
   }
+  return fenced;
 }
 
 /** @returns whether it ran, or was frozen */

@@ -10,12 +10,12 @@ import type { Governor } from './governor.ts';
 import { admitsWithin } from './key-room.ts';
 import type { Ledger } from './ledger.ts';
 import { refuseLoss } from './loss.ts';
-import type { moveGroup, Throttle } from './move-group.ts';
+import type { moveGroup } from './move-group.ts';
 import type { MoveBoard } from './move-progress.ts';
 import { awaitNoJobs, findNativeCommands, moveNatively, type NativeJobs, nativeFailed } from './native.ts';
 import type { Probe } from './probe.ts';
 import type { ConnectedNode } from './slot-node.ts';
-import type { Unconfirmed } from './unconfirmed.ts';
+import { keeping, type Unconfirmed } from './unconfirmed.ts';
 
 /** What a lane works with. */
 export interface GroupRunner {
@@ -137,7 +137,7 @@ async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number):
   const bytesPerKey = runner.bytesPerKey[move.from] ?? 100;
   const lane = runner.governor.throttle(move.from, bytesPerKey);
   const way = { from: move.from, sourceId: source.nodeId, to: move.to, destinationId: destination.nodeId };
-  const throttle: Throttle = {
+  const throttle = keeping(unconfirmed, way, {
     ...lane,
     admit: admitsWithin(crew, source, destination),
     moved: (keys, tookMs, bytes = keys * bytesPerKey) => {
@@ -145,12 +145,7 @@ async function movePipelined(runner: GroupRunner, move: SlotMove, rate: number):
       if (!over) progress.moved(move, keys, bytes);
       return lane.moved(keys, tookMs, bytes);
     },
-    async mayGoOn() {
-      await unconfirmed?.room();
-      await lane.mayGoOn();
-    },
-    ...(unconfirmed === undefined ? {} : { keep: (copies) => unconfirmed.keep(way, copies) }),
-  };
+  });
   try {
     const others = crew.primaries().filter((node) => node !== source && node !== destination);
     try {

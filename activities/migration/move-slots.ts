@@ -1,15 +1,17 @@
 import { ApplicationFailure, cancellationSignal, log } from '@temporalio/activity';
-import { failures } from '../../config/failures.ts';
+import { type FailureType, failures } from '../../config/failures.ts';
 import type { MoveHeartbeat } from '../../config/migration.ts';
 import { parseRanges, type SlotMove, slotsOf } from '../../model/migration/moves.ts';
+import { countSlots } from '../../model/slots.ts';
 import { report, reported } from '../support/beating.ts';
 import { messageOf } from '../support/failure.ts';
+import { endingItself } from '../support/until.ts';
 import { closeOpenSlots, refuseConflicts } from './close-open-slots.ts';
 import type { MigrationDeps } from './cluster-now.ts';
-import { type Crew, gatherCrew, passes } from './crew.ts';
+import { type Crew, gatherCrew, isStoppedWait, throughFailovers } from './crew.ts';
 import { createGovernor, steadyThrottle } from './governor.ts';
 import { type GroupRunner, runLane } from './lane.ts';
-import { holdLease, Superseded } from './lease.ts';
+import { holdLease, type Lease, Superseded } from './lease.ts';
 import { Ledger, type LostWrite } from './ledger.ts';
 import { keysMissing, refuseLoss } from './loss.ts';
 import { moveGroup } from './move-group.ts';
@@ -17,7 +19,7 @@ import { createProgress } from './move-progress.ts';
 import { type MoveOutcome, type MoveRequest, type MoveTotals, noTotals, reportOf } from './move-state.ts';
 import { startProbe } from './probe.ts';
 import { watchRemovals } from './removals.ts';
-import { keepUnconfirmed, type Unconfirmed } from './unconfirmed.ts';
+import { keepUnconfirmed, SOON_MS, type Unconfirmed } from './unconfirmed.ts';
 
 export interface MoveDeps extends MigrationDeps {
   /** Tells the workflow how far it is. */
@@ -30,11 +32,21 @@ export interface MoveDeps extends MigrationDeps {
 
 /**
  * Moves slots until the destination of every move owns them, or until it is cancelled: then it ends at the next group boundary, with no slot
- * open, and says how far it is. So it ends, too, when servers refuse to move slots by themselves. Safe to repeat: a fresh attempt asks the
- * cluster, closes what an earlier one left open, and goes on; servers that have refused are asked again.
+ * open, and says how far it is; but not before keys that a primary took along when it died are back, for it is the only one that has them.
+ * So it ends, too, when servers refuse to move slots by themselves. Safe to repeat: a fresh attempt asks the cluster, closes what an earlier
+ * one left open, and goes on; servers that have refused are asked again.
  * @throws WriteLost, SlotConflict, NodeAway, MigrationFailed
  */
-export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<MoveOutcome> {
+export function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<MoveOutcome> {
+  const lease = holdLease(deps.confirm);
+  const cancelled = cancellationSignal();
+  return endingItself(
+    () => cancelled.aborted && lease.whyNot() !== undefined,
+    () => moveUntil(cancelled, lease, deps, request).finally(lease.end),
+  );
+}
+
+async function moveUntil(cancelled: AbortSignal, lease: Lease, deps: MoveDeps, request: MoveRequest): Promise<MoveOutcome> {
   const { spec, moves, limits } = request;
   const before = (reported() as MoveHeartbeat | undefined)?.resume as MoveTotals | undefined;
   const start = before ?? request.soFar ?? noTotals(request.strategy);
@@ -44,9 +56,8 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   ledger.written = start.written;
   ledger.acknowledged = start.acknowledged;
   ledger.resume(slotsOf(parseRanges(start.prepared)), start.numbers, start.startedAt);
-  const lease = holdLease(deps.confirm);
-  const cancelled = cancellationSignal();
   let waitsFor: string | undefined;
+  let unconfirmed: Unconfirmed | undefined;
   const crew = await gatherCrew(deps, request, {
     nodeAwayMs: limits.nodeAwayMs,
     mends: true,
@@ -54,10 +65,12 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
       waitsFor = why;
     },
     stopped: () => cancelled.aborted,
+    holds: () => unconfirmed?.any === true && !lease.over,
   }).catch((error: unknown) => {
-    lease.end();
-    throw error;
+    if (!isStoppedWait(error)) throw error;
+    return error;
   });
+  if (crew instanceof ApplicationFailure) return interrupted(start, request, crew);
   const { shards, target } = crew.now();
   const probe = startProbe(
     shards.flatMap(({ primary }) => (primary === undefined ? [] : [target(primary)])),
@@ -72,8 +85,13 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
   if (cancelled.aborted) governor.stop();
   const beat = setInterval(() => report(progress.heartbeat()), 1000);
   const told = setInterval(() => void progress.tell(deps.tell), 1000);
-  const unconfirmed = hasReplicas ? keepUnconfirmed(spec.name, crew, ledger, () => lease.over) : undefined;
-  const close = () => closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits, lease));
+  unconfirmed = hasReplicas ? keepUnconfirmed(spec.name, crew, ledger, () => lease.over) : undefined;
+  const closeNow = async () => {
+    await unconfirmed?.settle();
+    return closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits, lease), unconfirmed);
+  };
+  const close = () => throughFailovers(crew, closeNow);
+  const settleDown = () => throughFailovers(crew, async () => unconfirmed?.drained(governor.stopping ? SOON_MS : limits.nodeAwayMs));
   try {
     const closed = await close();
     refuseConflicts(spec.name, closed);
@@ -86,16 +104,21 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     await runLanes(
       { ...request, crew, governor, probe, ledger, unconfirmed, progress, evicted, jobs: { running: 0, taken: false }, moveGroup: moveOne },
       limits.pairs,
-      close,
+      async (gaveUp) => {
+        // A cluster that was waited for in vain is not waited for again.
+        if (gaveUp) return void (await closeNow());
+        await close();
+        await settleDown();
+      },
     );
     // A lane that failed in the moment in which it was stopped may have left its group open.
     if (governor.stopping) refuseConflicts(spec.name, await close());
-    // Nobody asks the engine any more when it was cancelled.
+    // Who wants it to stop does not wait for another look.
     if (!cancelled.aborted) {
       await crew.refresh(crew.round);
       await progress.begin(crew);
     }
-    await settleDown(crew, unconfirmed, governor.stopping ? SOON_MS : limits.nodeAwayMs);
+    await settleDown();
     const lost = await checkLedger(crew, ledger, progress.arrivedSlots());
     await refuseLoss(spec.name, lost, evicted);
     progress.evicted(lost.map(({ slot }) => slot));
@@ -107,10 +130,12 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
     if (!complete) await progress.tell(deps.tell, 'last'); // who looks at a paused move sees where it stands
     const fellBack = progress.fellBack();
     return { complete, totals, report: reportOf(totals, moves, left, 0), ...(fellBack === undefined ? {} : { fellBack }) };
+  } catch (error) {
+    if (!isStoppedWait(error)) throw error;
+    return interrupted(progress.totals(), request, error);
   } finally {
     clearInterval(beat);
     clearInterval(told);
-    lease.end();
     unconfirmed?.end();
     governor.end();
     await probe.stop();
@@ -121,11 +146,12 @@ export async function moveSlots(deps: MoveDeps, request: MoveRequest): Promise<M
 /**
  * A lane for each source, so many at a time: a MIGRATE holds up its source, two of them would only wait for one another. When one fails the
  * others end what they have open, and what it left open itself is closed as far as that can be done.
+ * @param tidy closes it; told whether one has given up on the cluster
  */
 async function runLanes(
   runner: GroupRunner & { readonly moves: readonly SlotMove[] },
   atOnce: number,
-  close: () => Promise<unknown>,
+  tidy: (gaveUp: boolean) => Promise<void>,
 ): Promise<void> {
   const { moves, governor, spec } = runner;
   const sources = [...new Set(moves.map(({ from }) => from))];
@@ -146,32 +172,25 @@ async function runLanes(
   await Promise.all(Array.from({ length: Math.min(atOnce, sources.length) }, work));
   if (problems.length === 0) return;
   // A lost write is the worst of them, must not hide behind another, and leaves everything as it is for those who look into it.
-  const lost = problems.find((problem) => problem instanceof ApplicationFailure && problem.type === failures.writeLost);
+  const lost = problems.find((problem) => isOf(problem, failures.writeLost));
   if (lost !== undefined) throw lost;
   const superseded = problems.find((problem) => problem instanceof Superseded);
   if (superseded !== undefined) throw superseded;
-  await close().catch((error: unknown) => {
+  await tidy(problems.some((problem) => isOf(problem, failures.nodeAway))).catch((error: unknown) => {
     log.warn('slots may be left open', { cluster: spec.name, why: messageOf(error) });
   });
   throw problems[0];
 }
 
-/** The last keys that have arrived get to the replicas, too, or to whoever is promoted now. */
-async function settleDown(crew: Crew, unconfirmed: Unconfirmed | undefined, withinMs: number): Promise<void> {
-  for (let tries = 1; ; tries++) {
-    try {
-      await unconfirmed?.drained(withinMs);
-      return;
-    } catch (error) {
-      if (!passes(error) || tries === SETTLE_TRIES) throw error;
-      await crew.refresh(crew.round);
-    }
-  }
-}
+/** What it has done goes on to the next attempt, and into the result; how far the slots are nobody can say. */
+const interrupted = (totals: MoveTotals, { moves }: MoveRequest, { message }: ApplicationFailure): MoveOutcome => ({
+  complete: false,
+  totals,
+  report: reportOf(totals, moves, ({ slots }) => countSlots(slots), 0),
+  interrupted: message,
+});
 
-const SETTLE_TRIES = 5;
-/** Somebody waits for it to stop. */
-const SOON_MS = 2000;
+const isOf = (problem: unknown, type: FailureType): boolean => problem instanceof ApplicationFailure && problem.type === type;
 
 /** Reads the whole ledger back from those who own its slots now. */
 async function checkLedger(crew: Crew, ledger: Ledger, moved: ReadonlyMap<number, number>): Promise<readonly LostWrite[]> {

@@ -56,6 +56,8 @@ export interface MoveOutcome {
   readonly report: MoveReport;
   /** Why a server refuses to move slots by itself, when none has taken a job: no slot has moved, and none is open. */
   readonly fellBack?: string;
+  /** What it waited for when it was asked to stop: slots may be open. */
+  readonly interrupted?: string;
 }
 
 export const noTotals = (strategy: MoveTotals['strategy']): MoveTotals => ({

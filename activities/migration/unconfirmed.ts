@@ -4,6 +4,7 @@ import { followersOf } from './copies.ts';
 import type { Crew } from './crew.ts';
 import type { KeyCopies } from './key-copies.ts';
 import type { Ledger } from './ledger.ts';
+import type { Throttle } from './move-group.ts';
 import { removeLeftovers, restoreCopies } from './put-back.ts';
 import type { ConnectedNode } from './slot-node.ts';
 
@@ -25,6 +26,8 @@ export interface Unconfirmed {
   settled(shard: number): Promise<ConnectedNode>;
   /** Waits until replicas have everything, for a while. @throws WireLost when a destination is away */
   drained(withinMs: number): Promise<void>;
+  /** Whether there are any: they are in this process only, and whoever ends it now may lose keys. */
+  readonly any: boolean;
   end(): void;
 }
 
@@ -48,6 +51,8 @@ interface Kept {
 const LOOK_EVERY_MS = 100;
 /** By then a replica that is alive has heard of a hand-over from everybody. */
 const HEARD_WITHIN_MS = 3000;
+/** By then replicas that are alive have everything, too: for who waits for the end. */
+export const SOON_MS = 3500;
 const MOST_SILENT_SECONDS = 1;
 const MOST_BYTES = 64 * 1024 ** 2;
 const ROOM_WITHIN_MS = 10_000;
@@ -153,6 +158,22 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
         if (kept.size > 0) await sleep(LOOK_EVERY_MS / 4);
       }
     },
+    get any() {
+      return kept.size > 0;
+    },
     end: () => clearInterval(timer),
   };
 }
+
+/** The throttle of a group whose keys are kept until they are safe. */
+export const keeping = (unconfirmed: Unconfirmed | undefined, way: Way, throttle: Throttle): Throttle =>
+  unconfirmed === undefined
+    ? throttle
+    : {
+        ...throttle,
+        keep: (copies) => unconfirmed.keep(way, copies),
+        async mayGoOn() {
+          await unconfirmed.room();
+          await throttle.mayGoOn();
+        },
+      };

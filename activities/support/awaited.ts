@@ -4,6 +4,10 @@ import { msOf } from '../../config/timestamps.ts';
 
 const ANSWER_WITHIN_MS = 3000;
 
+/** Calls Temporal for an activity that was cancelled and has not ended: the SDK ends every call that is made in it by then. */
+export const thoughCancelled = <T>(client: Client, call: () => Promise<T>): Promise<T> =>
+  client.withAbortSignal(AbortSignal.timeout(ANSWER_WITHIN_MS), call);
+
 /** What Temporal knows of the activity that runs here; undefined when it has ended, or its workflow has. */
 async function pendingHere(client: Client) {
   const { activityId, workflowExecution } = activityInfo();

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { activityInfo, CancelledFailure, cancellationSignal, sleep } from '@temporalio/activity';
 
 interface UntilOptions {
@@ -22,12 +23,21 @@ export async function until<T>(look: () => Promise<T | undefined>, { timeoutMs, 
   }
 }
 
+const ownEnd = new AsyncLocalStorage<() => boolean>();
+
+/**
+ * Runs what ends in its own time when it is cancelled, because it would leave something half done. It must find out by itself whether it still may.
+ * @param isOver whether nothing may be touched any more
+ */
+export const endingItself = <T>(isOver: () => boolean, run: () => Promise<T>): Promise<T> => ownEnd.run(isOver, run);
+
 /**
  * Throws when the server has given this attempt up, or a person has cancelled it: another one may be at work, or its steps are being undone,
  * and two must not touch the same things.
  */
 export function refuseWhenCancelled(): void {
-  if (inActivity() && cancellationSignal().aborted) throw new CancelledFailure('this attempt was cancelled');
+  const isOver = ownEnd.getStore() ?? (() => inActivity() && cancellationSignal().aborted);
+  if (isOver()) throw new CancelledFailure('this attempt was cancelled');
 }
 
 function inActivity(): boolean {

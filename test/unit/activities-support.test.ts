@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { engineCall, engineFailure } from '../../activities/docker/engine.ts';
 import { beating, report, reported } from '../../activities/support/beating.ts';
 import { messageOf } from '../../activities/support/failure.ts';
-import { refuseWhenCancelled, until } from '../../activities/support/until.ts';
+import { endingItself, refuseWhenCancelled, until } from '../../activities/support/until.ts';
 
 const answer = (statusCode: number, message: string) => Object.assign(new Error(message), { statusCode });
 const system = (code: string) => Object.assign(new Error(`connect ${code} /var/run/docker.sock`), { code });
@@ -86,6 +86,25 @@ describe('an activity that was cancelled', () => {
     });
     await expect(running).rejects.toMatchObject({ name: 'CancelledFailure' });
     expect(calls).toBe(0);
+  });
+
+  test('goes on where it ends itself, until it says that it may not', async () => {
+    const env = new MockActivityEnvironment();
+    let calls = 0;
+    let over = false;
+    const running = env.run(() =>
+      endingItself(
+        () => over,
+        async () => {
+          env.cancel();
+          await engineCall('look', async () => ++calls);
+          over = true;
+          await engineCall('remove it', async () => ++calls);
+        },
+      ),
+    );
+    await expect(running).rejects.toMatchObject({ name: 'CancelledFailure' });
+    expect(calls).toBe(1);
   });
 
   test('is refused only inside of activities: doctor and connect use the same code', () => {

@@ -5,7 +5,8 @@ import type { ClusterNow } from '../../activities/migration/cluster-now.ts';
 import type { Crew } from '../../activities/migration/crew.ts';
 import { drain, type GroupMove, handOver, moveGroup, openSlots, type Throttle } from '../../activities/migration/move-group.ts';
 import type { ConnectedNode } from '../../activities/migration/slot-node.ts';
-import { ServerError } from '../../activities/redis/protocol.ts';
+import type { Unconfirmed, Way } from '../../activities/migration/unconfirmed.ts';
+import { RawList, ServerError } from '../../activities/redis/protocol.ts';
 import { planMoves } from '../../model/migration/balance.ts';
 import { type SlotMove, slotsOf, toRanges } from '../../model/migration/moves.ts';
 import {
@@ -319,6 +320,32 @@ const newestOf = (model: SlotModel): ReadonlyMap<string, number> => {
 };
 
 describe('closing what anybody left open', () => {
+  test('keeps the keys that it sends, until all have been told whose their slots are', async () => {
+    const model = createSlotModel(2, [0, 0], ['0:a', '1:b']);
+    const told: string[] = [];
+    const nodes = model.connect({ meanwhile: () => undefined, steps: 0 }).map(
+      (node): ConnectedNode => ({
+        ...node,
+        migrate: (lists, destination, timeoutMs, keep) => {
+          keep?.(new RawList(0, Buffer.alloc(0)));
+          return node.migrate(lists, destination, timeoutMs);
+        },
+      }),
+    );
+    const [source, destination] = [nodeAt(nodes, 0), nodeAt(nodes, 1)];
+    const crew: Crew = { ...crewOf(nodes), shardOf: (nodeId) => nodes.findIndex((node) => node.nodeId === nodeId) };
+    const say = (what: string) => (way: Way) => void told.push(`${what} ${way.from}>${way.to}`);
+    const unconfirmed = {
+      keep: say('keep'),
+      handedOver: say('handed over'),
+      room: async () => undefined,
+    } as Partial<Unconfirmed> as Unconfirmed;
+    await openSlots({ source, destination, others: [], slots: [0, 1] });
+    await closeOpenSlots(crew, 2, throttleOf({ batchKeys: 1 }), unconfirmed);
+    expect(told).toEqual(['keep 0>1', 'keep 0>1', 'handed over 0>1']);
+    expect(lostWrites(model)).toEqual([]);
+  });
+
   test('leaves a slot with a key that would have a server killed to a person, and closes all others', async () => {
     const [MIB, GIB] = [2 ** 20, 2 ** 30];
     const model = createSlotModel(2, [0, 0, 0], ['0:a', '1:b', '1:huge', '2:c']);

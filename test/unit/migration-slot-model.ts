@@ -317,6 +317,7 @@ export const crewOf = (nodes: readonly ConnectedNode[]): Crew => ({
     throw new Error('not in the model');
   },
   addresses: () => new Set(),
+  shardOf: () => undefined,
   leaderOf: (nodeId) => nodeId,
   refresh: () => Promise.resolve(),
   close: () => undefined,

@@ -91,7 +91,9 @@ describe('keys that a destination has taken', () => {
 
   test('are forgotten once the replica has acknowledged them, whoever else reads the stream', async () => {
     unconfirmed.keep(way, copies('a'));
+    expect(unconfirmed.any).toBe(true);
     await vi.advanceTimersByTimeAsync(100);
+    expect(unconfirmed.any).toBe(false);
     failOver(1);
     await unconfirmed.settle();
     expect([...replica.data]).toEqual([]);

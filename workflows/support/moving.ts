@@ -98,9 +98,9 @@ export async function moveSlots(op: Operation, plan: MovePlan, moving: Moving): 
           const outcome: MoveOutcome | undefined = await op.untilSteered((now) =>
             data.moveSlots({ ...request, limits: now, ...(last === undefined ? {} : { soFar: last.totals }) }),
           );
-          told = outcome !== undefined;
+          told = outcome !== undefined && outcome.interrupted === undefined;
           last = outcome ?? last;
-          // What it had open when its worker died must not stay so for as long as a pause takes.
+          // What it had open when its worker died, or a node was away, must not stay so for as long as a pause takes.
           if (told) continue;
           if (cancelled()) closed = await CancellationScope.nonCancellable(tidy);
           else await CancellationScope.nonCancellable(() => data.repairSlots(ref, limits));
