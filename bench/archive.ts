@@ -4,15 +4,15 @@ import { text } from 'node:stream/consumers';
 import { openSegment } from '../activities/archive/segment.ts';
 import { createEngine } from '../activities/docker/engine.ts';
 import { CommandScanner } from '../activities/replication/command-scanner.ts';
-import { createObjectStore, type StreamStore } from '../activities/storage/object-store.ts';
+import type { StreamStore } from '../activities/storage/object-store.ts';
 import { backupKeys, parseSegmentKey } from '../config/names.ts';
 import { readSettings } from '../config/settings.ts';
-import { endOf, type LoneArchive, loneArchive } from '../test/support/lone-archive.ts';
-import { type LoneShard, startLoneShard } from '../test/support/lone-shard.ts';
-import { startObjectServer } from '../test/support/object-server.ts';
+import { endOf, type LoneArchive } from '../test/support/lone-archive.ts';
+import { startArchivedShard } from '../test/support/lone-archived-shard.ts';
+import type { LoneShard } from '../test/support/lone-shard.ts';
 import { until } from '../test/support/processes.ts';
 import type { WriterOrder } from './archive-writer.ts';
-import { median, table } from './measure.ts';
+import { median, table, type Verdict, verdictLine } from './measure.ts';
 
 const MB = 1e6;
 const ROUNDS = 3;
@@ -26,15 +26,13 @@ const WRITES_A_SECOND = 20_000;
  * The archive runs in this process, where a worker would run it: CPU and memory are those of this process, with all that the bench itself has in it.
  */
 export async function benchArchive(): Promise<void> {
-  const [shard, server] = await Promise.all([
-    startLoneShard(createEngine(readSettings({})), { engine: 'valkey', version: '9.1', mode: 'cluster', tls: true }),
-    startObjectServer(),
-  ]);
-  const store = createObjectStore(server.settings);
+  const kind = { engine: 'valkey', version: '9.1', mode: 'cluster', tls: true } as const;
+  const puts = new Map<string, number>();
+  const { shard, store, archive, stop } = await startArchivedShard(createEngine(readSettings({})), kind, {
+    through: (store) => noting(store, puts),
+  });
   try {
-    await store.ensureBucket();
     for (const { redis } of [shard.primary, shard.replica]) await redis.config('SET', 'repl-backlog-size', '400mb');
-    const { archive, puts } = watched(shard, store);
     const first = archive.start({ rpoSeconds: 2 });
     await until('it has begun', async () => (await archive.timelines()).length === 1);
     await first.kill();
@@ -58,17 +56,10 @@ export async function benchArchive(): Promise<void> {
       words: `stored after ${p99} ms at p99, target below ${TARGET.lagMs}, at ${perSecond} of ${WRITES_A_SECOND} writes/s`,
       met: p99 < TARGET.lagMs && perSecond >= WRITES_A_SECOND * 0.95,
     });
-    for (const { words, met } of verdicts) console.log(`${met ? 'met   ' : 'MISSED'} ${words}`);
+    for (const verdict of verdicts) console.log(verdictLine(verdict));
   } finally {
-    store.close();
-    await shard.stop();
-    await server.stop();
+    await stop();
   }
-}
-
-interface Verdict {
-  readonly words: string;
-  readonly met: boolean;
 }
 
 interface Lag {
@@ -79,19 +70,15 @@ interface Lag {
   readonly perSecond: number;
 }
 
-/** The archive, with a note of when each object was there. */
-function watched(shard: LoneShard, store: StreamStore): { readonly archive: LoneArchive; readonly puts: Map<string, number> } {
-  const puts = new Map<string, number>();
-  const noting: StreamStore = {
-    ...store,
-    async putStream(key, source, options) {
-      const bytes = await store.putStream(key, source, options);
-      puts.set(key, Date.now());
-      return bytes;
-    },
-  };
-  return { archive: loneArchive(createEngine(readSettings({})), shard, noting), puts };
-}
+/** The store, with a note of when each object was there. */
+const noting = (store: StreamStore, puts: Map<string, number>): StreamStore => ({
+  ...store,
+  async putStream(key, source, options) {
+    const bytes = await store.putStream(key, source, options);
+    puts.set(key, Date.now());
+    return bytes;
+  },
+});
 
 async function write(
   { primary }: LoneShard,

@@ -8,7 +8,7 @@ import { type Stack, startStack } from '../test/support/stack.ts';
 import { byPipe, type Contender, holdfast, type Subject, type Turn, takeCli } from './backup-contenders.ts';
 import { fillWith, type Kind, VALUE_BYTES } from './backup-data.ts';
 import { compiledWorker } from './compiled.ts';
-import { median, table } from './measure.ts';
+import { median, table, verdictLine } from './measure.ts';
 import { takeOption, wholeNumber } from './options.ts';
 import { type Felt, whileWriting } from './writer.ts';
 
@@ -123,6 +123,6 @@ function report(title: string, turns: ReadonlyMap<string, readonly Measured[]>, 
     },
   ];
   console.log(`\n${title}\n\n${table([head, ...rows, ['idle', '', '', '', ...feltCells(idle)]])}\n`);
-  for (const { words, met } of verdicts) console.log(`${met ? 'met   ' : 'MISSED'} ${words}`);
+  for (const verdict of verdicts) console.log(verdictLine(verdict));
   return verdicts.every(({ met }) => met);
 }

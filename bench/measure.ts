@@ -9,6 +9,14 @@ export function median(values: readonly number[]): number {
     : ((sorted[middle - 1] ?? Number.NaN) + (sorted[middle] ?? Number.NaN)) / 2;
 }
 
+/** What came of a target. */
+export interface Verdict {
+  readonly words: string;
+  readonly met: boolean;
+}
+
+export const verdictLine = ({ words, met }: Verdict): string => `${met ? 'met   ' : 'MISSED'} ${words}`;
+
 /** Runs the work and says how long it took, in ms. */
 export async function timed(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();

@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { ClientProbeReport } from './client-probe.ts';
-import { median, table } from './measure.ts';
+import { median, table, type Verdict, verdictLine } from './measure.ts';
 import type { DataSet } from './rebalance-cluster.ts';
 import type { ContenderNotes } from './rebalance-contenders.ts';
 
@@ -20,11 +20,6 @@ export interface SetResult {
   readonly set: DataSet;
   readonly turns: ReadonlyMap<string, readonly Turn[]>;
   readonly idle: readonly ClientProbeReport[];
-}
-
-interface Verdict {
-  readonly words: string;
-  readonly met: boolean;
 }
 
 /** Of the contender that is named: how many times its keys/s Holdfast shall reach. */
@@ -82,7 +77,7 @@ export function reportSet({ set, turns, idle }: SetResult): { readonly text: str
   const text = [
     `\n${set.id}: ${what}; 3 -> 4 primaries; medians of ${idle.length} ${idle.length === 1 ? 'round' : 'rounds'}, what the client felt in ms`,
     `\n${table([head, ...rows, still])}\n`,
-    ...verdicts.map(({ words, met }) => `${met ? 'met   ' : 'MISSED'} ${words}`),
+    ...verdicts.map(verdictLine),
     ...[...turns].flatMap(([name, all]) => (TIMES[name] === undefined ? others.map((other) => boundOf(name, all, other)) : [])),
     ...notesOf(turns, idle),
   ].join('\n');

@@ -1,7 +1,7 @@
 import { sweep, uniqueName } from '../test/support/clusters.ts';
 import { type Stack, startStack } from '../test/support/stack.ts';
 import { compiledWorker } from './compiled.ts';
-import { median, table } from './measure.ts';
+import { median, table, verdictLine } from './measure.ts';
 import { wholeNumber } from './options.ts';
 import { importKeys, loadAgain, type Restored, restore } from './restore-contenders.ts';
 import { deprovision, makeSource, VALUE_BYTES } from './restore-data.ts';
@@ -123,7 +123,7 @@ function report(rounds: readonly Round[], keys: number, rdbBytes: number, import
   const ratio = median(rounds.map(({ same, loadMs }) => loadMs / same.dataMs));
   const spread = median(rounds.map((round) => perSecond(round) / round.imported.one));
   console.log('');
-  for (const { words, met } of [
+  for (const verdict of [
     {
       words: `data part at ${ratio.toFixed(2)} times the speed of the load alone, target at least ${TARGET.load}`,
       met: ratio >= TARGET.load,
@@ -133,5 +133,5 @@ function report(rounds: readonly Round[], keys: number, rdbBytes: number, import
       met: spread >= TARGET.spread,
     },
   ])
-    console.log(`${met ? 'met   ' : 'MISSED'} ${words}`);
+    console.log(verdictLine(verdict));
 }

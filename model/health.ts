@@ -3,7 +3,7 @@ import type { Finding, Verdict } from '../config/status.ts';
 import { assessReplication, assessSentinels, assessSlots, assessViews } from './health-cluster.ts';
 import { placesOf } from './layout.ts';
 import { answered, type Observation, type ObservedContainer, type Unfinished } from './observation.ts';
-import { refusesWrites, retirement } from './server-conf.ts';
+import { isRefusing, retirement } from './server-conf.ts';
 import { count } from './words.ts';
 
 /** What an observation means, measured by the spec. */
@@ -142,8 +142,7 @@ function assessServers(spec: ClusterSpec, observation: Observation): readonly Fi
 
 /** Nodes that no client can write to, as a restore in place has set them. */
 function assessWrites({ name: subject }: ClusterSpec, observation: Observation, restoring: boolean): readonly Finding[] {
-  const [[parameter, value]] = Object.entries(refusesWrites) as [[string, string]];
-  const nodes = observation.nodes.filter(answered).filter(({ parameters }) => parameters[parameter] === value);
+  const nodes = observation.nodes.filter(answered).filter(({ parameters }) => isRefusing(parameters));
   if (nodes.length === 0) return [];
   const finding = { severity: 'critical', code: 'writes-refused', subject } as const;
   return restoring

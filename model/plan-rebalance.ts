@@ -4,7 +4,7 @@ import type { Plan, PlanStep } from '../config/progress.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { limitsOf } from './layout.ts';
 import { planMoves } from './migration/balance.ts';
-import { refuseWithoutRoom } from './migration/key-room.ts';
+import { refuseKeys } from './migration/key-room.ts';
 import type { SlotMove } from './migration/moves.ts';
 import {
   chooseStrategy,
@@ -13,7 +13,6 @@ import {
   fromExplicit,
   ownersOf,
   plannedMoves,
-  refuseBigKeys,
   refuseFull,
   refuseMoves,
   refuseTwice,
@@ -82,8 +81,14 @@ export function planRebalance(
     ...(shards.every(({ shard }) => input.weights[String(shard)] === 0) ? ['every weight is 0, and the slots must be somewhere'] : []),
     ...(input.moves === undefined ? [] : [...refuseTwice(input.moves), ...refuseMoves(slotMoves, owners, spec.shards)]),
     ...(slotMoves.length === 0 ? [] : choice.refusals),
-    ...refuseBigKeys(scan, input.bigKeys, input.limits.maxKeyBytes),
-    ...refuseWithoutRoom(scan, { moves: slotMoves, rows, survey: seen.survey, containerBytes: limitsOf(spec, 'data').memoryBytes }),
+    ...refuseKeys(scan, {
+      bigKeys: input.bigKeys,
+      maxKeyBytes: input.limits.maxKeyBytes,
+      moves: slotMoves,
+      rows,
+      survey: seen.survey,
+      containerBytes: limitsOf(spec, 'data').memoryBytes,
+    }),
     ...refuseFull(rows, seen.survey),
   ];
   const slots = rows.reduce((sum, row) => sum + row.slots, 0);

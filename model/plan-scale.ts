@@ -6,9 +6,9 @@ import { refuseLimits } from './host-room.ts';
 import type { KnownCluster } from './known-cluster.ts';
 import { canonicalJson, limitsOf, type NodePlace, placesOf, prefixFor } from './layout.ts';
 import { planMoves } from './migration/balance.ts';
-import { refuseWithoutRoom } from './migration/key-room.ts';
+import { refuseKeys } from './migration/key-room.ts';
 import type { SlotMove } from './migration/moves.ts';
-import { chooseStrategy, describeScan, ownersOf, plannedMoves, refuseBigKeys, refuseFull } from './migration/planned-moves.ts';
+import { chooseStrategy, describeScan, ownersOf, plannedMoves, refuseFull } from './migration/planned-moves.ts';
 import { shardsNow } from './migration/shards-now.ts';
 import type { BigKeyScan, SlotSurvey } from './migration/survey.ts';
 import { answered, type Observation } from './observation.ts';
@@ -156,11 +156,17 @@ export function planScale(
         ]
       : []),
     ...(slotMoves.length > 0 && choice !== undefined ? choice.refusals : []),
-    ...refuseBigKeys(scan, input.bigKeys, input.limits.maxKeyBytes),
     ...(survey === undefined
       ? []
       : [
-          ...refuseWithoutRoom(scan, { moves: slotMoves, rows, survey, containerBytes: limitsOf(newSpec, 'data').memoryBytes }),
+          ...refuseKeys(scan, {
+            bigKeys: input.bigKeys,
+            maxKeyBytes: input.limits.maxKeyBytes,
+            moves: slotMoves,
+            rows,
+            survey,
+            containerBytes: limitsOf(newSpec, 'data').memoryBytes,
+          }),
           ...refuseFull(rows, survey, Number(newSpec.config.maxmemory === undefined ? maxmemoryOf(newSpec) : 0) || undefined),
         ]),
   ];

@@ -49,6 +49,13 @@ export const retirement = (spec: ClusterSpec): { readonly parameter: string; rea
  */
 export const refusesWrites = { 'min-replicas-to-write': '2147483647', 'min-replicas-max-lag': '10' } as const;
 
+/** The one of them that says whether a node is set so. */
+export const refusingParameter = 'min-replicas-to-write' satisfies keyof typeof refusesWrites;
+
+/** @param parameters of a node, `refusingParameter` among them */
+export const isRefusing = (parameters: Readonly<Record<string, string>>): boolean =>
+  parameters[refusingParameter] === refusesWrites[refusingParameter];
+
 /** The parameters that keep clients from writing, as the spec has them. */
 export const takesWrites = (spec: ClusterSpec): Readonly<Record<keyof typeof refusesWrites, string>> => ({
   'min-replicas-to-write': spec.config['min-replicas-to-write'] ?? '0',

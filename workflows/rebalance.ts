@@ -36,7 +36,6 @@ export async function rebalance(raw: unknown): Promise<OperationResult> {
         (all) => planRebalance(spec, op.known, input, all, all.moves, all.scan),
       );
       const { survey, scan } = seen;
-      const containerBytes = limitsOf(spec, 'data').memoryBytes;
       const moved = await moveSlots(op, plan, {
         spec,
         clusterId,
@@ -44,7 +43,7 @@ export async function rebalance(raw: unknown): Promise<OperationResult> {
         scan,
         limits: input.limits,
         bigKeys: input.bigKeys,
-        containerBytes,
+        containerBytes: limitsOf(spec, 'data').memoryBytes,
       });
       await op.verify(spec);
       return { summary: `${spec.name} is balanced: ${count(moved.slots, 'slot')} with ${moved.keys} keys moved, nothing lost`, moved };

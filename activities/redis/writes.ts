@@ -2,7 +2,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import type { Redis } from 'ioredis';
 import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
-import { refusesWrites, takesWrites } from '../../model/server-conf.ts';
+import { isRefusing, refusesWrites, refusingParameter, takesWrites } from '../../model/server-conf.ts';
 import { fatal, messageOf, passing } from '../support/failure.ts';
 import { until } from '../support/until.ts';
 import { pipelineAll, withNode } from './connection.ts';
@@ -42,12 +42,11 @@ export async function refuseWrites(deps: SettingsDeps, spec: ClusterSpec): Promi
 
 /** @throws BackupNotGood when a client may have written since `refuseWrites` */
 export async function requireWritesRefused(deps: SettingsDeps, spec: ClusterSpec): Promise<void> {
-  const [[name, value]] = Object.entries(refusesWrites) as [[string, string]];
   const found = await onDataNodes(deps, spec, async (node, who) => {
-    const told = pairs((await node.config('GET', name)) as string[])[name];
-    return { who, refuses: told === value };
+    const told = pairs((await node.config('GET', refusingParameter)) as string[]);
+    return isRefusing(told) ? [] : [who];
   });
-  const open = found.flatMap(({ who, refuses }) => (refuses ? [] : [who]));
+  const open = found.flat();
   if (open.length > 0)
     throw fatal(
       failures.backupNotGood,

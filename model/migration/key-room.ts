@@ -2,7 +2,7 @@ import type { PlannedMove } from '../../config/migration.ts';
 import { hasSlot } from '../slots.ts';
 import { mib } from '../words.ts';
 import type { SlotMove } from './moves.ts';
-import { gainsOf } from './planned-moves.ts';
+import { gainsOf, refuseBigKeys } from './planned-moves.ts';
 import type { BigKeyScan, SlotSurvey } from './survey.ts';
 
 /**
@@ -57,6 +57,12 @@ export function refuseWithoutRoom(scan: BigKeyScan, { moves, rows, survey, conta
     ];
   });
 }
+
+/** Why keys keep a plan from being moved by MIGRATE. */
+export const refuseKeys = (
+  scan: BigKeyScan,
+  { bigKeys, maxKeyBytes, ...passage }: Passage & { readonly bigKeys: 'stop' | 'move'; readonly maxKeyBytes: number },
+): readonly string[] => [...refuseBigKeys(scan, bigKeys, maxKeyBytes), ...refuseWithoutRoom(scan, passage)];
 
 export interface Passage {
   readonly moves: readonly SlotMove[];

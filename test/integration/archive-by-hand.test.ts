@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { storeRdb } from '../../activities/backup/store-rdb.ts';
 import { createEngine } from '../../activities/docker/engine.ts';
 import { handshake } from '../../activities/replication/handshake.ts';
-import { createObjectStore, type StreamStore } from '../../activities/storage/object-store.ts';
+import type { StreamStore } from '../../activities/storage/object-store.ts';
 import type { ShardBackup } from '../../config/backup.ts';
 import { findEngineVersion } from '../../config/engines.ts';
 import { backupKeys } from '../../config/names.ts';
@@ -12,11 +12,11 @@ import { readSettings } from '../../config/settings.ts';
 import type { Timeline } from '../../model/recovery/archive.ts';
 import { checkout } from '../../scripts/setup/home.ts';
 import { type FolderByHand, folderByHand } from '../support/by-hand.ts';
-import { appendOnly, endOf, type LoneArchive, loneArchive } from '../support/lone-archive.ts';
-import { type Contents, type LoneShard, load, type ShardKind, startLoneShard } from '../support/lone-shard.ts';
+import { appendOnly, endOf, type LoneArchive } from '../support/lone-archive.ts';
+import { type ArchivedShard, dropByFailover, startArchivedShard } from '../support/lone-archived-shard.ts';
+import { type Contents, type LoneShard, load, type ShardKind } from '../support/lone-shard.ts';
 import { manifestOf } from '../support/manifests.ts';
 import { writeMixed } from '../support/mixed-writes.ts';
-import { type ObjectServer, startObjectServer } from '../support/object-server.ts';
 import { until } from '../support/processes.ts';
 
 /** What the documentation says for the shell, in its order. */
@@ -32,21 +32,15 @@ const kinds: readonly ShardKind[] = [
 ];
 
 describe.each(kinds)('by the recipe of the documentation, of a shard of $engine $version in $mode mode', (kind) => {
+  let archived: ArchivedShard;
   let shard: LoneShard;
-  let server: ObjectServer;
   let store: StreamStore;
   let archive: LoneArchive;
   beforeAll(async () => {
-    [shard, server] = await Promise.all([startLoneShard(docker, kind), startObjectServer()]);
-    store = createObjectStore(server.settings);
-    await store.ensureBucket();
-    archive = loneArchive(docker, shard, store);
+    archived = await startArchivedShard(docker, kind);
+    ({ shard, store, archive } = archived);
   });
-  afterAll(async () => {
-    store?.close();
-    await shard?.stop();
-    await server?.stop();
-  });
+  afterAll(() => archived?.stop());
 
   /** A backup of the shard as it is in the middle of its writes, without the operation around it. */
   async function backUp(): Promise<{ readonly id: string; readonly data: ShardBackup }> {
@@ -155,19 +149,9 @@ describe.each(kinds)('by the recipe of the documentation, of a shard of $engine 
 
   if (kind.mode === 'sentinel')
     test('what a failover dropped is left out, and what came after it is there', async () => {
-      const { primary, replica } = shard;
-      archive.hidden.add(replica);
-      await replica.redis.call('REPLICAOF', 'NO', 'ONE');
-      const attempt = archive.start();
-      expect(await writeMixed(primary, 5000, kind.mode)).toBe(0);
-      const end = await primary.offset();
-      await until('its writes are archived', async () => (attempt.progress()?.offset ?? 0) >= end);
-      archive.hidden.add(primary);
-      archive.hidden.delete(replica);
-      await primary.redis.call('REPLICAOF', replica.address, 6379);
-      await until('it has become a replica', async () => (await primary.redis.info('replication')).includes('master_link_status:up'));
-      archive.hidden.delete(primary);
-      await until('it has gone back', async () => (await archive.timelines()).at(-1)?.replids.at(-1)?.dropped !== undefined);
+      const { replica } = shard;
+      const { attempt, refused } = await dropByFailover(archived);
+      expect(refused).toBe(0);
       expect(await writeMixed(replica, 5000, kind.mode)).toBe(0);
       const { held, timeline } = await archive.caughtUp(replica);
       await attempt.kill();

@@ -2,15 +2,16 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { tendArchive } from '../../activities/archive/tend-archive.ts';
 import { createEngine } from '../../activities/docker/engine.ts';
-import { createObjectStore, type StreamStore } from '../../activities/storage/object-store.ts';
+import type { StreamStore } from '../../activities/storage/object-store.ts';
 import type { ShardBackup } from '../../config/backup.ts';
 import { readSettings } from '../../config/settings.ts';
 import { piecesFrom } from '../../model/recovery/archive.ts';
 import { shardWindow } from '../../model/recovery/window.ts';
-import { type LoneArchive, loneArchive } from '../support/lone-archive.ts';
-import { type LoneShard, type ShardKind, type ShardNode, startLoneShard } from '../support/lone-shard.ts';
+import type { LoneArchive } from '../support/lone-archive.ts';
+import { type ArchivedShard, dropByFailover, startArchivedShard } from '../support/lone-archived-shard.ts';
+import type { LoneShard, ShardKind, ShardNode } from '../support/lone-shard.ts';
 import { writeMixed } from '../support/mixed-writes.ts';
-import { type ObjectServer, startObjectServer } from '../support/object-server.ts';
+import type { ObjectServer } from '../support/object-server.ts';
 import { until } from '../support/processes.ts';
 
 const docker = createEngine(readSettings({}));
@@ -23,21 +24,16 @@ const kinds: readonly ShardKind[] = [
 ];
 
 describe.each(everything ? kinds : kinds.slice(0, 2))('the archive of a shard of $engine $version in $mode mode', (kind) => {
+  let archived: ArchivedShard;
   let shard: LoneShard;
   let server: ObjectServer;
   let store: StreamStore;
   let archive: LoneArchive;
   beforeAll(async () => {
-    [shard, server] = await Promise.all([startLoneShard(docker, kind), startObjectServer()]);
-    store = createObjectStore(server.settings, { callMs: 2000, stallMs: 3000 });
-    await store.ensureBucket();
-    archive = loneArchive(docker, shard, store);
+    archived = await startArchivedShard(docker, kind, { store: { callMs: 2000, stallMs: 3000 } });
+    ({ shard, server, store, archive } = archived);
   });
-  afterAll(async () => {
-    store?.close();
-    await shard?.stop();
-    await server?.stop();
-  });
+  afterAll(() => archived?.stop());
 
   const last = async () => (await archive.timelines()).at(-1);
   /** What is archived is what the shard holds. */
@@ -126,20 +122,9 @@ describe.each(everything ? kinds : kinds.slice(0, 2))('the archive of a shard of
 
   if (kind.mode === 'sentinel')
     test('goes back to where a failover took over that dropped writes, and holds what the new primary does', async () => {
-      // The primary is cut off from its replica, and still takes writes.
-      const { primary, replica } = shard;
-      archive.hidden.add(replica);
-      await replica.redis.call('REPLICAOF', 'NO', 'ONE');
-      const attempt = archive.start();
-      expect(await writeMixed(primary, 5000, kind.mode)).toBe(0);
-      const end = await primary.offset();
-      await until('they are archived', async () => (attempt.progress()?.offset ?? 0) >= end);
-      archive.hidden.add(primary);
-      archive.hidden.delete(replica);
-      await primary.redis.call('REPLICAOF', replica.address, 6379);
-      await until('it has become a replica', async () => (await primary.redis.info('replication')).includes('master_link_status:up'));
-      archive.hidden.delete(primary);
-      await until('it has gone back', async () => (await last())?.replids.at(-1)?.dropped !== undefined);
+      const { replica } = shard;
+      const { attempt, refused } = await dropByFailover(archived);
+      expect(refused).toBe(0);
       expect(await writeMixed(replica, 5000, kind.mode)).toBe(0);
       await alike(replica);
       await attempt.kill();

@@ -1,12 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { createEngine } from '../../activities/docker/engine.ts';
-import { createObjectStore } from '../../activities/storage/object-store.ts';
 import { readSettings } from '../../config/settings.ts';
-import { loneArchive } from '../support/lone-archive.ts';
-import { startLoneShard } from '../support/lone-shard.ts';
+import { startArchivedShard } from '../support/lone-archived-shard.ts';
 import { writeMixed } from '../support/mixed-writes.ts';
-import { startObjectServer } from '../support/object-server.ts';
 import { until } from '../support/processes.ts';
 
 const WRITES = 2_000_000;
@@ -18,15 +15,14 @@ const OUTAGE_MS = 60_000;
 
 test('two million writes, three crashes, an object store that is away for a minute, and a failover: nothing is missing', async () => {
   const docker = createEngine(readSettings({}));
-  const [shard, server] = await Promise.all([
-    startLoneShard(docker, { engine: 'valkey', version: '9.1', mode: 'cluster', tls: true }),
-    startObjectServer(),
-  ]);
-  const store = createObjectStore(server.settings);
+  const { shard, server, archive, stop } = await startArchivedShard(docker, {
+    engine: 'valkey',
+    version: '9.1',
+    mode: 'cluster',
+    tls: true,
+  });
   try {
-    await store.ensureBucket();
     for (const { redis } of [shard.primary, shard.replica]) await redis.config('SET', 'repl-backlog-size', '256mb');
-    const archive = loneArchive(docker, shard, store);
     let attempt = archive.start({ rpoSeconds: 2 });
     await until('it has begun', async () => (await archive.timelines()).length === 1);
     const startedAt = Date.now();
@@ -67,8 +63,6 @@ test('two million writes, three crashes, an object store that is away for a minu
     process.stdout.write(`  ${held.keys} keys, digest ${held.digest}; replayed ${replayed.keys} keys, digest ${replayed.digest}\n`);
     expect(replayed).toEqual(held);
   } finally {
-    store.close();
-    await shard.stop();
-    await server.stop();
+    await stop();
   }
 }, 1_800_000);

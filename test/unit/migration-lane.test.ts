@@ -8,10 +8,12 @@ import type { Ledger } from '../../activities/migration/ledger.ts';
 import { createProgress } from '../../activities/migration/move-progress.ts';
 import { type MoveRequest, noTotals } from '../../activities/migration/move-state.ts';
 import type { Probe } from '../../activities/migration/probe.ts';
+import { clusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import { moveLimits } from '../../config/migration.ts';
 import { noLatencies } from '../../model/migration/latency.ts';
 import type { SlotMove } from '../../model/migration/moves.ts';
+import { testSpec } from '../support/clusters.ts';
 import { createNativeServer, type Fate } from './migration-native-servers.ts';
 
 const move: SlotMove = { from: 0, to: 1, slots: [[0, 3]] };
@@ -47,7 +49,8 @@ function lane(fates: readonly Fate[], { mayFallBack = true, movedBefore = 0, loo
     check: async () => [],
   } as unknown as Ledger;
   const probe = { open: () => undefined, close: () => undefined, all: () => noLatencies } as unknown as Probe;
-  const request = {
+  const request: MoveRequest = {
+    clusterId: 'demo',
     moves: [move],
     strategy: 'native',
     mayFallBack,
@@ -55,8 +58,8 @@ function lane(fates: readonly Fate[], { mayFallBack = true, movedBefore = 0, loo
     bytesPerKey: [100, 100],
     careful: '0-3',
     limits: moveLimits.parse({}),
-    spec: { name: 'demo', replicasPerShard: 0 },
-  } as unknown as MoveRequest;
+    spec: clusterSpec.parse(testSpec('demo', { replicasPerShard: 0 })),
+  };
   const sources = { ledger, probe, governor, waitsFor: () => undefined, countedBefore: () => ({}), since: Date.now() };
   const progress = createProgress(request, { ...noTotals('native'), keys: movedBefore }, sources);
   const jobs = { running: 0, taken: false };

@@ -4,9 +4,9 @@ import type { ClusterSpec } from '../../config/cluster-spec.ts';
 import { failures } from '../../config/failures.ts';
 import type { MoveLimits, MoveReport, MoveStrategy } from '../../config/migration.ts';
 import { hostOf } from '../../model/known-cluster.ts';
-import { refuseWithoutRoom } from '../../model/migration/key-room.ts';
+import { refuseKeys } from '../../model/migration/key-room.ts';
 import type { SlotMove } from '../../model/migration/moves.ts';
-import { chooseStrategy, refuseBigKeys } from '../../model/migration/planned-moves.ts';
+import { chooseStrategy } from '../../model/migration/planned-moves.ts';
 import { type BigKeyScan, noScan, type SlotSurvey, unscanned } from '../../model/migration/survey.ts';
 import { type MovePlan, moveStep } from '../../model/plan-rebalance.ts';
 import { fail, isCancellation, typeOf } from './failure.ts';
@@ -134,10 +134,7 @@ async function lookAfterRefusal(op: Operation, plan: MovePlan, moving: Moving, w
   const seen = await op.untilSteered(async (now) => ({ found: await scan(moving, moves, now), maxKeyBytes: now.maxKeyBytes }));
   if (seen === undefined) return undefined;
   const { found, maxKeyBytes } = seen;
-  const refusals = [
-    ...refuseBigKeys(found, bigKeys, maxKeyBytes),
-    ...refuseWithoutRoom(found, { moves, rows: plan.moves ?? [], survey, containerBytes }),
-  ];
+  const refusals = refuseKeys(found, { bigKeys, maxKeyBytes, moves, rows: plan.moves ?? [], survey, containerBytes });
   if (refusals.length === 0) return found.careful;
   throw fail(
     failures.refused,
