@@ -144,3 +144,20 @@ export type ObservedSentinel =
 
 /** Narrowing for filters: nodes that answered. */
 export const answered = <T extends { readonly answers: boolean }>(node: T): node is Extract<T, { answers: true }> => node.answers;
+
+/**
+ * Whether every node is there and answers, and they do not agree with one another: a link was down for a moment, or a word has not gone round. What is seen
+ * a moment later tells whether it stays so.
+ */
+export function isSettling({ containers, nodes, views }: Observation): boolean {
+  const there = nodes.filter(answered);
+  const missing = containers.filter(({ kind }) => kind === 'data').length > there.length;
+  if (missing || there.some(({ loading }) => loading)) return false;
+  return (
+    views.length > 1 ||
+    there.some(({ clusterState, failing, unlinked, replication }) => {
+      const lost = replication.linkUp === false && replication.syncing !== true;
+      return clusterState === 'fail' || failing.length > 0 || unlinked.length > 0 || lost;
+    })
+  );
+}

@@ -1,6 +1,7 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import { isOwnUser, networkName, sentinelMasterName } from '../../config/names.ts';
-import { answered, type ClusterView, type Observation } from '../../model/observation.ts';
+import { answered, type ClusterView, isSettling, type Observation } from '../../model/observation.ts';
 import { type Inventory, takeInventory } from '../docker/inventory.ts';
 import { reach } from '../docker/networks.ts';
 import { readUnfinished } from '../docker/node-data.ts';
@@ -15,6 +16,8 @@ export interface ObserveRequest {
   readonly tls?: boolean;
   /** Server parameters whose values are wanted. */
   readonly parameters: readonly string[];
+  /** So long it looks again while nodes that are all there do not agree yet: nobody shall be sent away for a link that is down for a moment. @default 0 */
+  readonly settlesWithinMs?: number;
 }
 
 export interface ObserveDeps {
@@ -23,8 +26,19 @@ export interface ObserveDeps {
   readonly hostName: string;
 }
 
+const LOOK_EVERY_MS = 250;
+
 /** Asks the engine and every node, all at once. Nothing is cached; a node that does not answer is part of the answer. */
-export async function observe({ docker, secrets, hostName }: ObserveDeps, request: ObserveRequest): Promise<Observation> {
+export async function observe(deps: ObserveDeps, request: ObserveRequest): Promise<Observation> {
+  const end = Date.now() + (request.settlesWithinMs ?? 0);
+  for (;;) {
+    const seen = await look(deps, request);
+    if (Date.now() >= end || !isSettling(seen)) return seen;
+    await sleep(LOOK_EVERY_MS);
+  }
+}
+
+async function look({ docker, secrets, hostName }: ObserveDeps, request: ObserveRequest): Promise<Observation> {
   const { cluster, tls } = request;
   const inventory = await takeInventory(docker, hostName, cluster);
   const held = tls === undefined ? undefined : await secrets.read(cluster);

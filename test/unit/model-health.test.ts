@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { JournalEntry } from '../../config/progress.ts';
 import { summariseClusters } from '../../model/cluster-list.ts';
 import { assess } from '../../model/health.ts';
-import type { Observation } from '../../model/observation.ts';
+import { isSettling, type Observation } from '../../model/observation.ts';
 import { reportStatus } from '../../model/status-report.ts';
 import {
   anySpec,
@@ -33,6 +33,36 @@ test('a cluster that is exactly as its spec wants it is healthy, without any fin
       expect(assess(any, healthyObservation(any))).toMatchObject({ verdict: 'healthy', findings: [] });
     }),
   );
+});
+
+describe('nodes that are all there', () => {
+  const [replica = '', primary = ''] = ['replica', 'primary'].map(
+    (role) => healthy.nodes.find((node) => node.answers && node.role === role)?.name,
+  );
+  const [view] = healthy.views;
+  const down = withNode(healthy, replica, { replication: { offset: 1, replicas: 0, linkUp: false } });
+
+  test.each<[string, Observation]>([
+    ['lack a link', withNode(healthy, replica, { unlinked: ['a'.repeat(40)] })],
+    ['suspect one another', withNode(healthy, primary, { failing: ['a'.repeat(40)] })],
+    ['have another view', { ...healthy, views: view === undefined ? [] : [view, { ...view, digest: 'v2' }] }],
+    ['say that the cluster fails', withNode(healthy, primary, { clusterState: 'fail' })],
+    ['do not follow their primary', down],
+  ])('may agree a moment later when they %s', (_, seen) => {
+    expect(isSettling(seen)).toBe(true);
+  });
+
+  test.each<[string, Observation]>([
+    ['agree', healthy],
+    ['agree, with sentinels', watched],
+    ['run no more', { ...withoutNodes(down, [primary], false), containers: down.containers }],
+    ['do not answer', silenced(down, primary)],
+    ['load', withNode(down, primary, { loading: true })],
+    ['copy their primary', withNode(healthy, replica, { replication: { offset: 1, replicas: 0, linkUp: false, syncing: true } })],
+    ['are none', emptyObservation(spec)],
+  ])('are not looked at again when they %s', (_, seen) => {
+    expect(isSettling(seen)).toBe(false);
+  });
 });
 
 test('a cluster of which any node is missing is not healthy, and each missing node is named', () => {

@@ -188,8 +188,11 @@ const changed = (title: string) =>
     `${title}: the plan has changed since it was shown, so nothing was done; look at it again (a dry run, or holdfast plan)`,
   );
 
+const SETTLES_WITHIN_MS = 3000;
+
 function observe(spec: ClusterSpec): Promise<Observation> {
-  return looksAt(hostOf(spec)).observe({ cluster: spec.name, tls: spec.security.tls, parameters: Object.keys(liveParameters(spec)) });
+  const parameters = Object.keys(liveParameters(spec));
+  return looksAt(hostOf(spec)).observe({ cluster: spec.name, tls: spec.security.tls, parameters, settlesWithinMs: SETTLES_WITHIN_MS });
 }
 
 /** All side by side, or so many; the first failure cancels the rest, and only when all have ended is it thrown. */
