@@ -197,4 +197,9 @@ export const laggingScaleOut: Survivor = {
 export const waitingScaleOut: Survivor = {
   ...scaling(3, 4, 1, { limits: { slotsAtOnce: 64, nodeAwayMs: 120_000 } }),
 };
+/** On any server, so slow that many things can happen to it. */
+export const scaleOutOf = (engine: Pick<ClusterSpecInput, 'engine' | 'version'>): Survivor => ({
+  ...scaling(3, 4, 1, { limits: { slotsAtOnce: 32, nodeAwayMs: 120_000 } }),
+  prepare: provisioned(3, 1, engine),
+});
 export const nativeScaleOut: Survivor = { ...scaling(3, 4, 1), input: (cluster) => ({ cluster, shards: 4, strategy: 'native' }) };
