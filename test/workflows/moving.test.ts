@@ -526,6 +526,17 @@ describe.concurrent('a pause of a move', () => {
     expect(world.calls.filter((call) => call === 'removeProbeKeys')).toHaveLength(1);
   });
 
+  test('while a node is away closes what may be open, and resume goes on with what it had', async () => {
+    const { world, handle } = await moving(100);
+    world.waitsFor = 'shard 3 has no primary';
+    await handle.executeUpdate(operationHandlers.pause);
+    await until('it is closed', async () => world.calls.includes('repairSlots'));
+    await stopped(handle);
+    await handle.executeUpdate(operationHandlers.resume);
+    expect(await handle.result()).toMatchObject({ outcome: 'done', moved: { slots: 4096, keys: 40_960 } });
+    expect(world.moveRequests[1]?.soFar).toMatchObject({ keys: 1000, acknowledged: 100 });
+  });
+
   test('is obeyed before the move begins, too', async () => {
     const world = await standing();
     const hold = world.hold('acceptSpec');

@@ -65,6 +65,8 @@ export interface World {
   /** Whether its servers can move slots by themselves, and why they do not all the same. */
   native: boolean;
   refusesNative: string | undefined;
+  /** What a move that is asked to stop was waiting for: it ends with slots that may be open. */
+  waitsFor: string | undefined;
   closings: readonly Closing[];
   /** Replicas that the sentinels know, once they were told to look anew. */
   sentinelsKnow: number | undefined;
@@ -132,6 +134,7 @@ export function createWorld(changes: Partial<ClusterSpecInput>): World {
     scan: noScan,
     native: false,
     refusesNative: undefined,
+    waitsFor: undefined,
     closings: [],
     sentinelsKnow: undefined,
     moveRequests: [],
@@ -483,7 +486,13 @@ export function playedData(current: () => World, store: StreamStore): DataActivi
         totals = { ...totals, keys: totals.keys + (keys[slot] ?? 0), acknowledged: totals.acknowledged + 1, tookMs: totals.tookMs + 1 };
       }
       const complete = request.moves.every((move) => left(move).length === 0);
-      return { complete, totals, report: reportOf(totals, request.moves, (move) => left(move).length, 0) };
+      const interrupted = asked.aborted ? world.waitsFor : undefined;
+      return {
+        complete,
+        totals,
+        report: reportOf(totals, request.moves, (move) => left(move).length, 0),
+        ...(interrupted === undefined ? {} : { interrupted }),
+      };
     },
     async repairSlots({ spec }) {
       const world = current();
