@@ -28,17 +28,19 @@ export function createDataActivities(deps: DataDeps) {
     const { workflowId, runId } = workflowExecution;
     await thoughCancelled(deps.client, () => deps.client.workflow.getHandle(workflowId, runId).signal(operationHandlers.moved, progress));
   };
+  /** To be made in the activity that asks. */
+  const confirm = (): MoveDeps['confirm'] => {
+    const ask = askIfAwaited(deps.client);
+    return () => thoughCancelled(deps.client, ask);
+  };
   return beating({
-    moveSlots: (request: MoveRequest) => {
-      const ask = askIfAwaited(deps.client);
-      return moveSlots({ ...deps, tell, confirm: () => thoughCancelled(deps.client, ask) }, request);
-    },
+    moveSlots: (request: MoveRequest) => moveSlots({ ...deps, tell, confirm: confirm() }, request),
 
     backUpShard: (request: ShardRequest) => backUpShard(deps, request),
     backUpAcl: (request: Pick<ShardRequest, 'spec' | 'backup'>) => backUpAcl(deps, request),
 
     /** Closes slots that anybody left open. @throws SlotConflict when a person must decide about some; all others are closed by then */
-    repairSlots: (ref: ClusterRef, limits: MoveLimits): Promise<ClosedSlots> => repairSlots(deps, ref, limits),
+    repairSlots: (ref: ClusterRef, limits: MoveLimits): Promise<ClosedSlots> => repairSlots({ ...deps, confirm: confirm() }, ref, limits),
 
     /** The ledger's keys are gone from the slots of some moves. Only after the ledger was read: a second attempt would miss them. */
     removeProbeKeys: async (ref: ClusterRef, moves: readonly SlotMove[], limits: MoveLimits): Promise<void> => {

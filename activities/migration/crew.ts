@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { failures } from '../../config/failures.ts';
 import { placesById } from '../../model/layout.ts';
 import { slotsOf } from '../../model/migration/moves.ts';
@@ -7,6 +7,7 @@ import { orphans } from '../../model/migration/orphans.ts';
 import { parseClusterNodes } from '../redis/parse.ts';
 import { ServerError } from '../redis/protocol.ts';
 import { WireLost } from '../redis/wire.ts';
+import { isNotReady } from '../storage/unreachable.ts';
 import { fatal, messageOf, passing } from '../support/failure.ts';
 import { adoptSlots } from './adopt-slots.ts';
 import { type ClusterNow, type ClusterRef, lookAtCluster, type MigrationDeps } from './cluster-now.ts';
@@ -40,11 +41,14 @@ export interface Crew {
 /** A promoted node does not know that it has slots open: until it is told, it answers for keys that have left. */
 const LOOK_EVERY_MS = 100;
 
-/** Who wants it to stop is not kept waiting for a node for longer than this. */
+/** Who wants it to stop is not kept waiting for a node for longer than this; */
 const STOPS_WITHIN_MS = 2000;
+/** and when something would be lost, than this: a failover takes a tenth of it. */
+export const STOPS_AT_LATEST_MS = 60_000;
+const HOLDS_MS = 30_000;
 
 export interface Gathering {
-  /** So long is a cluster waited for that is not ready. */
+  /** So long is a cluster waited for that is not ready; but HOLDS_MS at least while something is held. */
   readonly nodeAwayMs: number;
   /** What a failover has left is mended before anything else is done. Who only looks changes nothing. */
   readonly mends: boolean;
@@ -107,7 +111,7 @@ export async function gatherCrew(
     throw new NotReady(`shard ${orphaned[0]?.shard} takes slots that it did not know of`);
   };
   const untilReady = async (): Promise<void> => {
-    const end = Date.now() + nodeAwayMs;
+    const begun = Date.now();
     let stoppedAt: number | undefined;
     for (;;) {
       try {
@@ -118,10 +122,14 @@ export async function gatherCrew(
       } catch (error) {
         const why = messageOf(error);
         waits(why);
-        if (Date.now() > end) throw away(cluster.spec.name, nodeAwayMs, why);
-        if (!(error instanceof NotReady) && !passes(error) && !(holds() && isPassing(error))) throw error;
-        if (stopped()) stoppedAt ??= Date.now();
-        if (stoppedAt !== undefined && Date.now() - stoppedAt > STOPS_WITHIN_MS && !holds()) throw stoppedWaiting(cluster.spec.name, why);
+        const now = Date.now();
+        const mostMs = holds() ? Math.max(nodeAwayMs, HOLDS_MS) : nodeAwayMs;
+        if (!(error instanceof NotReady) && !passes(error) && !(holds() && mayPass(error))) throw error;
+        if (stopped()) stoppedAt ??= now;
+        if (stoppedAt === undefined) {
+          if (now - begun > mostMs) throw away(cluster.spec.name, mostMs, why);
+        } else if (now - stoppedAt > (holds() ? Math.min(mostMs, STOPS_AT_LATEST_MS) : STOPS_WITHIN_MS))
+          throw stoppedWaiting(cluster.spec.name, why);
       }
       await sleep(LOOK_EVERY_MS);
     }
@@ -166,7 +174,9 @@ export async function gatherCrew(
 
 class NotReady extends Error {}
 
-/** As the engine that does not answer for a moment. */
+/** The engine does not answer for a moment, or the bucket with the secrets; or Temporal, which is to say that nobody else has taken over. */
+const mayPass = (error: unknown): boolean => isPassing(error) || isNotReady(error) || error instanceof CancelledFailure;
+
 const isPassing = (error: unknown): error is ApplicationFailure => error instanceof ApplicationFailure && error.nonRetryable !== true;
 
 const away = (cluster: string, nodeAwayMs: number, why: string) =>

@@ -8,7 +8,7 @@ import { messageOf } from '../support/failure.ts';
 import { endingItself } from '../support/until.ts';
 import { closeOpenSlots, refuseConflicts } from './close-open-slots.ts';
 import type { MigrationDeps } from './cluster-now.ts';
-import { type Crew, gatherCrew, isStoppedWait, throughFailovers } from './crew.ts';
+import { type Crew, gatherCrew, isStoppedWait, STOPS_AT_LATEST_MS, throughFailovers } from './crew.ts';
 import { createGovernor, steadyThrottle } from './governor.ts';
 import { type GroupRunner, runLane } from './lane.ts';
 import { holdLease, type Lease, Superseded } from './lease.ts';
@@ -19,7 +19,7 @@ import { createProgress } from './move-progress.ts';
 import { type MoveOutcome, type MoveRequest, type MoveTotals, noTotals, reportOf } from './move-state.ts';
 import { startProbe } from './probe.ts';
 import { watchRemovals } from './removals.ts';
-import { keepUnconfirmed, SOON_MS, type Unconfirmed } from './unconfirmed.ts';
+import { HEARD_SOON_MS, keepUnconfirmed, type Unconfirmed } from './unconfirmed.ts';
 
 export interface MoveDeps extends MigrationDeps {
   /** Tells the workflow how far it is. */
@@ -91,7 +91,15 @@ async function moveUntil(cancelled: AbortSignal, lease: Lease, deps: MoveDeps, r
     return closeOpenSlots(crew, limits.slotsAtOnce, steadyThrottle(limits, lease), unconfirmed);
   };
   const close = () => throughFailovers(crew, closeNow);
-  const settleDown = () => throughFailovers(crew, async () => unconfirmed?.drained(governor.stopping ? SOON_MS : limits.nodeAwayMs));
+  const settleDown = async () => {
+    if (unconfirmed?.any !== true) return;
+    waitsFor = 'the last keys that have arrived are not safe on a replica yet';
+    const [withinMs, heardMs] = governor.stopping
+      ? [Math.min(limits.nodeAwayMs, STOPS_AT_LATEST_MS), HEARD_SOON_MS]
+      : [limits.nodeAwayMs, limits.nodeAwayMs];
+    await throughFailovers(crew, async () => unconfirmed?.drained(withinMs, heardMs));
+    waitsFor = undefined;
+  };
   try {
     const closed = await close();
     refuseConflicts(spec.name, closed);
@@ -104,12 +112,7 @@ async function moveUntil(cancelled: AbortSignal, lease: Lease, deps: MoveDeps, r
     await runLanes(
       { ...request, crew, governor, probe, ledger, unconfirmed, progress, evicted, jobs: { running: 0, taken: false }, moveGroup: moveOne },
       limits.pairs,
-      async (gaveUp) => {
-        // A cluster that was waited for in vain is not waited for again.
-        if (gaveUp) return void (await closeNow());
-        await close();
-        await settleDown();
-      },
+      (gaveUp) => (gaveUp ? closeNow() : close()),
     );
     // A lane that failed in the moment in which it was stopped may have left its group open.
     if (governor.stopping) refuseConflicts(spec.name, await close());
@@ -131,6 +134,11 @@ async function moveUntil(cancelled: AbortSignal, lease: Lease, deps: MoveDeps, r
     const fellBack = progress.fellBack();
     return { complete, totals, report: reportOf(totals, moves, left, 0), ...(fellBack === undefined ? {} : { fellBack }) };
   } catch (error) {
+    // What was waited for in vain is not waited for again; and a loss is left as it is for those who look into it.
+    if (!(error instanceof Superseded) && !isOf(error, failures.nodeAway) && !isOf(error, failures.writeLost))
+      await settleDown().catch((also: unknown) => {
+        log.warn('keys that have arrived may be on no replica yet', { cluster: spec.name, why: messageOf(also) });
+      });
     if (!isStoppedWait(error)) throw error;
     return interrupted(progress.totals(), request, error);
   } finally {
@@ -146,12 +154,12 @@ async function moveUntil(cancelled: AbortSignal, lease: Lease, deps: MoveDeps, r
 /**
  * A lane for each source, so many at a time: a MIGRATE holds up its source, two of them would only wait for one another. When one fails the
  * others end what they have open, and what it left open itself is closed as far as that can be done.
- * @param tidy closes it; told whether one has given up on the cluster
+ * @param tidy closes it; told whether one has given up on the cluster, which is then waited for no more
  */
 async function runLanes(
   runner: GroupRunner & { readonly moves: readonly SlotMove[] },
   atOnce: number,
-  tidy: (gaveUp: boolean) => Promise<void>,
+  tidy: (gaveUp: boolean) => Promise<unknown>,
 ): Promise<void> {
   const { moves, governor, spec } = runner;
   const sources = [...new Set(moves.map(({ from }) => from))];

@@ -41,13 +41,14 @@ export async function restoreCopies(
   return restored;
 }
 
-/** No client deletes the ledger's keys. */
+/** No client deletes the ledger's keys. In a slot without one, it is the more likely that all of its keys were cleared than that clients deleted all in these seconds. */
 async function clearedSlots(promoted: ConnectedNode, ledger: Pick<Ledger, 'has'>, slots: readonly number[]): Promise<ReadonlySet<number>> {
+  const counts = await promoted.count(slots);
   const known = slots.filter((slot) => ledger.has(slot));
-  const counts = await promoted.count(known);
   // It answers for slots that are its own, or open; one that is neither has no new keys.
   const there = await existsAsked(promoted, known.map(keyOfSlot));
-  return new Set(known.filter((_, index) => counts[index] === 0 || there[index] === 0));
+  const cleared = known.filter((_, index) => there[index] === 0);
+  return new Set([...slots.filter((_, index) => counts[index] === 0), ...cleared]);
 }
 
 /** EXISTS of each key, also in slots that are only on their way to the node. */

@@ -24,8 +24,10 @@ export interface Unconfirmed {
   settle(): Promise<void>;
   /** The primary of a shard, with everything that its shard took before. */
   settled(shard: number): Promise<ConnectedNode>;
-  /** Waits until replicas have everything, for a while. @throws WireLost when a destination is away */
-  drained(withinMs: number): Promise<void>;
+  /**
+   * Waits until replicas have everything, for a while; but no longer than so that they have heard of the last hand-overs, too. @throws WireLost when a destination is away
+   */
+  drained(withinMs: number, heardWithinMs?: number): Promise<void>;
   /** Whether there are any: they are in this process only, and whoever ends it now may lose keys. */
   readonly any: boolean;
   end(): void;
@@ -51,8 +53,8 @@ interface Kept {
 const LOOK_EVERY_MS = 100;
 /** By then a replica that is alive has heard of a hand-over from everybody. */
 const HEARD_WITHIN_MS = 3000;
-/** By then replicas that are alive have everything, too: for who waits for the end. */
-export const SOON_MS = 3500;
+/** For who waits for the end: a little longer than hearing takes. */
+export const HEARD_SOON_MS = 3500;
 const MOST_SILENT_SECONDS = 1;
 const MOST_BYTES = 64 * 1024 ** 2;
 const ROOM_WITHIN_MS = 10_000;
@@ -79,7 +81,7 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
     else kept.set(shard, rest);
   };
   /** What every replica that follows has acknowledged is safe, whichever is promoted. */
-  const lookAt = async (shard: number): Promise<void> => {
+  const lookAt = async (shard: number, hears = true): Promise<void> => {
     const { nodeId, wire } = crew.primary(shard);
     const asked = (kept.get(shard) ?? []).filter(({ way }) => way.destinationId === nodeId);
     const { offset, followers, clears } = await followersOf(wire, crew.addresses());
@@ -89,11 +91,11 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
     const have = ({ way, endOffset }: Kept) => way.destinationId === nodeId && (endOffset ?? Number.POSITIVE_INFINITY) <= least;
     const alive = followers.every(({ silentSeconds }) => silentSeconds <= MOST_SILENT_SECONDS);
     const heardBefore = performance.now() - HEARD_WITHIN_MS;
-    const safe = ({ handedOverAt }: Kept) => !clears || (alive && (handedOverAt ?? Number.POSITIVE_INFINITY) <= heardBefore);
+    const safe = ({ handedOverAt }: Kept) => !hears || !clears || (alive && (handedOverAt ?? Number.POSITIVE_INFINITY) <= heardBefore);
     drop(shard, (one) => have(one) && safe(one));
   };
   const look = (): Promise<unknown> => {
-    looking ??= Promise.allSettled([...kept.keys()].map(lookAt)).finally(() => {
+    looking ??= Promise.allSettled([...kept.keys()].map((shard) => lookAt(shard))).finally(() => {
       looking = undefined;
     });
     return looking;
@@ -103,6 +105,7 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
   const settle = async (): Promise<void> => {
     let restored = 0;
     for (const [shard, all] of [...kept]) {
+      if (stopped()) return; // another does this work, and slots may have moved on
       const destination = crew.primary(shard);
       const moved = all.filter(({ way }) => way.destinationId !== destination.nodeId || way.sourceId !== crew.primary(way.from).nodeId);
       if (moved.length === 0) continue;
@@ -148,13 +151,14 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
         if ((kept.get(shard) ?? []).every(({ way }) => way.destinationId === primary.nodeId)) return primary;
       }
     },
-    async drained(withinMs) {
-      const end = Date.now() + withinMs;
-      while (kept.size > 0 && Date.now() < end && !stopped()) {
+    async drained(withinMs, heardWithinMs = withinMs) {
+      const begun = Date.now();
+      while (kept.size > 0 && Date.now() - begun < withinMs && !stopped()) {
         await settleOnce();
         const now = performance.now();
         for (const all of kept.values()) for (const one of all) one.handedOverAt ??= now; // nothing is open any more
-        await Promise.all([...kept.keys()].map(lookAt));
+        const hears = Date.now() - begun < heardWithinMs;
+        await Promise.all([...kept.keys()].map((shard) => lookAt(shard, hears)));
         if (kept.size > 0) await sleep(LOOK_EVERY_MS / 4);
       }
     },

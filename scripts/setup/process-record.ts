@@ -75,10 +75,12 @@ export async function startDetached(program: Program): Promise<void> {
   writeFileSync(recordFile(program.name), JSON.stringify(record), { mode: 0o600 });
 }
 
-const TERM_GRACE_MS = 10_000;
+/** A worker ends what it does, and may wait for a failover; all others end in a moment. */
+const TERM_GRACE_MS = 90_000;
+const KILL_GRACE_MS = 10_000;
 
 /**
- * Ends the process of this name and nothing else: SIGTERM, and SIGKILL when it is still there 10 s later.
+ * Ends the process of this name and nothing else: SIGTERM, and SIGKILL when it is still there 90 s later.
  * @returns its pid, or undefined when none of ours ran.
  */
 export async function stopRunning(name: string): Promise<number | undefined> {
@@ -87,7 +89,7 @@ export async function stopRunning(name: string): Promise<number | undefined> {
     send(record.pid, 'SIGTERM');
     if (!(await goneWithin(record, TERM_GRACE_MS))) {
       send(record.pid, 'SIGKILL');
-      await goneWithin(record, TERM_GRACE_MS);
+      await goneWithin(record, KILL_GRACE_MS);
     }
   }
   rmSync(recordFile(name), { force: true });

@@ -1,3 +1,5 @@
+import { S3ServiceException } from '@aws-sdk/client-s3';
+import { CancelledFailure } from '@temporalio/common';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { lookAtCluster, type MigrationDeps } from '../../activities/migration/cluster-now.ts';
 import { type Crew, type Gathering, gatherCrew, isStoppedWait, throughFailovers } from '../../activities/migration/crew.ts';
@@ -58,16 +60,27 @@ describe('a cluster that is not ready', () => {
     expect(seconds).toBeCloseTo(20, 0);
   });
 
-  test('is given up in the end, whatever is lost', async () => {
-    const { error, seconds } = await waits({ stopped: () => true, holds: () => true });
-    expect(error).toMatchObject({ type: 'NodeAway', nonRetryable: true });
-    expect(seconds).toBeCloseTo(NODE_AWAY_MS / 1000, 0);
+  test.each([
+    ['a minute, when somebody wants it to stop', true, 3_600_000, 60],
+    ['as long as nodes may be away', false, 50_000, 50],
+    ['half a minute at least', false, 10_000, 30],
+    ['half a minute at least, also for who wants it to stop', true, 10_000, 30],
+  ])('is given up in the end, whatever is lost: after %s', async (_, isStopped, nodeAwayMs, after) => {
+    const { error, seconds } = await waits({ stopped: () => isStopped, holds: () => true, nodeAwayMs });
+    expect(isStoppedWait(error)).toBe(isStopped);
+    expect(error).toMatchObject({ type: 'NodeAway', nonRetryable: !isStopped });
+    expect(seconds).toBeCloseTo(after, 0);
   });
 });
 
-describe('an engine that does not answer', () => {
-  const away = passing('HostUnreachable', 'the Docker engine does not answer');
-
+describe.each([
+  ['an engine that does not answer', passing('HostUnreachable', 'the Docker engine does not answer')],
+  [
+    'a bucket that answers with a number',
+    new S3ServiceException({ name: 'UnknownError', $fault: 'server', $metadata: { httpStatusCode: 503 } }),
+  ],
+  ['Temporal that does not say whether another attempt has taken over', new CancelledFailure('this attempt was cancelled')],
+])('%s', (_, away) => {
   test('ends the attempt at once: another one asks again', async () => {
     look.mockRejectedValue(away);
     expect(await waits({})).toEqual({ error: away, seconds: 0 });
@@ -79,8 +92,10 @@ describe('an engine that does not answer', () => {
     expect(error).toMatchObject({ type: 'NodeAway' });
     expect(seconds).toBeCloseTo(NODE_AWAY_MS / 1000, 0);
   });
+});
 
-  test('and says something final: nothing can be waited for', async () => {
+describe('an engine', () => {
+  test('that says something final is not waited for', async () => {
     const full = fatal('HostFull', 'no space left on device');
     look.mockRejectedValue(full);
     expect(await waits({ holds: () => true })).toEqual({ error: full, seconds: 0 });

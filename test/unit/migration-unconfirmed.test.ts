@@ -6,6 +6,8 @@ import type { ConnectedNode } from '../../activities/migration/slot-node.ts';
 import { keepUnconfirmed, type Unconfirmed } from '../../activities/migration/unconfirmed.ts';
 import { encodeText, RawList, type Reply, ServerError, type Word } from '../../activities/redis/protocol.ts';
 
+// The clock of the test has no hold on this one.
+vi.mock('node:timers/promises', () => ({ setTimeout: (ms: number) => new Promise((resolve) => void setTimeout(resolve, ms)) }));
 vi.mock('@temporalio/activity', () => ({ log: { warn: () => undefined } }));
 
 /** A primary with keys, whose replica has acknowledged so much of its stream. */
@@ -48,6 +50,8 @@ let destination: ReturnType<typeof primary>;
 let replica: ReturnType<typeof primary>;
 let leads: Map<number, ConnectedNode>;
 let unconfirmed: Unconfirmed;
+/** Whether the ledger has written to every slot, and whether another attempt has taken over. */
+let [known, over] = [true, false];
 const way = { from: 0, sourceId: 'source', to: 3, destinationId: 'destination' };
 
 beforeEach(() => {
@@ -58,7 +62,8 @@ beforeEach(() => {
     [3, destination.node],
   ]);
   const crew = { primary: (shard: number) => leads.get(shard), addresses: () => new Set(['10.0.0.9']) } as unknown as Crew;
-  unconfirmed = keepUnconfirmed('demo', crew, { has: () => true }, () => false);
+  [known, over] = [true, false];
+  unconfirmed = keepUnconfirmed('demo', crew, { has: () => known }, () => over);
 });
 afterEach(() => {
   unconfirmed.end();
@@ -126,6 +131,54 @@ describe('keys that a destination has taken', () => {
   });
 });
 
+describe('who wants it to end', () => {
+  const drained = async (withinMs: number, heardWithinMs?: number) => {
+    const begun = Date.now();
+    let ended = 0;
+    void unconfirmed.drained(withinMs, heardWithinMs).then(() => {
+      ended = Date.now() - begun;
+    });
+    for (let i = 0; i < 200 && ended === 0; i++) await vi.advanceTimersByTimeAsync(100);
+    return { ended, any: unconfirmed.any };
+  };
+
+  test('waits until a replica that is behind has everything', async () => {
+    destination.stream.offset = 900;
+    unconfirmed.keep(way, copies('a'));
+    setTimeout(() => {
+      destination.stream.acknowledged = 900;
+    }, 8000);
+    const { ended, any } = await drained(60_000, 3500);
+    expect(any).toBe(false);
+    expect(Math.round(ended / 1000)).toBe(8);
+  });
+
+  test('does not wait for it for ever', async () => {
+    destination.stream.offset = 900;
+    unconfirmed.keep(way, copies('a'));
+    const { ended, any } = await drained(10_000, 3500);
+    expect(any).toBe(true);
+    expect(Math.round(ended / 1000)).toBe(10);
+  });
+
+  test('waits no longer for a replica that has everything, and has been silent since it was to hear whose the slots are', async () => {
+    destination.stream.valkey = '9.1.2';
+    destination.stream.silent = 4;
+    unconfirmed.keep(way, copies('a'));
+    const { ended, any } = await drained(60_000, 3500);
+    expect(any).toBe(false);
+    expect(Math.round(ended / 100)).toBeCloseTo(35, -1);
+  });
+});
+
+test('an attempt that is over puts nothing back: another does its work', async () => {
+  unconfirmed.keep(way, copies('a'));
+  over = true;
+  failOver(1);
+  await unconfirmed.settle();
+  expect([...replica.data]).toEqual([]);
+});
+
 describe('where a promoted replica clears slots that it takes for those of others', () => {
   beforeEach(() => {
     for (const { stream } of [destination, replica]) stream.valkey = '9.1.2';
@@ -143,6 +196,17 @@ describe('where a promoted replica clears slots that it takes for those of other
     const settle = await acknowledge();
     await settle();
     expect([...replica.data]).toEqual(['a']);
+  });
+
+  test('also where nobody put a key of the ledger in; but not into one that is not empty', async () => {
+    known = false;
+    await (await acknowledge())();
+    expect([...replica.data]).toEqual(['a']);
+    replica.data.delete('a');
+    replica.data.add('newer');
+    leads.set(3, destination.node);
+    await (await acknowledge())();
+    expect([...replica.data]).toEqual(['newer']);
   });
 
   test('and when clients have written into it since', async () => {
