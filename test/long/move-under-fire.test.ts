@@ -69,13 +69,21 @@ function eventsOf(subject: Subject, handle: WorkflowHandle, next: () => number) 
       .unpause()
       .catch(() => undefined);
   };
-  const kill = async (shard: number) => {
+  const steer = async () => {
+    const limits = { slotsAtOnce: 16 + Math.floor(next() * 112), probeP99Ms: 200 + Math.floor(next() * 800) };
+    await handle.executeUpdate(operationHandlers.limits, { args: [limits] });
+    return `limits ${JSON.stringify(limits)}`;
+  };
+  /** @param frozenMs for so long its replica hears of nothing, and then only when its primary is gone. @param meanwhile what happens right after that began */
+  const kill = async (shard: number, frozenMs: number, meanwhile: () => Promise<unknown> = async () => undefined) => {
     if (away.has(shard)) return 'nothing: it is away already';
     away.add(shard);
     const ordinal = await roleOf(shard);
-    const frozen = next() < 0.5;
-    const replica = frozen ? freeze(shard, 1 - ordinal, 1500) : undefined;
-    await sleep(frozen ? 1400 : 0); // what comes meanwhile the replica hears of when its primary is gone
+    const replica = frozenMs > 0 ? freeze(shard, 1 - ordinal, frozenMs + 100) : undefined;
+    const diesAt = Date.now() + frozenMs;
+    await sleep(Math.min(1400, frozenMs));
+    const what = await meanwhile();
+    await sleep(Math.max(0, diesAt - Date.now()));
     await node(shard, ordinal)
       .kill({ signal: 'SIGKILL' })
       .catch(() => undefined);
@@ -87,7 +95,7 @@ function eventsOf(subject: Subject, handle: WorkflowHandle, next: () => number) 
         .then(() => sleep(BACK_AFTER_MS))
         .then(() => away.delete(shard));
     }, BACK_AFTER_MS);
-    return `${cluster}-${shard}-${ordinal} died${frozen ? ' when its replica was frozen' : ''}`;
+    return `${cluster}-${shard}-${ordinal} died${frozenMs > 0 ? `, ${frozenMs} ms after its replica was frozen` : ''}${what === undefined ? '' : `, and ${what}`}`;
   };
   const replace = async (signal: 'SIGTERM' | 'SIGKILL') => {
     const former = doer;
@@ -96,11 +104,7 @@ function eventsOf(subject: Subject, handle: WorkflowHandle, next: () => number) 
     return `a worker ended by ${signal}`;
   };
   const common = [
-    async () => {
-      const limits = { slotsAtOnce: 16 + Math.floor(next() * 112), probeP99Ms: 200 + Math.floor(next() * 800) };
-      await handle.executeUpdate(operationHandlers.limits, { args: [limits] });
-      return `limits ${JSON.stringify(limits)}`;
-    },
+    steer,
     async () => {
       await handle.executeUpdate(operationHandlers.pause);
       await sleep(next() * 4000);
@@ -117,7 +121,13 @@ function eventsOf(subject: Subject, handle: WorkflowHandle, next: () => number) 
       return 'Temporal was started again';
     },
   ];
-  const nodesDie = [() => kill(3), () => kill(3), () => kill(Math.floor(next() * 3)), () => replace('SIGTERM')];
+  const nodesDie = [
+    () => kill(3, 0),
+    () => kill(3, 1400),
+    () => kill(3, 5000, steer), // the attempt has long ended then, but for the copies that it holds
+    () => kill(Math.floor(next() * 3), 1400),
+    () => replace('SIGTERM'),
+  ];
   const workersDie = [() => replace('SIGKILL'), () => replace('SIGTERM')];
   return (seed: number) => pick([...common, ...(seed % 3 === 0 ? workersDie : nodesDie)])();
 }

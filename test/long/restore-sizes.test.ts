@@ -60,7 +60,7 @@ test.each([
       ask(stack, 'restore', { cluster, backup: backup?.id, into: named(), include: ['*'], changes: { shards: 4 } }),
     );
     expect(narrow.message).toMatch(
-      /the key big has 30\d MiB, and \S+ holds it 5 times for a moment: \d+ MiB with the rest, of 1024 MiB. Give nodes more memory/,
+      /the key big has 3\d\d MiB, and \S+ holds it 5 times for a moment: \d+ MiB with the rest, of 1024 MiB. Give nodes more memory/,
     );
     for (const changes of [{}, { shards: 4 }]) {
       const into = named();
