@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '@temporalio/activity';
-import { followersOf } from './copies.ts';
+import { type Followers, followersOf } from './copies.ts';
 import type { Crew } from './crew.ts';
 import type { KeyCopies } from './key-copies.ts';
 import type { Ledger } from './ledger.ts';
@@ -46,6 +46,8 @@ interface Kept {
   readonly copies: KeyCopies;
   /** In the stream of the destination they come before this; undefined until it was asked. */
   endOffset?: number;
+  /** In that of the source they are gone by this; likewise. */
+  goneOffset?: number;
   /** When their slots were handed over, as `performance.now()`. */
   handedOverAt?: number;
 }
@@ -84,15 +86,33 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
   const lookAt = async (shard: number, hears = true): Promise<void> => {
     const { nodeId, wire } = crew.primary(shard);
     const asked = (kept.get(shard) ?? []).filter(({ way }) => way.destinationId === nodeId);
+    const gone = await goneFrom(asked);
     const { offset, followers, clears } = await followersOf(wire, crew.addresses());
     for (const one of asked) one.endOffset ??= offset;
     if (followers.length === 0) return;
-    const least = Math.min(...followers.map((one) => one.offset));
+    const least = leastOf(followers);
     const have = ({ way, endOffset }: Kept) => way.destinationId === nodeId && (endOffset ?? Number.POSITIVE_INFINITY) <= least;
     const alive = followers.every(({ silentSeconds }) => silentSeconds <= MOST_SILENT_SECONDS);
     const heardBefore = performance.now() - HEARD_WITHIN_MS;
     const safe = ({ handedOverAt }: Kept) => !hears || !clears || (alive && (handedOverAt ?? Number.POSITIVE_INFINITY) <= heardBefore);
-    drop(shard, (one) => have(one) && safe(one));
+    drop(shard, (one) => have(one) && safe(one) && gone(one));
+  };
+  /**
+   * Whether nobody who is promoted at the source still has them. While their slots are open that one would send them again, over what clients have written at the destination since; of slots that were handed
+   * over it hears that they are not its own.
+   */
+  const goneFrom = async (asked: readonly Kept[]): Promise<(one: Kept) => boolean> => {
+    const open = asked.filter(({ handedOverAt }) => handedOverAt === undefined);
+    const sources = new Set(open.map(({ way }) => way.from));
+    const least = new Map<string, number>();
+    for (const from of sources) {
+      const { nodeId, wire } = crew.primary(from);
+      const { offset, followers } = await followersOf(wire, crew.addresses());
+      for (const one of open) if (one.way.sourceId === nodeId) one.goneOffset ??= offset;
+      least.set(nodeId, leastOf(followers));
+    }
+    return ({ way, goneOffset, handedOverAt }) =>
+      handedOverAt !== undefined || (goneOffset ?? Number.POSITIVE_INFINITY) <= (least.get(way.sourceId) ?? Number.NEGATIVE_INFINITY);
   };
   const look = (): Promise<unknown> => {
     looking ??= Promise.allSettled([...kept.keys()].map((shard) => lookAt(shard))).finally(() => {
@@ -168,6 +188,9 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
     end: () => clearInterval(timer),
   };
 }
+
+/** Infinite without any: then nobody can be promoted. */
+const leastOf = (followers: Followers['followers']): number => Math.min(...followers.map(({ offset }) => offset));
 
 /** The throttle of a group whose keys are kept until they are safe. */
 export const keeping = (unconfirmed: Unconfirmed | undefined, way: Way, throttle: Throttle): Throttle =>

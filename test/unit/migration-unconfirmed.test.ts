@@ -15,6 +15,7 @@ function primary(nodeId: string) {
   const data = new Set<string>();
   const stream = { offset: 100, acknowledged: 100, promotedAt: 0, silent: 0, valkey: '' };
   const imported: number[] = [];
+  const removed: string[] = [];
   const answer = ([command, key]: readonly Word[]): Reply => {
     const name = String(key);
     if (command === 'EXISTS') return data.has(name) ? 1 : nodeId === 'source' ? new ServerError('ASK 7 10.0.0.2:6379') : 0;
@@ -35,11 +36,15 @@ function primary(nodeId: string) {
     ].join('\r\n');
   const node = {
     nodeId,
-    wire: { one: async () => info(), ask: async (commands: readonly (readonly Word[])[]) => commands.map(answer) },
+    wire: {
+      one: async (command: Word, ...words: readonly Word[]) =>
+        command === 'EVAL' ? void removed.push(...words.slice(2).map(String)) : info(),
+      ask: async (commands: readonly (readonly Word[])[]) => commands.map(answer),
+    },
     count: async (slots: readonly number[]) => slots.map(() => data.size),
     importing: async (slots: readonly number[]) => void imported.push(...slots),
   } as unknown as ConnectedNode;
-  return { node, data, stream, imported };
+  return { node, data, stream, imported, removed };
 }
 
 const copies = (...names: readonly string[]): RawList =>
@@ -102,6 +107,25 @@ describe('keys that a destination has taken', () => {
     failOver(1);
     await unconfirmed.settle();
     expect([...replica.data]).toEqual([]);
+  });
+
+  test('are removed from a promoted source that has them still, when its replica was behind; but not what clients have written there', async () => {
+    source.stream.offset = 900;
+    unconfirmed.keep(way, copies('a', 'b'));
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(unconfirmed.any, 'the destination has them, and so does the replica of the source').toBe(true);
+    destination.data.add('a');
+    leads.set(0, replica.node);
+    await unconfirmed.settle();
+    expect(replica.removed).toEqual(['a', 'dump of a']);
+  });
+
+  test('are forgotten once their slots were handed over, however far behind the replica of the source is', async () => {
+    source.stream.offset = 900;
+    unconfirmed.keep(way, copies('a'));
+    unconfirmed.handedOver(way);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(unconfirmed.any).toBe(false);
   });
 
   test('are put back when nobody knows how far the stream had got', async () => {
