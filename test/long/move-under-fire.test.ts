@@ -70,7 +70,7 @@ function eventsOf(subject: Subject, handle: WorkflowHandle, next: () => number) 
       .catch(() => undefined);
   };
   const steer = async () => {
-    const limits = { slotsAtOnce: 16 + Math.floor(next() * 112), probeP99Ms: 200 + Math.floor(next() * 800) };
+    const limits = { slotsAtOnce: 4 + Math.floor(next() * 12), probeP99Ms: 200 + Math.floor(next() * 800) };
     await handle.executeUpdate(operationHandlers.limits, { args: [limits] });
     return `limits ${JSON.stringify(limits)}`;
   };

@@ -199,7 +199,7 @@ export const waitingScaleOut: Survivor = {
 };
 /** On any server, so slow that many things can happen to it. */
 export const scaleOutOf = (engine: Pick<ClusterSpecInput, 'engine' | 'version'>): Survivor => ({
-  ...scaling(3, 4, 1, { limits: { slotsAtOnce: 16, nodeAwayMs: 120_000 } }),
+  ...scaling(3, 4, 1, { limits: { slotsAtOnce: 4, nodeAwayMs: 120_000 } }),
   prepare: provisioned(3, 1, engine),
 });
 export const nativeScaleOut: Survivor = { ...scaling(3, 4, 1), input: (cluster) => ({ cluster, shards: 4, strategy: 'native' }) };
