@@ -30,5 +30,5 @@ ENV HOLDFAST_WORKFLOW_BUNDLE=/holdfast/dist/workflow-bundle.js
 USER 10001:10001
 ENTRYPOINT []
 # Both are explained in workers/process.ts.
-ENV MALLOC_ARENA_MAX=2 MALLOC_MMAP_THRESHOLD_=131072
-CMD ["node", "--max-semi-space-size=2", "--heap-growing-percent=60", "--expose-gc", "dist/workers/main.js"]
+ENV MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=131072
+CMD ["node", "--max-semi-space-size=2", "--heap-growing-percent=40", "--expose-gc", "dist/workers/main.js"]

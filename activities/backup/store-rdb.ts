@@ -37,7 +37,7 @@ const [LEAST_PART, MOST_PART] = [5 * MIB, 64 * MIB];
 /**
  * S3 takes 10,000. versitygw writes the sizes of all parts into one attribute of the object's file, and ext4 has 4 KiB for those: 700 parts go in, with 820 it fails when the object is complete (docs/decisions/0008).
  */
-const PARTS = 500;
+const PARTS = 600;
 
 /** Large enough for so many parts, of what takes no more room than in memory; small enough that several shards fit into ours. */
 export const partBytesFor = ({ memoryBytes }: Pick<BackupSource, 'memoryBytes'>): number =>

@@ -2,6 +2,7 @@ import { pipeline, type Transform } from 'node:stream';
 import zlib from 'node:zlib';
 import { failures } from '../../config/failures.ts';
 import { fatal } from '../support/failure.ts';
+import { madeLeftovers } from '../support/leftovers.ts';
 import { regroup } from './regroup.ts';
 
 /**
@@ -39,5 +40,9 @@ function supported(): typeof zlib {
 
 async function* through(source: AsyncIterable<Uint8Array>, transform: Transform): AsyncGenerator<Buffer> {
   pipeline(source, transform, () => undefined); // a failure of the source comes out of the transform
-  for await (const chunk of transform) yield chunk as Buffer; // destroys it, and with it the source, when the reader leaves
+  // Destroys it, and with it the source, when the reader leaves.
+  for await (const chunk of transform as AsyncIterable<Buffer>) {
+    madeLeftovers(chunk.length);
+    yield chunk;
+  }
 }

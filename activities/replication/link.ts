@@ -2,6 +2,7 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import { ports } from '../../config/names.ts';
 import { encodeCommand, type Word } from '../redis/protocol.ts';
+import { madeLeftovers } from '../support/leftovers.ts';
 
 /** A server to speak to as a replica does, and the user to do it as. */
 export interface ReplicationTarget {
@@ -84,6 +85,7 @@ export async function openLink(target: ReplicationTarget, signal?: AbortSignal):
     throw ended ?? error;
   }
   socket.on('data', (chunk: Buffer) => {
+    madeLeftovers(chunk.length);
     queue.push(chunk);
     queued += chunk.length;
     if (queued >= QUEUE_BYTES) socket.pause();

@@ -4,6 +4,7 @@ import { GetObjectCommand, type GetObjectCommandOutput, type S3Client, S3Service
 import { ApplicationFailure } from '@temporalio/common';
 import { failures } from '../../config/failures.ts';
 import { fatal } from '../support/failure.ts';
+import { madeLeftovers } from '../support/leftovers.ts';
 import { unlessAnswered } from './unreachable.ts';
 
 export interface GetStreamOptions {
@@ -94,6 +95,7 @@ export async function* watched(body: Readable, stallMs: number): AsyncGenerator<
       const timer = setTimeout(late, stallMs);
       const next = await chunks.next().finally(() => clearTimeout(timer));
       if (next.done === true) return;
+      madeLeftovers(next.value.length);
       yield next.value;
     }
   } finally {

@@ -3,7 +3,7 @@ import { createObjectStore, type StreamStore } from '../../activities/storage/ob
 import { type ObjectServer, startObjectServer } from '../support/object-server.ts';
 
 /** As many parts as a backup makes, of the least size that S3 takes. */
-const [PARTS, PART] = [500, 5 * 1024 ** 2];
+const [PARTS, PART] = [600, 5 * 1024 ** 2];
 
 let server: ObjectServer;
 let store: StreamStore;
