@@ -1,5 +1,6 @@
-import { type OnlineReplica, onlineReplicas, parseInfo } from '../redis/parse.ts';
+import { type OnlineReplica, onlineReplicas, parseClusterNodes, parseInfo } from '../redis/parse.ts';
 import type { Wire } from '../redis/wire.ts';
+import type { ConnectedNode } from './slot-node.ts';
 
 /** A replica that is further behind has no copy of what arrives now. */
 const MOST_BEHIND_BYTES = 8 * 1024 ** 2;
@@ -27,6 +28,20 @@ export async function followersOf(primary: Wire, replicas: ReadonlySet<string>):
     promotedAt: Math.max(0, Number(fields.get('second_repl_offset') ?? 0)),
     followers: onlineReplicas(fields).filter(({ address }) => replicas.has(address)),
   };
+}
+
+/**
+ * Whether a replica that does not follow its primary now may be promoted all the same, with what it had: its link is down, and nobody takes it for failed.
+ * @param followers those that follow
+ */
+export async function mayLeadUnlinked(
+  primary: Pick<ConnectedNode, 'nodeId' | 'wire'>,
+  followers: Followers['followers'],
+): Promise<boolean> {
+  const lines = await primary.wire.one('CLUSTER', 'REPLICAS', primary.nodeId);
+  const known = parseClusterNodes(Array.isArray(lines) ? lines.map(String).join('\n') : '');
+  const linked = new Set(followers.map(({ address }) => address));
+  return known.some(({ address, flags }) => !flags.includes('fail') && !linked.has(address));
 }
 
 /** Why what a primary takes now would be without a copy; undefined when one of its replicas follows closely. */

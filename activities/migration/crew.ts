@@ -4,6 +4,7 @@ import { failures } from '../../config/failures.ts';
 import { placesById } from '../../model/layout.ts';
 import { slotsOf } from '../../model/migration/moves.ts';
 import { orphans } from '../../model/migration/orphans.ts';
+import { unheard } from '../../model/migration/unheard.ts';
 import { parseClusterNodes } from '../redis/parse.ts';
 import { ServerError } from '../redis/protocol.ts';
 import { WireLost } from '../redis/wire.ts';
@@ -13,6 +14,7 @@ import { adoptSlots } from './adopt-slots.ts';
 import { type ClusterNow, type ClusterRef, lookAtCluster, type MigrationDeps } from './cluster-now.ts';
 import { fenceFormer } from './fence-former.ts';
 import { type ConnectedNode, connectNode } from './slot-node.ts';
+import { tellUnheard } from './tell-unheard.ts';
 
 /** Connections to every primary; those to one that fails over are made anew. */
 export interface Crew {
@@ -106,9 +108,14 @@ export async function gatherCrew(
   const mend = async (seen: ClusterNow): Promise<void> => {
     const fenced = await fenceFormer(deps.docker, cluster, seen.shards, seen.observation);
     const orphaned = orphans(cluster.spec, cluster.clusterId, seen.observation);
-    if (orphaned.length === 0) return;
-    await adoptSlots(cluster.spec.name, seen, orphaned, fenced);
-    throw new NotReady(`shard ${orphaned[0]?.shard} takes slots that it did not know of`);
+    if (orphaned.length > 0) {
+      await adoptSlots(cluster.spec.name, seen, orphaned, fenced);
+      throw new NotReady(`shard ${orphaned[0]?.shard} takes slots that it did not know of`);
+    }
+    const untold = unheard(cluster.spec, cluster.clusterId, seen.observation);
+    if (untold.length === 0) return;
+    await tellUnheard(cluster.spec.name, seen, untold);
+    throw new NotReady(`${untold[0]?.node.name} did not know whose ${untold[0]?.slots.length} slots are`);
   };
   const untilReady = async (): Promise<void> => {
     const begun = Date.now();

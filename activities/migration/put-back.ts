@@ -66,7 +66,7 @@ function isThere(reply: Reply | undefined): boolean {
 /** As MIGRATE sends it: also into a slot that is not the node's yet. */
 const restore = ({ name, expiresAt, dump }: KeyCopy): readonly Word[] => ['RESTORE-ASKING', name, expiresAt, dump, 'ABSTTL'];
 
-/** Only a key that is still what it was: one that a client has written since is the newer one, and goes the way of all. */
+/** Only a key that is still what it was. */
 const REMOVE = `
 local removed = 0
 for i = 1, #ARGV, 2 do
@@ -74,12 +74,19 @@ for i = 1, #ARGV, 2 do
 end
 return removed`;
 
+interface Leftover {
+  readonly name: Buffer;
+  readonly dump: Buffer;
+}
+
 /**
  * Removes keys from a promoted source that had left before it was promoted, when the destination has them: moved once more they would replace what
- * clients have written there since.
+ * clients have written there since. One that is not what it was when it left is either older, for the promoted node had not heard the last of it,
+ * or clients have written to it since that one leads: then it is the newer one, and goes the way of all.
  */
 export async function removeLeftovers(promoted: ConnectedNode, destination: ConnectedNode, list: KeyCopies): Promise<void> {
   const all = copiesOf(list);
+  const others: Leftover[] = [];
   for (let at = 0; at < all.length; at += AT_ONCE) {
     const some = all.slice(at, at + AT_ONCE);
     const there = await existsAsked(
@@ -87,6 +94,23 @@ export async function removeLeftovers(promoted: ConnectedNode, destination: Conn
       some.map(({ name }) => name),
     );
     const left = some.filter((_, index) => there[index] === 1);
-    if (left.length > 0) await promoted.wire.one('EVAL', REMOVE, 0, ...left.flatMap(({ name, dump }) => [name, dump]));
+    await remove(promoted, left);
+    const dumps = await promoted.wire.ask(left.map(({ name }) => ['DUMP', name]));
+    others.push(...left.flatMap(({ name }, index) => (Buffer.isBuffer(dumps[index]) ? [{ name, dump: dumps[index] }] : [])));
   }
+  if (others.length === 0) return;
+  const written = await promoted.sinceItLed(); // after they were looked at: what is written later is another value
+  if (written === undefined) return;
+  await remove(
+    promoted,
+    others.filter(({ name }) => !written.includes(asWord(name))),
+  );
 }
+
+async function remove(promoted: ConnectedNode, leftovers: readonly Leftover[]): Promise<void> {
+  for (let at = 0; at < leftovers.length; at += AT_ONCE)
+    await promoted.wire.one('EVAL', REMOVE, 0, ...leftovers.slice(at, at + AT_ONCE).flatMap(({ name, dump }) => [name, dump]));
+}
+
+/** As it stands in a command. */
+const asWord = (name: Buffer): Buffer => Buffer.concat([Buffer.from(`$${name.length}\r\n`), name, Buffer.from('\r\n')]);

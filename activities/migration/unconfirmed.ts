@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { log } from '@temporalio/activity';
-import { type Followers, followersOf } from './copies.ts';
+import { type Followers, followersOf, mayLeadUnlinked } from './copies.ts';
 import type { Crew } from './crew.ts';
 import type { KeyCopies } from './key-copies.ts';
 import type { Ledger } from './ledger.ts';
@@ -106,10 +106,10 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
     const sources = new Set(open.map(({ way }) => way.from));
     const least = new Map<string, number>();
     for (const from of sources) {
-      const { nodeId, wire } = crew.primary(from);
-      const { offset, followers } = await followersOf(wire, crew.addresses());
-      for (const one of open) if (one.way.sourceId === nodeId) one.goneOffset ??= offset;
-      least.set(nodeId, leastOf(followers));
+      const source = crew.primary(from);
+      const { offset, followers } = await followersOf(source.wire, crew.addresses());
+      for (const one of open) if (one.way.sourceId === source.nodeId) one.goneOffset ??= offset;
+      least.set(source.nodeId, (await mayLeadUnlinked(source, followers)) ? Number.NEGATIVE_INFINITY : leastOf(followers));
     }
     return ({ way, goneOffset, handedOverAt }) =>
       handedOverAt !== undefined || (goneOffset ?? Number.POSITIVE_INFINITY) <= (least.get(way.sourceId) ?? Number.NEGATIVE_INFINITY);

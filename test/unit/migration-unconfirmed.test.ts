@@ -14,12 +14,17 @@ vi.mock('@temporalio/activity', () => ({ log: { warn: () => undefined } }));
 function primary(nodeId: string) {
   const data = new Set<string>();
   const stream = { offset: 100, acknowledged: 100, promotedAt: 0, silent: 0, valkey: '' };
+  /** Replicas that the cluster knows of: flags, by address. */
+  const replicas = new Map([['10.0.0.9', 'slave']]);
+  /** What was written since it was promoted; undefined when its backlog does not go back so far. */
+  const since: { led: string | undefined } = { led: '' };
   const imported: number[] = [];
   const removed: string[] = [];
   const answer = ([command, key]: readonly Word[]): Reply => {
     const name = String(key);
     if (command === 'EXISTS') return data.has(name) ? 1 : nodeId === 'source' ? new ServerError('ASK 7 10.0.0.2:6379') : 0;
     if (command === 'ASKING') return 'OK';
+    if (command === 'DUMP') return data.has(name) ? Buffer.from(`${name} of ${nodeId}`) : null;
     if (command !== 'RESTORE-ASKING') throw new Error(`nobody knows ${String(command)}`);
     if (data.has(name)) return new ServerError('BUSYKEY Target key name already exists.');
     data.add(name);
@@ -37,14 +42,19 @@ function primary(nodeId: string) {
   const node = {
     nodeId,
     wire: {
-      one: async (command: Word, ...words: readonly Word[]) =>
-        command === 'EVAL' ? void removed.push(...words.slice(2).map(String)) : info(),
+      one: async (command: Word, ...words: readonly Word[]) => {
+        if (command === 'EVAL') return void removed.push(...words.slice(2).map(String));
+        return command === 'CLUSTER'
+          ? [...replicas].map(([ip, flags]) => `id ${ip}:6379@16379 ${flags} ${nodeId} 0 0 1 connected`)
+          : info();
+      },
       ask: async (commands: readonly (readonly Word[])[]) => commands.map(answer),
     },
+    sinceItLed: async () => (since.led === undefined ? undefined : Buffer.from(since.led)),
     count: async (slots: readonly number[]) => slots.map(() => data.size),
     importing: async (slots: readonly number[]) => void imported.push(...slots),
   } as unknown as ConnectedNode;
-  return { node, data, stream, imported, removed };
+  return { node, data, stream, replicas, since, imported, removed };
 }
 
 const copies = (...names: readonly string[]): RawList =>
@@ -118,6 +128,48 @@ describe('keys that a destination has taken', () => {
     leads.set(0, replica.node);
     await unconfirmed.settle();
     expect(replica.removed).toEqual(['a', 'dump of a']);
+  });
+
+  describe('and the promoted source has with another value', () => {
+    beforeEach(() => {
+      source.stream.offset = 900;
+      unconfirmed.keep(way, copies('a', 'b'));
+      for (const name of ['a', 'b']) {
+        destination.data.add(name);
+        replica.data.add(name);
+      }
+      leads.set(0, replica.node);
+    });
+    const asTheyLeft = ['a', 'dump of a', 'b', 'dump of b'];
+
+    test('are removed when nothing was written to them since it leads: it had not heard the last of them', async () => {
+      replica.since.led = '*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$3\r\nnew\r\n';
+      await unconfirmed.settle();
+      expect(replica.removed).toEqual([...asTheyLeft, 'a', 'a of replica']);
+    });
+
+    test('stay where its backlog does not tell', async () => {
+      replica.since.led = undefined;
+      await unconfirmed.settle();
+      expect(replica.removed).toEqual(asTheyLeft);
+    });
+  });
+
+  test('are kept while a replica of the source that does not follow may lead, until their slots are handed over', async () => {
+    source.replicas.set('10.0.0.8', 'slave');
+    unconfirmed.keep(way, copies('a'));
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(unconfirmed.any).toBe(true);
+    unconfirmed.handedOver(way);
+    await vi.advanceTimersByTimeAsync(100);
+    expect(unconfirmed.any).toBe(false);
+  });
+
+  test('are not kept for a replica of the source that has failed', async () => {
+    source.replicas.set('10.0.0.8', 'slave,fail');
+    unconfirmed.keep(way, copies('a'));
+    await vi.advanceTimersByTimeAsync(100);
+    expect(unconfirmed.any).toBe(false);
   });
 
   test('are forgotten once their slots were handed over, however far behind the replica of the source is', async () => {
