@@ -99,11 +99,12 @@ export async function removeLeftovers(promoted: ConnectedNode, destination: Conn
     others.push(...left.flatMap(({ name }, index) => (Buffer.isBuffer(dumps[index]) ? [{ name, dump: dumps[index] }] : [])));
   }
   if (others.length === 0) return;
-  const written = await promoted.sinceItLed(); // after they were looked at: what is written later is another value
+  // After they were looked at: what is written later is another value, and stays.
+  const written = await promoted.writtenSinceItLed(new Set(others.map(({ name }) => name.toString('latin1'))));
   if (written === undefined) return;
   await remove(
     promoted,
-    others.filter(({ name }) => !written.includes(asWord(name))),
+    others.filter(({ name }) => !written.has(name.toString('latin1'))),
   );
 }
 
@@ -111,6 +112,3 @@ async function remove(promoted: ConnectedNode, leftovers: readonly Leftover[]): 
   for (let at = 0; at < leftovers.length; at += AT_ONCE)
     await promoted.wire.one('EVAL', REMOVE, 0, ...leftovers.slice(at, at + AT_ONCE).flatMap(({ name, dump }) => [name, dump]));
 }
-
-/** As it stands in a command. */
-const asWord = (name: Buffer): Buffer => Buffer.concat([Buffer.from(`$${name.length}\r\n`), name, Buffer.from('\r\n')]);

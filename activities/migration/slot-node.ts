@@ -4,7 +4,7 @@ import { onlineReplicas, parseInfo } from '../redis/parse.ts';
 import { encodeCommand, encodeText, listItems, RawList, type Reply, ServerError, type Word } from '../redis/protocol.ts';
 import { openWire, type Wire } from '../redis/wire.ts';
 import { copyHead, type KeyCopies } from './key-copies.ts';
-import { sinceItLed } from './since-it-led.ts';
+import { writtenSinceItLed } from './written-since.ts';
 
 /** Names of keys on their way; only their number is looked at. */
 export interface KeyBatch {
@@ -57,8 +57,8 @@ export interface SlotNode {
 /** A node that is asked over a connection of its own. */
 export interface ConnectedNode extends SlotNode {
   readonly wire: Wire;
-  /** What it has written since it was promoted, as its replicas hear it; undefined when it was not, or cannot tell. */
-  sinceItLed(): Promise<Buffer | undefined>;
+  /** Which of these names stand in what it has written since it was promoted (`writtenSinceItLed`); undefined when it was not, or cannot tell. */
+  writtenSinceItLed(names: ReadonlySet<string>): Promise<ReadonlySet<string> | undefined>;
   /** None of its connections is broken. */
   readonly alive: boolean;
   close(): void;
@@ -106,7 +106,7 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
     nodeId,
     address: target.address,
     wire,
-    sinceItLed: () => sinceItLed(wire, target),
+    writtenSinceItLed: (names) => writtenSinceItLed(wire, target, names),
     count: async (slots) => (await all(slots.map(countKeys))).map(Number),
     async countAsPrimary(slots) {
       const [role, ...counts] = await all([['ROLE'], ...slots.map(countKeys)]);

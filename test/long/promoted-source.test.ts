@@ -2,6 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import calculateSlot from 'cluster-key-slot';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { writtenSinceItLed } from '../../activities/migration/written-since.ts';
+import { asOperator } from '../../activities/redis/connection.ts';
+import { openWire } from '../../activities/redis/wire.ts';
 import { WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
 import type { StatusReport } from '../../config/status.ts';
@@ -65,6 +68,22 @@ const writtenOnceMore = (cluster: string, slot: number, tag: string): Promise<re
     return next;
   });
 
+/** Asks the promoted node of the first shard which keys clients have written since it leads: one of these two. */
+async function toldApart(cluster: string): Promise<ReadonlySet<string> | undefined> {
+  const promoted = `${cluster}-0-1`;
+  const names = ['written {b}', 'never written {b}'];
+  await onNode(stack, cluster, promoted, (redis) => redis.set(names[0] ?? '', 'value'));
+  const { shards } = await ask<StatusReport>(stack, 'status', { cluster });
+  const { address = '' } = shards[0]?.nodes.find(({ name }) => name === promoted) ?? {};
+  const target = asOperator(await stack.dependencies.secrets.require(cluster), true, { kind: 'data', address });
+  const wire = await openWire(target);
+  try {
+    return await writtenSinceItLed(wire, target, new Set(names));
+  } finally {
+    wire.close();
+  }
+}
+
 // A source whose replica has not heard that keys have left, and dies: the promoted one has them still, as they were, in a slot that it is to send.
 test.each([
   ['redis', '7.0'],
@@ -107,6 +126,7 @@ test.each([
         expect(values.filter((value) => value !== 'new')).toEqual([]);
       });
       expect(await namesOn(destination, slot)).toHaveLength(KEYS);
+      expect(await toldApart(cluster)).toEqual(new Set(['written {b}']));
     });
     await until(
       'it is healthy',

@@ -242,7 +242,7 @@ export function createSlotModel(servers: number, owners: readonly number[], keys
         alive: true,
         close: () => undefined,
       },
-      sinceItLed: async () => undefined,
+      writtenSinceItLed: async () => undefined,
       alive: true,
       close: () => undefined,
     };

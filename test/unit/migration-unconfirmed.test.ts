@@ -16,8 +16,8 @@ function primary(nodeId: string) {
   const stream = { offset: 100, acknowledged: 100, promotedAt: 0, silent: 0, valkey: '' };
   /** Replicas that the cluster knows of: flags, by address. */
   const replicas = new Map([['10.0.0.9', 'slave']]);
-  /** What was written since it was promoted; undefined when its backlog does not go back so far. */
-  const since: { led: string | undefined } = { led: '' };
+  /** Names in what was written since it was promoted; undefined when its backlog does not go back so far. */
+  const since: { led: readonly string[] | undefined } = { led: [] };
   const imported: number[] = [];
   const removed: string[] = [];
   const answer = ([command, key]: readonly Word[]): Reply => {
@@ -50,7 +50,8 @@ function primary(nodeId: string) {
       },
       ask: async (commands: readonly (readonly Word[])[]) => commands.map(answer),
     },
-    sinceItLed: async () => (since.led === undefined ? undefined : Buffer.from(since.led)),
+    writtenSinceItLed: async (names: ReadonlySet<string>) =>
+      since.led === undefined ? undefined : new Set(since.led.filter((one) => names.has(one))),
     count: async (slots: readonly number[]) => slots.map(() => data.size),
     importing: async (slots: readonly number[]) => void imported.push(...slots),
   } as unknown as ConnectedNode;
@@ -143,7 +144,7 @@ describe('keys that a destination has taken', () => {
     const asTheyLeft = ['a', 'dump of a', 'b', 'dump of b'];
 
     test('are removed when nothing was written to them since it leads: it had not heard the last of them', async () => {
-      replica.since.led = '*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$3\r\nnew\r\n';
+      replica.since.led = ['b', 'c'];
       await unconfirmed.settle();
       expect(replica.removed).toEqual([...asTheyLeft, 'a', 'a of replica']);
     });
