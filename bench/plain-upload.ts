@@ -6,6 +6,6 @@ import { createObjectStore } from '../activities/storage/object-store.ts';
 import { readSettings } from '../config/settings.ts';
 
 const store = createObjectStore(readSettings(process.env));
-const bytes = await store.putStream(process.argv[2] ?? '', process.stdin);
+const bytes = await store.putStream(process.argv[2] ?? '', process.stdin, { readBack: true });
 store.close();
 console.log(bytes);

@@ -47,6 +47,7 @@ export async function storeBase(
     try {
       const { synced, node, slots, startedAt } = from ?? (await another(deps, line));
       const base = await storeRdb(store, {
+        readBack: false,
         synced,
         source: node.source,
         shard,

@@ -58,6 +58,7 @@ export async function backUpShard(deps: BackupDeps, request: ShardRequest): Prom
   if (synced.how !== 'full') throw new Error('a server cannot go on where nothing was asked for');
   const key = backupKeys.shard(cluster, backup, shard, randomBytes(4).toString('hex'));
   const stored = await storeRdb(store, {
+    readBack: true, // a backup is verified before it is called good
     synced,
     source,
     shard,

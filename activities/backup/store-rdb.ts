@@ -21,6 +21,8 @@ export interface RdbToStore {
   readonly partOf: PartOf;
   readonly kek: KeyEncryptionKey;
   readonly signal: AbortSignal;
+  /** Whether it is read again before it counts (`PutStreamOptions`). */
+  readonly readBack: boolean;
   /** When the server was asked: what was written before is in it. */
   readonly startedAt: Date;
   /** Told how many bytes have come. */
@@ -74,6 +76,7 @@ export async function storeRdb(store: StreamStore, to: RdbToStore): Promise<Shar
     await store.putStream(key, sealing.bytes, {
       signal: AbortSignal.any([to.signal, stalled.signal]),
       partBytes: partBytesFor(source),
+      readBack: to.readBack,
     });
     const found = prelude.result();
     if (found === undefined) {

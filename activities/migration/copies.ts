@@ -7,6 +7,8 @@ const MOST_BEHIND_BYTES = 8 * 1024 ** 2;
 
 /** Who follows a primary, and how far. Offsets count the bytes of its stream of writes. */
 export interface Followers {
+  /** The name of its stream of writes; a promoted node has that of the one before it as its second. */
+  readonly replid: string;
   readonly offset: number;
   /** Those that are online. */
   readonly followers: readonly OnlineReplica[];
@@ -24,6 +26,7 @@ export async function followersOf(primary: Wire, replicas: ReadonlySet<string>):
   const fields = parseInfo(String(await primary.one('INFO', 'replication', 'server')));
   return {
     clears: Number.parseInt(fields.get('valkey_version') ?? '0', 10) >= 9,
+    replid: fields.get('master_replid') ?? '',
     offset: Number(fields.get('master_repl_offset') ?? 0),
     promotedAt: Math.max(0, Number(fields.get('second_repl_offset') ?? 0)),
     followers: onlineReplicas(fields).filter(({ address }) => replicas.has(address)),

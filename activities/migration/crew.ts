@@ -210,10 +210,11 @@ const PASSING_KINDS = new Set([
   'TRYAGAIN',
   'MASTERDOWN',
   'BUSY',
+  'NOREPLICAS',
   'EXECABORT',
 ]);
 const PASSING =
-  /with masters|with primaries|not a master|not a primary|Unknown node|don't know about node|Target instance replied with error: -?(MOVED|READONLY|CLUSTERDOWN|LOADING|MASTERDOWN|OOM|BUSY|TRYAGAIN)|still hold keys/i;
+  /with masters|with primaries|not a master|not a primary|Unknown node|don't know about node|Target instance replied with error: -?(MOVED|READONLY|CLUSTERDOWN|LOADING|MASTERDOWN|OOM|BUSY|TRYAGAIN|NOREPLICAS)|still hold keys/i;
 
 const MOST_FAILOVERS = 5;
 

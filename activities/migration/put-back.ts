@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { slotOfKey } from '../redis/key-slot.ts';
 import { type Reply, ServerError, type Word } from '../redis/protocol.ts';
 import { copiesOf, type KeyCopies, type KeyCopy } from './key-copies.ts';
@@ -57,7 +58,7 @@ async function existsAsked({ wire }: ConnectedNode, names: readonly Word[]): Pro
   return names.map((_, index) => replies[2 * index + 1]);
 }
 
-/** At the source a key is there, or has left, or its slot is another's by now. */
+/** A key is there, or has left, or its slot is another's by now. @throws the server's error when it cannot tell */
 function isThere(reply: Reply | undefined): boolean {
   if (reply instanceof ServerError && reply.kind !== 'ASK' && reply.kind !== 'MOVED') throw reply;
   return reply === 1;
@@ -66,49 +67,78 @@ function isThere(reply: Reply | undefined): boolean {
 /** As MIGRATE sends it: also into a slot that is not the node's yet. */
 const restore = ({ name, expiresAt, dump }: KeyCopy): readonly Word[] => ['RESTORE-ASKING', name, expiresAt, dump, 'ABSTTL'];
 
-/** Only a key that is still what it was. */
+/** What DUMP makes of each key, by its digest; empty where it is not there, or its slot is another's by now. */
+const DIGESTS = `
+local digests = {}
+for i = 1, #ARGV do
+  local dump = redis.pcall('DUMP', ARGV[i])
+  if type(dump) == 'table' and string.find(dump.err or '', 'is down') then return redis.error_reply('CLUSTERDOWN it serves nothing now') end
+  digests[i] = type(dump) == 'string' and redis.sha1hex(dump) or ''
+end
+return digests`;
+
+/** Only a key that is still what it was when it was looked at. */
 const REMOVE = `
 local removed = 0
 for i = 1, #ARGV, 2 do
-  if redis.pcall('DUMP', ARGV[i]) == ARGV[i + 1] then removed = removed + redis.call('UNLINK', ARGV[i]) end
+  local dump = redis.pcall('DUMP', ARGV[i])
+  if type(dump) == 'string' and redis.sha1hex(dump) == ARGV[i + 1] then removed = removed + redis.call('UNLINK', ARGV[i]) end
 end
 return removed`;
 
 interface Leftover {
   readonly name: Buffer;
-  readonly dump: Buffer;
+  readonly digest: string;
+  /** Whether it is byte for byte what left. */
+  readonly same: boolean;
+}
+
+export interface LeftBehind {
+  /** Keys that had left the source before. */
+  readonly copies: readonly KeyCopies[];
+  /** The name of the stream of writes of the one that led before, where it is known. */
+  readonly formerStream: string | undefined;
 }
 
 /**
- * Removes keys from a promoted source that had left before it was promoted, when the destination has them: moved once more they would replace what
- * clients have written there since. One that is not what it was when it left is either older, for the promoted node had not heard the last of it,
- * or clients have written to it since that one leads: then it is the newer one, and goes the way of all.
+ * Removes keys from a promoted source that had left before it was promoted, when the destination has them: moved once more they would replace what clients have written there since. It had not heard that they left, and perhaps not the last
+ * of what was written to them before: so their values tell nothing. What clients have written to them since it leads does, and stands in its stream: such a key is the newer one, and goes the way of all. Where nobody knows
+ * that stream, those are removed that are as they left.
  */
-export async function removeLeftovers(promoted: ConnectedNode, destination: ConnectedNode, list: KeyCopies): Promise<void> {
-  const all = copiesOf(list);
-  const others: Leftover[] = [];
-  for (let at = 0; at < all.length; at += AT_ONCE) {
-    const some = all.slice(at, at + AT_ONCE);
-    const there = await existsAsked(
-      destination,
-      some.map(({ name }) => name),
-    );
-    const left = some.filter((_, index) => there[index] === 1);
-    await remove(promoted, left);
-    const dumps = await promoted.wire.ask(left.map(({ name }) => ['DUMP', name]));
-    others.push(...left.flatMap(({ name }, index) => (Buffer.isBuffer(dumps[index]) ? [{ name, dump: dumps[index] }] : [])));
+export async function removeLeftovers(
+  promoted: ConnectedNode,
+  destination: ConnectedNode,
+  { copies, formerStream }: LeftBehind,
+): Promise<void> {
+  const found: Leftover[] = [];
+  for (const list of copies) {
+    const all = copiesOf(list);
+    for (let at = 0; at < all.length; at += AT_ONCE)
+      found.push(...(await findLeftovers(promoted, destination, all.slice(at, at + AT_ONCE))));
   }
-  if (others.length === 0) return;
+  if (found.length === 0) return;
   // After they were looked at: what is written later is another value, and stays.
-  const written = await promoted.writtenSinceItLed(new Set(others.map(({ name }) => name.toString('latin1'))));
-  if (written === undefined) return;
-  await remove(
-    promoted,
-    others.filter(({ name }) => !written.has(name.toString('latin1'))),
-  );
+  const names = new Set(found.map(({ name }) => name.toString('latin1')));
+  const written = formerStream === undefined ? undefined : await promoted.writtenSinceItLed(names, formerStream);
+  const stale = found.filter(({ name, same }) => (written === undefined ? same : !written.has(name.toString('latin1'))));
+  for (let at = 0; at < stale.length; at += AT_ONCE)
+    await promoted.wire.one('EVAL', REMOVE, 0, ...stale.slice(at, at + AT_ONCE).flatMap(({ name, digest }) => [name, digest]));
 }
 
-async function remove(promoted: ConnectedNode, leftovers: readonly Leftover[]): Promise<void> {
-  for (let at = 0; at < leftovers.length; at += AT_ONCE)
-    await promoted.wire.one('EVAL', REMOVE, 0, ...leftovers.slice(at, at + AT_ONCE).flatMap(({ name, dump }) => [name, dump]));
+async function findLeftovers(
+  promoted: ConnectedNode,
+  destination: ConnectedNode,
+  copies: readonly KeyCopy[],
+): Promise<readonly Leftover[]> {
+  const there = await existsAsked(
+    destination,
+    copies.map(({ name }) => name),
+  );
+  const arrived = copies.filter((_, index) => isThere(there[index]));
+  if (arrived.length === 0) return [];
+  const digests = await promoted.wire.one('EVAL_RO', DIGESTS, 0, ...arrived.map(({ name }) => name));
+  return arrived.flatMap(({ name, dump }, index): readonly Leftover[] => {
+    const digest = Array.isArray(digests) ? String(digests[index]) : '';
+    return digest === '' ? [] : [{ name, digest, same: digest === createHash('sha1').update(dump).digest('hex') }];
+  });
 }

@@ -57,8 +57,8 @@ export interface SlotNode {
 /** A node that is asked over a connection of its own. */
 export interface ConnectedNode extends SlotNode {
   readonly wire: Wire;
-  /** Which of these names stand in what it has written since it was promoted (`writtenSinceItLed`); undefined when it was not, or cannot tell. */
-  writtenSinceItLed(names: ReadonlySet<string>): Promise<ReadonlySet<string> | undefined>;
+  /** Which of these names stand in what it has written since it was promoted in the place of one with that stream (`writtenSinceItLed`); undefined when it was not, or cannot tell. */
+  writtenSinceItLed(names: ReadonlySet<string>, formerStream: string): Promise<ReadonlySet<string> | undefined>;
   /** None of its connections is broken. */
   readonly alive: boolean;
   close(): void;
@@ -106,7 +106,7 @@ export async function connectNode(nodeId: string, target: NodeAddress): Promise<
     nodeId,
     address: target.address,
     wire,
-    writtenSinceItLed: (names) => writtenSinceItLed(wire, target, names),
+    writtenSinceItLed: (names, formerStream) => writtenSinceItLed(wire, target, { names, formerStream }),
     count: async (slots) => (await all(slots.map(countKeys))).map(Number),
     async countAsPrimary(slots) {
       const [role, ...counts] = await all([['ROLE'], ...slots.map(countKeys)]);

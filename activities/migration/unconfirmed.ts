@@ -64,6 +64,8 @@ const ROOM_WITHIN_MS = 10_000;
 /** @param stopped whether nobody needs them any more: then nothing is waited for */
 export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger, 'has'>, stopped: () => boolean): Unconfirmed {
   const kept = new Map<number, Kept[]>();
+  /** Names of the streams of sources, by node id. */
+  const replids = new Map<string, string>();
   let bytes = 0;
   let looking: Promise<unknown> | undefined;
   let settling: Promise<void> | undefined;
@@ -107,7 +109,8 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
     const least = new Map<string, number>();
     for (const from of sources) {
       const source = crew.primary(from);
-      const { offset, followers } = await followersOf(source.wire, crew.addresses());
+      const { replid, offset, followers } = await followersOf(source.wire, crew.addresses());
+      replids.set(source.nodeId, replid);
       for (const one of open) if (one.way.sourceId === source.nodeId) one.goneOffset ??= offset;
       least.set(source.nodeId, (await mayLeadUnlinked(source, followers)) ? Number.NEGATIVE_INFINITY : leastOf(followers));
     }
@@ -130,16 +133,25 @@ export function keepUnconfirmed(cluster: string, crew: Crew, ledger: Pick<Ledger
       const moved = all.filter(({ way }) => way.destinationId !== destination.nodeId || way.sourceId !== crew.primary(way.from).nodeId);
       if (moved.length === 0) continue;
       const { promotedAt, clears } = await followersOf(destination.wire, crew.addresses());
+      const has = ({ way, endOffset }: Kept) =>
+        way.destinationId !== destination.nodeId && endOffset !== undefined && endOffset < promotedAt;
       for (const one of moved) {
-        const { way, copies, endOffset } = one;
-        const source = crew.primary(way.from);
-        const isPromoted = way.destinationId !== destination.nodeId;
-        const has = isPromoted && endOffset !== undefined && endOffset < promotedAt;
-        if (isPromoted && (!has || clears)) restored += await restoreCopies(source, destination, copies, has ? { cleared: ledger } : 'all');
-        if (way.sourceId !== source.nodeId) await removeLeftovers(source, destination, copies);
+        const { way, copies } = one;
+        if (way.destinationId === destination.nodeId || (has(one) && !clears)) continue;
+        restored += await restoreCopies(crew.primary(way.from), destination, copies, has(one) ? { cleared: ledger } : 'all');
+      }
+      for (const former of new Set(moved.map(({ way }) => way.sourceId))) {
+        const own = moved.filter(({ way }) => way.sourceId === former);
+        const source = crew.primary(own[0]?.way.from ?? -1);
+        if (source.nodeId === former || stopped()) continue;
+        await removeLeftovers(source, destination, { copies: own.map(({ copies }) => copies), formerStream: replids.get(former) });
+      }
+      if (stopped()) return;
+      for (const one of moved) {
         drop(shard, (other) => other === one);
         // What was put back is new to the promoted node, too: it is kept until that one's replicas have it.
-        if (!has || clears) keep({ ...way, sourceId: source.nodeId, destinationId: destination.nodeId }, copies);
+        if (has(one) && !clears) continue;
+        keep({ ...one.way, sourceId: crew.primary(one.way.from).nodeId, destinationId: destination.nodeId }, one.copies);
       }
     }
     if (restored > 0) log.warn('keys that a primary took along when it died were put back', { cluster, keys: restored });

@@ -106,9 +106,6 @@ const MOST_REMOVED = 1000;
 const NOT_KNOWN: ReadonlySet<number> = new Set([400, 405, 501]);
 const ALONE_AT_ONCE = 16;
 
-/** What the signature of a call says of its body. */
-const BODY_DIGEST = 'x-amz-content-sha256';
-
 /** An S3 bucket. Every call has a timeout and the SDK's own few retries; what lasts longer is retried by Temporal. */
 export function createObjectStore(settings: Settings, { callMs = 10_000, stallMs = 30_000 }: StoreLimits = {}): StreamStore {
   const { HOLDFAST_S3_BUCKET: Bucket, HOLDFAST_S3_ENDPOINT: endpoint } = settings;
@@ -116,15 +113,6 @@ export function createObjectStore(settings: Settings, { callMs = 10_000, stallMs
   // How long a part takes depends on the line; that it does not move at all is seen on the socket.
   // A part that is given up takes the whole object with it, so it is tried for longer.
   const parts = createClient(settings, { connectionTimeout: 3000, socketTimeout: stallMs }, 8);
-  // Bodies of streams are not digested for the signature, here and at the server: they are sealed, and what is sealed is read back (docs/decisions/0008).
-  parts.middlewareStack.add(
-    (next) => (args) => {
-      const { headers } = args.request as { readonly headers: Record<string, string> };
-      headers[BODY_DIGEST] = 'UNSIGNED-PAYLOAD';
-      return next(args);
-    },
-    { step: 'build', name: 'unsignedBody' },
-  );
 
   async function listObjects(prefix: string): Promise<readonly StoredObject[]> {
     const objects: StoredObject[] = [];

@@ -20,6 +20,11 @@ export interface PutStreamOptions {
   readonly partBytes?: number;
   /** Parts held in memory: one fills while the others are on their way. @default 3 */
   readonly queue?: number;
+  /**
+   * Every byte is read again, and compared, before it counts: then bodies are not digested for the request's signature, which costs as much as sealing them, on both sides. What is changed on the way is found by that reading.
+   * @default false
+   */
+  readonly readBack?: boolean;
   /** Ends the upload and leaves nothing behind; its reason is thrown. The source must listen to the same signal: it is not waited for. */
   readonly signal?: AbortSignal;
 }
@@ -53,7 +58,7 @@ const UPLOAD_MARK = 'holdfast-upload';
 export async function putStream(
   target: UploadTarget,
   source: AsyncIterable<Uint8Array>,
-  { partBytes = DEFAULT_PART_BYTES, queue = 3, signal }: PutStreamOptions = {},
+  { partBytes = DEFAULT_PART_BYTES, queue = 3, readBack = false, signal }: PutStreamOptions = {},
 ): Promise<number> {
   if (partBytes < MIN_PART_BYTES || queue < 2) throw new RangeError(`parts have at least ${MIN_PART_BYTES} bytes, and two are held`);
   const failed = new AbortController();
@@ -62,7 +67,7 @@ export async function putStream(
   const free: Buffer<ArrayBuffer>[] = [];
   let buffers = 0;
   const underway = new Set<Promise<void>>();
-  const upload = createUpload(target, stop);
+  const upload = createUpload(target, { stop, readBack });
   let rest: Uint8Array = new Uint8Array(0);
   let bytes = 0;
 
@@ -133,7 +138,12 @@ interface Upload {
   abort(): Promise<void>;
 }
 
-function createUpload({ parts, calls, Bucket, Key }: UploadTarget, stop: AbortSignal): Upload {
+interface UploadOptions {
+  readonly stop: AbortSignal;
+  readonly readBack: boolean;
+}
+
+function createUpload({ parts, calls, Bucket, Key }: UploadTarget, { stop, readBack }: UploadOptions): Upload {
   const mark = randomUUID();
   const completed: CompletedPart[] = [];
   let begun: Promise<string> | undefined;
@@ -159,7 +169,9 @@ function createUpload({ parts, calls, Bucket, Key }: UploadTarget, stop: AbortSi
     async part(PartNumber, body) {
       begun ??= begin(); // not to be stopped half way: nobody would know what to give up
       const UploadId = await begun;
-      const { ETag } = await parts.send(new UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body: body }), { abortSignal: stop });
+      const command = new UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body: body });
+      if (readBack) leaveUndigested(command);
+      const { ETag } = await parts.send(command, { abortSignal: stop });
       completed.push({ PartNumber, ...(ETag === undefined ? {} : { ETag }) });
     },
     async complete() {
@@ -180,6 +192,18 @@ function createUpload({ parts, calls, Bucket, Key }: UploadTarget, stop: AbortSi
       }
     },
   };
+}
+
+/** What the signature says of the body is that nobody has looked at it. */
+function leaveUndigested(command: UploadPartCommand): void {
+  command.middlewareStack.add(
+    (next) => (args) => {
+      const { headers } = args.request as { readonly headers: Record<string, string> };
+      headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD';
+      return next(args);
+    },
+    { step: 'build', name: 'leaveUndigested' },
+  );
 }
 
 /** What `work` comes to, unless the signal comes first: then its reason. Leaves no listener behind, however often it is used. */

@@ -22,11 +22,15 @@ export function unheard(spec: ClusterSpec, clusterId: string, { nodes, views, ..
   const down = new Set(nodes.filter(answered).flatMap(({ name, clusterState }) => (clusterState === 'fail' ? [name] : [])));
   return primaries.flatMap((node): readonly Unheard[] => {
     const own = views.find(({ seenBy }) => seenBy.includes(node.name));
-    if (own === undefined || own === most || !down.has(node.name)) return [];
-    const led = own.members.filter(({ role, flags }) => role === 'primary' && !flags.includes('fail'));
-    const served = new Set(led.flatMap(({ slots }) => slotsOf(slots)));
+    if (own === undefined || own === most) return [];
+    const isDown = down.has(node.name);
+    // One that serves others, as its settings may allow, is told of what it takes for nobody's.
+    const held = own.members.filter(({ role, flags }) => !isDown || (role === 'primary' && !flags.includes('fail')));
+    const served = new Set(held.flatMap(({ slots }) => slotsOf(slots)));
     return primaries.flatMap(({ nodeId: ownerId }): readonly Unheard[] => {
-      const slots = slotsOf(most.members.find(({ nodeId }) => nodeId === ownerId)?.slots ?? []).filter((slot) => !served.has(slot));
+      const known = new Set(slotsOf(own.members.find(({ nodeId }) => nodeId === ownerId)?.slots ?? []));
+      const all = slotsOf(most.members.find(({ nodeId }) => nodeId === ownerId)?.slots ?? []);
+      const slots = all.filter((slot) => !served.has(slot) && !known.has(slot));
       return ownerId === node.nodeId || slots.length === 0 ? [] : [{ node, ownerId, slots }];
     });
   });

@@ -50,6 +50,7 @@ describe.each(kinds)('by the recipe of the documentation, of a shard of $engine 
     const synced = await handshake(shard.replica.target, { rdbOnly: true, signal });
     if (synced.how !== 'full') throw new Error('it went on');
     const data = await storeRdb(store, {
+      readBack: false,
       synced,
       source: { name: `${cluster}-0-1`, address: '', role: 'replica', engine: kind.engine, version: '0.0.0', memoryBytes: 1 },
       shard: 0,

@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { writtenSinceItLed } from '../../activities/migration/written-since.ts';
 import { asOperator } from '../../activities/redis/connection.ts';
+import { parseInfo } from '../../activities/redis/parse.ts';
 import { openWire } from '../../activities/redis/wire.ts';
 import { WORKFLOW_TASK_QUEUE } from '../../config/names.ts';
 import type { OperationResult } from '../../config/progress.ts';
@@ -22,6 +23,8 @@ afterAll(() => stack.stop());
 
 /** Keys of one slot: fewer than a slot may have whose keys are measured one by one while they move. */
 const KEYS = 49_000;
+/** Long enough that a server would compress it. */
+const OLD = 'old '.repeat(20);
 /** Keys that clients write again at the destination. */
 const WRITTEN = 300;
 /** As slow as it gets: the slot is open for some ten seconds. */
@@ -78,7 +81,8 @@ async function toldApart(cluster: string): Promise<ReadonlySet<string> | undefin
   const target = asOperator(await stack.dependencies.secrets.require(cluster), true, { kind: 'data', address });
   const wire = await openWire(target);
   try {
-    return await writtenSinceItLed(wire, target, new Set(names));
+    const formerStream = parseInfo(String(await wire.one('INFO', 'replication'))).get('master_replid2') ?? '';
+    return await writtenSinceItLed(wire, target, { names: new Set(names), formerStream });
   } finally {
     wire.close();
   }
@@ -98,7 +102,7 @@ test.each([
     await ask(stack, 'provision', { spec: testSpec(cluster, { engine, version, shards: 3, replicasPerShard: 1 }) });
     await onNode(stack, cluster, `${cluster}-0-0`, async (source) => {
       for (let at = 0; at < KEYS; at += 1000)
-        await source.mset(Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`{${tag}}${at + i}`, 'old'])));
+        await source.mset(Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`{${tag}}${at + i}`, OLD])));
     });
     await onNode(stack, cluster, `${cluster}-1-0`, async (destination) => {
       const handle = await stack.client.workflow.start('rebalance', {

@@ -42,9 +42,24 @@ describe('slots of which a primary knows no owner', () => {
     expect(find(failedOver({ role: 'primary', primaryId: '', flags: ['fail'], slots: [[7, 7]] }))).toEqual(told);
   });
 
-  test('but not of a node that serves: it may hear of them by itself', () => {
-    const all = failedOver({});
+  test('and those that it holds for nobody’s while it serves others, as its settings may allow', () => {
+    expect(find(withNode(failedOver({}), name(1, 0), { clusterState: 'ok' }))).toEqual(told);
+  });
+
+  test('but not those of a failed node, while it serves: it may hear of them by itself', () => {
+    const all = failedOver({ role: 'primary', primaryId: '', flags: ['fail'], slots: [[7, 7]] });
     expect(find(withNode(all, name(1, 0), { clusterState: 'ok' }))).toEqual([]);
+  });
+
+  test('nor those that it knows, of a node that it takes for failed still', () => {
+    const all = failedOver({});
+    const views = all.views.map((view) => ({
+      ...view,
+      members: view.members.map((member) =>
+        member.nodeId === id(0, 1) ? { ...member, flags: ['fail'], slots: [[0, 5460] as const] } : member,
+      ),
+    }));
+    expect(find({ ...all, views })).toEqual([]);
   });
 
   test('nor those that it takes for another primary’s', () => {
